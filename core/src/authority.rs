@@ -1,0 +1,455 @@
+//! The server machine: takes mutations in the order of their arrival, numbers, stores and tells them.
+
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    datastore::{Info, Meta, Options},
+    id::{Epoch, Turn},
+    limits::TTL_MAX_S,
+    mutation::{Malformed, Op, Outcome, check_ops},
+    storage::Storage,
+    wire::{self, Changes, Delta, Down, Up},
+};
+
+mod apply;
+mod catch_up;
+mod ledger;
+mod session;
+
+use apply::Batch;
+pub use catch_up::{CatchUp, Listing};
+use ledger::Ledger;
+use session::{Phase, Session};
+
+/// Names a live connection, for as long as it lives. The shell gives it out.
+pub type SessionId = u64;
+
+/// What the shell knows and the core may not find out by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Milliseconds since 1970.
+    pub now: u64,
+    /// Fresh random bytes, the epoch of a datastore that is created now.
+    pub dice: Epoch,
+}
+
+/// What the bearer of a connection or request may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// May subscribe and read.
+    pub read: bool,
+    /// May mutate, and create temporary datastores.
+    pub write: bool,
+    /// May create permanent datastores, change, delete.
+    pub admin: bool,
+    /// Until when, in milliseconds since 1970.
+    pub until: u64,
+    /// Stands for the token's subject; a replica stays with the subject that first pushed for it.
+    pub subject: u64,
+}
+
+impl Admission {
+    /// What anybody may where the relay has no secret.
+    pub const OPEN: Admission =
+        Admission { read: true, write: true, admin: true, until: u64::MAX, subject: 0 };
+}
+
+/// Bounds that an operator sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Longest ttl, in seconds.
+    pub ttl_max: u32,
+    /// Most live records.
+    pub records_max: u64,
+    /// Most bytes of live records.
+    pub bytes_max: u64,
+    /// Tombstones kept before the horizon moves.
+    pub history: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { ttl_max: TTL_MAX_S, records_max: 1_000_000, bytes_max: 1 << 30, history: 10_000 }
+    }
+}
+
+/// Why a session is closed: the code and reason of the WebSocket's close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// The peer broke the protocol.
+    BadRequest,
+    /// Its admission has run out.
+    Unauthorized,
+    /// It may not do this.
+    Forbidden,
+    /// Kind or primary field differ from those of the datastore.
+    Options,
+    /// The datastore is gone.
+    Expired,
+    /// Another owner speaks for its replica.
+    Superseded,
+}
+
+impl Close {
+    /// The close code.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            Close::BadRequest => 4400,
+            Close::Unauthorized => 4401,
+            Close::Forbidden => 4403,
+            Close::Options => 4409,
+            Close::Expired => 4410,
+            Close::Superseded => 4411,
+        }
+    }
+
+    /// The reason, which is also the public code.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Close::BadRequest => "bad-request",
+            Close::Unauthorized => "unauthorized",
+            Close::Forbidden => "forbidden",
+            Close::Options => "options-mismatch",
+            Close::Expired => "expired",
+            Close::Superseded => "superseded",
+        }
+    }
+}
+
+/// What the shell must do, in this order, once the transaction has been committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a frame to these sessions.
+    Send {
+        /// Receivers.
+        to: Vec<SessionId>,
+        /// The same bytes for all of them.
+        frame: Box<[u8]>,
+    },
+    /// Keep these bytes with the session, so that [`Authority::restore`] can have them after a sleep.
+    Remember {
+        /// Which session.
+        session: SessionId,
+        /// What to keep in place of what was kept before.
+        bytes: Vec<u8>,
+    },
+    /// Close the connection; its session is gone already.
+    Close {
+        /// Which session.
+        session: SessionId,
+        /// Why.
+        why: Close,
+    },
+}
+
+/// Our own fault, or the disk's: the transaction must be rolled back and the authority opened anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble<E> {
+    /// Storage failed.
+    Storage(E),
+    /// A stored value cannot be read.
+    Corrupt,
+}
+
+impl<E> From<E> for Trouble<E> {
+    fn from(error: E) -> Self {
+        Trouble::Storage(error)
+    }
+}
+
+/// The answer to an opener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opened {
+    /// There was none, now there is.
+    Created,
+    /// It was there, with fitting options.
+    Found,
+    /// It has another kind or primary field.
+    Mismatch,
+}
+
+/// The server machine of one datastore, over its storage.
+///
+/// **Inputs** are [`connect`](Self::connect), [`receive`](Self::receive),
+/// [`disconnect`](Self::disconnect) and the requests [`open`](Self::open), [`mutate`](Self::mutate),
+/// [`alter`](Self::alter), [`destroy`](Self::destroy). **Outputs** come from
+/// [`commit`](Self::commit), which ends a group of inputs. The shell runs the whole group in one
+/// transaction, commits it, and only then carries the outputs out, in order: so whatever anybody is
+/// told has been stored. Any [`Trouble`] means: roll back, drop this value, start a new one with
+/// [`load`](Self::load) and give it the sessions back with [`restore`](Self::restore).
+///
+/// It keeps in memory the stored meta value, sessions and the ledger entries in use, never records.
+#[derive(Debug)]
+pub struct Authority<S: Storage> {
+    storage: S,
+    settings: Settings,
+    meta: Option<Meta>,
+    meta_is_dirty: bool,
+    ledger: Ledger,
+    sessions: BTreeMap<SessionId, Session>,
+    batch: Batch,
+    outputs: Vec<Output>,
+}
+
+impl<S: Storage> Authority<S> {
+    /// Reads the datastore's stored state, if there is one.
+    ///
+    /// # Errors
+    /// When storage fails or holds what this code cannot read.
+    pub fn load(storage: S, settings: Settings) -> Result<Self, Trouble<S::Error>> {
+        let meta = match storage.meta()? {
+            Some(bytes) => Some(wire::decode_stored(&bytes).map_err(|_| Trouble::Corrupt)?),
+            None => None,
+        };
+        Ok(Authority {
+            storage,
+            settings,
+            meta,
+            meta_is_dirty: false,
+            ledger: Ledger::default(),
+            sessions: BTreeMap::new(),
+            batch: Batch::default(),
+            outputs: Vec::new(),
+        })
+    }
+
+    /// Takes a new connection, which has to say Hello.
+    pub fn connect(&mut self, id: SessionId, admission: Admission) {
+        let session = Session { admission, phase: Phase::Greeting, authors: Vec::new() };
+        self.remember(id, &session);
+        self.sessions.insert(id, session);
+    }
+
+    /// Takes back a connection that outlived a sleep or a restart of this machine, with the bytes of
+    /// its last [`Output::Remember`]. Bytes that cannot be read end the session.
+    pub fn restore(&mut self, id: SessionId, bytes: &[u8]) {
+        match wire::decode_stored(bytes) {
+            Ok(session) => drop(self.sessions.insert(id, session)),
+            Err(_) => self.outputs.push(Output::Close { session: id, why: Close::BadRequest }),
+        }
+    }
+
+    /// Forgets a connection that is gone.
+    pub fn disconnect(&mut self, id: SessionId) {
+        self.sessions.remove(&id);
+    }
+
+    /// Takes a frame. A bad one ends its own session and does nothing else.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn receive(
+        &mut self,
+        id: SessionId,
+        bytes: &[u8],
+        moment: Moment,
+    ) -> Result<(), Trouble<S::Error>> {
+        let Some(session) = self.sessions.get(&id) else {
+            return Ok(());
+        };
+        if session.admission.until < moment.now {
+            self.close(id, Close::Unauthorized);
+            return Ok(());
+        }
+        let is_greeting = session.phase == Phase::Greeting;
+        let frame = wire::decode_up(bytes);
+        if !is_greeting && self.is_over(moment.now) {
+            self.close_all(Close::Expired);
+            return Ok(());
+        }
+        match frame {
+            Ok(Up::Hello(hello)) if is_greeting => self.greet(id, hello, moment),
+            Ok(Up::Push(push)) if !is_greeting => self.push(id, push, moment),
+            Ok(Up::Next(cursor)) if !is_greeting => self.turn_page(id, cursor, moment),
+            Ok(Up::Hello(_) | Up::Push(_) | Up::Next(_)) | Err(wire::BadFrame) => {
+                self.close(id, Close::BadRequest);
+                Ok(())
+            }
+        }
+    }
+
+    /// Opens the datastore, creating it where there is none or where the old one has expired.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn open(&mut self, options: &Options, moment: Moment) -> Result<Opened, Trouble<S::Error>> {
+        if self.is_over(moment.now) {
+            self.destroy()?;
+        }
+        let Some(meta) = &mut self.meta else {
+            self.meta = Some(Meta::create(options, moment.dice, moment.now));
+            self.meta_is_dirty = true;
+            return Ok(Opened::Created);
+        };
+        if !meta.info.fits(options) {
+            return Ok(Opened::Mismatch);
+        }
+        if meta.info.sliding {
+            meta.info.slide(moment.now);
+            self.meta_is_dirty = true;
+        }
+        Ok(Opened::Found)
+    }
+
+    /// Decides one mutation that no replica made. It takes its place in the order like any other.
+    ///
+    /// # Errors
+    /// Outside, when storage fails; inside, when it is no mutation at all, or there is no datastore.
+    pub fn mutate(
+        &mut self,
+        ops: &[Op<'_>],
+        moment: Moment,
+    ) -> Result<Option<Result<Outcome, Malformed>>, Trouble<S::Error>> {
+        let Some(meta) = self.alive(moment.now) else {
+            return Ok(None);
+        };
+        if let Err(malformed) = check_ops(ops, &meta.info.primary) {
+            return Ok(Some(Err(malformed)));
+        }
+        let outcome = self.apply(ops, Turn::ZERO, moment.now)?;
+        self.seal_if_full();
+        Ok(Some(Ok(outcome)))
+    }
+
+    /// Moves the expiry to `ttl` seconds from now, or makes a temporary datastore permanent. Gives
+    /// what then holds; `None` where there is no datastore.
+    pub fn alter(&mut self, ttl: Option<u32>, permanent: bool, now: u64) -> Option<&Info> {
+        self.alive(now)?;
+        let meta = self.meta.as_mut()?;
+        if permanent {
+            meta.info.kind = crate::datastore::Kind::Permanent;
+            meta.info.live_until(now, meta.info.ttl);
+        } else if let Some(ttl) = ttl {
+            meta.info.ttl = ttl;
+            meta.info.live_until(now, ttl);
+        }
+        self.batch.expires_at = meta.info.expires_at;
+        self.meta_is_dirty = true;
+        Some(&meta.info)
+    }
+
+    /// Removes the datastore and all that it holds; every session hears that it is gone.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn destroy(&mut self) -> Result<(), Trouble<S::Error>> {
+        self.storage.clear()?;
+        self.meta = None;
+        self.meta_is_dirty = false;
+        self.ledger = Ledger::default();
+        self.batch = Batch::default();
+        self.close_all(Close::Expired);
+        Ok(())
+    }
+
+    /// Ends a group of inputs: writes what is still unwritten and gives the outputs.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn commit(&mut self) -> Result<Vec<Output>, Trouble<S::Error>> {
+        self.seal();
+        if let Some(meta) = self.meta.as_ref().filter(|_| self.meta_is_dirty) {
+            self.storage.put_meta(&wire::encode_stored(meta))?;
+            self.meta_is_dirty = false;
+        }
+        self.ledger.write(&mut self.storage)?;
+        Ok(core::mem::take(&mut self.outputs))
+    }
+
+    /// What is known of the datastore; `None` where it was never opened or has expired.
+    #[must_use]
+    pub fn alive(&self, now: u64) -> Option<&Meta> {
+        self.meta.as_ref().filter(|meta| !meta.info.is_expired(now))
+    }
+
+    /// The stored state, expired or not.
+    #[must_use]
+    pub fn meta(&self) -> Option<&Meta> {
+        self.meta.as_ref()
+    }
+
+    /// The bounds that an operator set.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The storage, for tests and statistics.
+    #[must_use]
+    pub fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    fn is_over(&self, now: u64) -> bool {
+        self.meta.as_ref().is_none_or(|meta| meta.info.is_expired(now)) && self.meta.is_some()
+    }
+
+    /// Turns what was gathered into deltas for the sessions that are live now.
+    fn seal(&mut self) {
+        let batch = core::mem::take(&mut self.batch);
+        let Some(meta) = self.meta.as_ref().filter(|_| !batch.is_empty()) else {
+            return;
+        };
+        let changes = wire::encode_changes(&Changes::pack(batch.rows.iter().map(Into::into)));
+        let frame = |settled| {
+            let delta = Delta {
+                from: batch.from.unwrap_or(meta.head),
+                to: meta.head,
+                digest: meta.totals.digest,
+                expires_at: batch.expires_at,
+                settled,
+            };
+            wire::encode_down(&Down::Delta(delta), &changes)
+        };
+        let news_for_all = !batch.rows.is_empty() || batch.expires_at.is_some();
+        let mut readers = Vec::new();
+        for (id, session) in &self.sessions {
+            if session.phase != Phase::Live {
+                continue;
+            }
+            let settled = session.settled(&batch.settled);
+            if !settled.is_empty() {
+                self.outputs.push(Output::Send { to: alloc::vec![*id], frame: frame(settled) });
+            } else if news_for_all {
+                readers.push(*id);
+            }
+        }
+        if !readers.is_empty() {
+            self.outputs.push(Output::Send { to: readers, frame: frame(Vec::new()) });
+        }
+    }
+
+    fn send(&mut self, to: SessionId, frame: &Down, changes: &[u8]) {
+        let frame = wire::encode_down(frame, changes);
+        self.outputs.push(Output::Send { to: alloc::vec![to], frame });
+    }
+
+    fn remember(&mut self, id: SessionId, session: &Session) {
+        self.outputs.push(Output::Remember { session: id, bytes: wire::encode_stored(session) });
+    }
+
+    fn close(&mut self, id: SessionId, why: Close) {
+        if self.sessions.remove(&id).is_some() {
+            self.outputs.push(Output::Close { session: id, why });
+        }
+    }
+
+    fn close_all(&mut self, why: Close) {
+        for id in core::mem::take(&mut self.sessions).into_keys() {
+            self.outputs.push(Output::Close { session: id, why });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

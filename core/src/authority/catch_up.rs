@@ -1,0 +1,142 @@
+//! The changes after a seq, in pages.
+
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
+use super::{Authority, Moment, SessionId, Trouble, session::Phase};
+use crate::{
+    datastore::Meta,
+    id::Seq,
+    limits::{PAGE_BYTES, PAGE_ROWS},
+    record::Row,
+    storage::{Range, Storage},
+    wire::{self, Changes, Cursor, Down, Last, Page, Settled},
+};
+
+/// One page of changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatchUp {
+    /// Rows in the order of their seqs; all rows of a seq stand on one page.
+    pub rows: Vec<Row>,
+    /// Where the next page begins.
+    pub cursor: Cursor,
+    /// Whether the page reaches the head.
+    pub is_last: bool,
+}
+
+/// What a page of records is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listing<'a> {
+    /// Which rows.
+    pub range: Range<'a>,
+    /// The page is closed when it holds this many rows.
+    pub rows: usize,
+    /// The page is closed when its rows have this size.
+    pub bytes: usize,
+}
+
+impl Cursor {
+    /// Where a replica that holds nothing begins: with no tombstones but those that are yet to come.
+    #[must_use]
+    pub const fn start(head: Seq) -> Cursor {
+        Cursor { after: Seq::ZERO, floor: head }
+    }
+
+    /// Whether the history reaches back to this cursor.
+    #[must_use]
+    pub fn is_within(self, meta: &Meta) -> bool {
+        self.after <= meta.head && self.floor <= meta.head && self.floor >= meta.horizon
+    }
+}
+
+impl<S: Storage> Authority<S> {
+    /// Reads one page of the changes after a cursor, which must lie within the history.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn changes(&self, cursor: Cursor, rows: usize) -> Result<CatchUp, Trouble<S::Error>> {
+        let range = Range { after: cursor.after, tombstones_after: cursor.floor, collection: None };
+        let (rows, is_last) = self.list(Listing { range, rows, bytes: PAGE_BYTES })?;
+        let head = self.meta().map_or(Seq::ZERO, |meta| meta.head);
+        let reached = rows.last().map_or(cursor.after, |row| row.seq);
+        let after = if is_last { head } else { reached };
+        Ok(CatchUp { rows, cursor: Cursor { after, floor: cursor.floor }, is_last })
+    }
+
+    /// Reads rows until a page is full, never splitting a seq. Tells whether there are no more.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub fn list(&self, listing: Listing<'_>) -> Result<(Vec<Row>, bool), Trouble<S::Error>> {
+        let mut rows: Vec<Row> = Vec::new();
+        let mut bytes = 0;
+        let mut is_last = true;
+        self.storage.rows(listing.range, &mut |row| {
+            let is_full = rows.len() >= listing.rows || bytes >= listing.bytes;
+            if is_full && rows.last().is_some_and(|last| last.seq != row.seq) {
+                is_last = false;
+                return ControlFlow::Break(());
+            }
+            bytes += row.size();
+            rows.push(row);
+            ControlFlow::Continue(())
+        })?;
+        Ok((rows, is_last))
+    }
+
+    /// Answers Next. Where the history no longer reaches back to the cursor, the page begins at the start.
+    pub(super) fn turn_page(
+        &mut self,
+        id: SessionId,
+        cursor: Cursor,
+        moment: Moment,
+    ) -> Result<(), Trouble<S::Error>> {
+        self.seal();
+        let Some(meta) = self.alive(moment.now) else {
+            return Ok(());
+        };
+        let head = meta.head;
+        let from = if cursor.is_within(meta) { cursor } else { Cursor::start(head) };
+        self.set_phase(id, Phase::CatchingUp);
+        self.send_page(id, from)
+    }
+
+    /// Sends one page; with the last one the session is live.
+    pub(super) fn send_page(
+        &mut self,
+        id: SessionId,
+        cursor: Cursor,
+    ) -> Result<(), Trouble<S::Error>> {
+        let page = self.changes(cursor, PAGE_ROWS)?;
+        let Some(meta) = &self.meta else {
+            return Ok(());
+        };
+        let (head, digest) = (meta.head, meta.totals.digest);
+        let changes = wire::encode_changes(&Changes::pack(page.rows.iter().map(Into::into)));
+        let last = if page.is_last {
+            Some(Last { digest, settled: self.unacknowledged(id)? })
+        } else {
+            None
+        };
+        let from = cursor;
+        self.send(id, &Down::Page(Page { from, cursor: page.cursor, head, last }), &changes);
+        self.set_phase(id, if page.is_last { Phase::Live } else { Phase::CatchingUp });
+        Ok(())
+    }
+
+    /// All outcomes that a session's replicas may not have heard.
+    fn unacknowledged(&mut self, id: SessionId) -> Result<Vec<Settled>, Trouble<S::Error>> {
+        let Some(session) = self.sessions.get(&id) else {
+            return Ok(Vec::new());
+        };
+        let mut settled = Vec::new();
+        for (place, author) in (0_u8..).zip(&session.authors) {
+            let Some(entry) = self.ledger.find(&self.storage, &author.id)? else {
+                continue;
+            };
+            let each = entry.outcomes();
+            settled.extend(each.map(|(turn, outcome)| Settled { author: place, turn, outcome }));
+        }
+        Ok(settled)
+    }
+}

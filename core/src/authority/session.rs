@@ -1,0 +1,203 @@
+//! One live connection, and its greeting.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Admission, Authority, Close, Moment, Opened, SessionId, Trouble};
+use crate::{
+    datastore::{Kind, Meta},
+    id::{ReplicaId, Seq, Turn},
+    mutation::Outcome,
+    storage::Storage,
+    wire::{Cursor, Down, Hello, Introduction, Role, Settled, Standing, VERSION, Welcome},
+};
+
+/// One live connection: small, and stored beside its socket so that it outlives a sleep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Session {
+    pub(super) admission: Admission,
+    pub(super) phase: Phase,
+    /// Replicas that it speaks or listens for.
+    pub(super) authors: Vec<Author>,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Phase {
+    /// It has not said Hello.
+    Greeting,
+    /// It asks for pages and hears nothing else.
+    CatchingUp,
+    /// It is at the head and hears each delta.
+    Live,
+}
+
+/// A replica that a connection speaks or listens for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Author {
+    pub(super) id: ReplicaId,
+    role: Role,
+    generation: u64,
+    pub(super) birth: Option<u64>,
+}
+
+impl Session {
+    /// The replica at a place of Hello's list, if the session speaks for it.
+    pub(super) fn author(&self, place: u8) -> Option<&Author> {
+        self.authors.get(usize::from(place)).filter(|author| author.role == Role::Speaker)
+    }
+
+    /// What of a batch is settled for this session.
+    pub(super) fn settled(&self, batch: &[(ReplicaId, Turn, Outcome)]) -> Vec<Settled> {
+        let place = |id: &ReplicaId| self.authors.iter().position(|author| author.id == *id);
+        let settled = |(id, turn, outcome): &(ReplicaId, Turn, Outcome)| {
+            let author = u8::try_from(place(id)?).ok()?;
+            Some(Settled { author, turn: *turn, outcome: *outcome })
+        };
+        batch.iter().filter_map(settled).collect()
+    }
+}
+
+impl<S: Storage> Authority<S> {
+    /// Answers Hello with Welcome and the first page.
+    pub(super) fn greet(
+        &mut self,
+        id: SessionId,
+        hello: Hello,
+        moment: Moment,
+    ) -> Result<(), Trouble<S::Error>> {
+        if let Err(why) = self.admit(id, &hello, moment)? {
+            self.close(id, why);
+            return Ok(());
+        }
+        // What was gathered so far belongs to the sessions that were live before this one.
+        self.seal();
+        self.dispossess(id, &hello.authors);
+        let mut standings = Vec::with_capacity(hello.authors.len());
+        for author in &hello.authors {
+            standings.push(self.standing(author, moment.now)?);
+        }
+        let Some(meta) = &self.meta else {
+            return Ok(());
+        };
+        let cursor = starting_point(&hello, meta);
+        let welcome = Welcome {
+            version: hello.version.min(VERSION),
+            info: meta.info.clone(),
+            epoch: meta.epoch,
+            head: meta.head,
+            standings: standings.clone(),
+            now: moment.now,
+        };
+        self.send(id, &Down::Welcome(welcome), &[]);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            let births = standings.iter().map(|standing| match standing {
+                Standing::New(birth) => Some(*birth),
+                Standing::Settled(_) | Standing::Forgotten => None,
+            });
+            session.authors = hello
+                .authors
+                .iter()
+                .zip(births)
+                .map(|(author, birth)| Author {
+                    id: author.id,
+                    role: author.role,
+                    generation: author.generation,
+                    birth: birth.or(author.birth),
+                })
+                .collect();
+            session.phase = Phase::CatchingUp;
+        }
+        self.send_page(id, cursor)
+    }
+
+    /// Opens the datastore for a session, if it may.
+    fn admit(
+        &mut self,
+        id: SessionId,
+        hello: &Hello,
+        moment: Moment,
+    ) -> Result<Result<(), Close>, Trouble<S::Error>> {
+        let Some(admission) = self.sessions.get(&id).map(|session| session.admission) else {
+            return Ok(Err(Close::BadRequest));
+        };
+        if hello.version == 0 || hello.options.check(self.settings.ttl_max).is_err() {
+            return Ok(Err(Close::BadRequest));
+        }
+        if !admission.read {
+            return Ok(Err(Close::Forbidden));
+        }
+        if self.alive(moment.now).is_none() {
+            if hello.epoch.is_some() {
+                return Ok(Err(Close::Expired));
+            }
+            let is_permanent = hello.options.kind == Some(Kind::Permanent);
+            if !(admission.admin || admission.write && !is_permanent) {
+                return Ok(Err(Close::Forbidden));
+            }
+        }
+        Ok(match self.open(&hello.options, moment)? {
+            Opened::Created | Opened::Found => Ok(()),
+            Opened::Mismatch => Err(Close::Options),
+        })
+    }
+
+    /// Of two sessions that speak for one replica the higher generation stays, and of equal ones the
+    /// newer: its owner has connected again before the old connection was seen to be gone.
+    fn dispossess(&mut self, id: SessionId, authors: &[Introduction]) {
+        let speaks = |author: &&Introduction| author.role == Role::Speaker;
+        let mut others: Vec<SessionId> = Vec::new();
+        for author in authors.iter().filter(speaks) {
+            for (other, session) in &self.sessions {
+                let rival = session.authors.iter().find(|rival| rival.id == author.id);
+                let Some(rival) = rival.filter(|rival| rival.role == Role::Speaker) else {
+                    continue;
+                };
+                others.push(if rival.generation > author.generation { id } else { *other });
+            }
+        }
+        for other in others {
+            self.close(other, Close::Superseded);
+        }
+    }
+
+    /// Tells how the ledger knows a replica, and lets it forget what the replica has acknowledged.
+    fn standing(&mut self, author: &Introduction, now: u64) -> Result<Standing, Trouble<S::Error>> {
+        let floor = self.meta.as_ref().map_or(0, |meta| meta.ledger_floor);
+        let Some(entry) = self.ledger.find(&self.storage, &author.id)? else {
+            return Ok(match author.birth {
+                Some(birth) if birth < floor => Standing::Forgotten,
+                birth => Standing::New(birth.unwrap_or(now)),
+            });
+        };
+        let settled = entry.settled();
+        if author.role == Role::Speaker && entry.has_news_of(author.acked) {
+            self.ledger.of(&self.storage, &author.id)?.ack(author.acked);
+        }
+        Ok(Standing::Settled(settled))
+    }
+
+    /// Lets a session hear nothing more until it asks.
+    pub(super) fn set_behind(&mut self, id: SessionId) {
+        self.set_phase(id, Phase::CatchingUp);
+    }
+
+    pub(super) fn set_phase(&mut self, id: SessionId, phase: Phase) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.phase != phase {
+            session.phase = phase;
+            let session = session.clone();
+            self.remember(id, &session);
+        }
+    }
+}
+
+/// Where a replica goes on: at its own cursor if the history still reaches that far back, else at
+/// the beginning.
+fn starting_point(hello: &Hello, meta: &Meta) -> Cursor {
+    let known = hello.epoch == Some(meta.epoch) && hello.cursor.after > Seq::ZERO;
+    if known && hello.cursor.is_within(meta) { hello.cursor } else { Cursor::start(meta.head) }
+}

@@ -1,0 +1,41 @@
+//! Every number that bounds something. Sizes are bytes of UTF-8 unless a name says otherwise.
+
+/// Longest name of a collection, a pool or a datastore.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Longest key of a record.
+pub const KEY_BYTES_MAX: usize = 512;
+/// Largest record, as stored.
+pub const RECORD_BYTES_MAX: usize = 256 * 1024;
+/// Deepest nesting of arrays and objects in a record, the record itself being the first level.
+pub const DEPTH_MAX: usize = 32;
+/// Most ops in one mutation.
+pub const OPS_MAX: usize = 10_000;
+/// Largest mutation as encoded, and largest sum of the records that it changes.
+pub const MUTATION_BYTES_MAX: usize = 900 * 1024;
+/// Largest frame that either side takes.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// A page of catch-up, or a delta, is closed when its rows have reached this size.
+pub const PAGE_BYTES: usize = 256 * 1024;
+/// A page of catch-up is closed when it holds this many rows.
+pub const PAGE_ROWS: usize = 4_096;
+/// Most turns of one replica that are pushed and not yet acknowledged by it. It bounds the
+/// outcomes that the ledger keeps for a replica.
+pub const UNACKED_MAX: u64 = 4_096;
+/// Most accounts of the ledger that an authority keeps in memory between two commits.
+pub const LEDGER_CACHE_MAX: usize = 256;
+/// Most replicas that one session may speak for or listen for.
+pub const AUTHORS_MAX: usize = 64;
+/// Most collections of one datastore.
+pub const COLLECTIONS_MAX: usize = 10_000;
+/// Largest seq and turn: the integers that a JavaScript number holds exactly (ECMA-262, 21.1.2.6).
+pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+/// A push that has not been settled after this time is sent again.
+pub const RESEND_MS: u64 = 10_000;
+/// A replica puts at most this many bytes of mutations into one push.
+pub const PUSH_BYTES: usize = 256 * 1024;
+/// Records in one page of a stored snapshot.
+pub const SNAPSHOT_PAGE_RECORDS: usize = 1_024;
+/// Life of a temporary datastore whose creator named none, in seconds.
+pub const TTL_DEFAULT_S: u32 = 3_600;
+/// Default longest life of a temporary datastore, in seconds.
+pub const TTL_MAX_S: u32 = 2_592_000;

@@ -1,0 +1,429 @@
+//! The client machine: shows edits at once, sends them once they are safe, and gives way to the order.
+
+use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
+
+use crate::{
+    datastore::{Info, Kind, Options},
+    id::{Epoch, ReplicaId, Seq, Turn},
+    limits::RESEND_MS,
+    mutation::{Op, Outcome, Refusal},
+    wire::Cursor,
+};
+
+mod catch_up;
+mod changes;
+mod confirm;
+mod connection;
+mod outbox;
+mod restore;
+mod table;
+mod view;
+mod write;
+
+pub use changes::{Change, Origin, Watch};
+pub use restore::Account;
+pub use view::Meta;
+pub use write::OpKind;
+
+use catch_up::Staging;
+use changes::Changes;
+use outbox::{Ordinal, Outbox};
+use table::{Names, Table};
+use write::Draft;
+
+/// How far the connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// There is none.
+    Offline,
+    /// Hello has been said.
+    Greeting,
+    /// Pages are coming.
+    CatchingUp,
+    /// At the head, deltas are coming.
+    Live,
+    /// The datastore is gone, or the relay will not have this replica. The app decides.
+    Stopped,
+}
+
+/// Why a replica started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetReason {
+    /// The public id lives again, in another epoch.
+    Epoch,
+    /// It was away longer than the history reaches back, or ahead of a restored datastore.
+    History,
+}
+
+/// What a replica tells its shell, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A mutation of this replica was accepted.
+    Accepted {
+        /// Which.
+        turn: Turn,
+        /// The seq that it took; `None` where it changed nothing.
+        seq: Option<Seq>,
+    },
+    /// A mutation of this replica was refused; it is gone from the view.
+    Refused {
+        /// Which.
+        turn: Turn,
+        /// Why.
+        refusal: Refusal,
+        /// Its ops, as [`crate::wire::encode_ops`] made them.
+        ops: Box<[u8]>,
+    },
+    /// What is known of datastore or replica has changed and wants to be stored: see
+    /// [`Replica::info`] and [`Replica::account`]. Pushes wait for [`Replica::info_saved`].
+    Welcome,
+    /// The replica is at the head.
+    Live,
+    /// It started again; what is pending stays pending.
+    Reset(ResetReason),
+    /// All pending mutations have other turns, under another [`ReplicaId`]: what is stored of the
+    /// outbox must be replaced.
+    Renumbered,
+    /// The datastore is gone.
+    Expired,
+    /// The relay will not have this replica: a public code.
+    Stopped(&'static str),
+    /// Something is wrong that the app should know of: a public code.
+    Trouble(&'static str),
+}
+
+/// What of a frame, just taken, belongs into the stored state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Journal {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The frame itself.
+    Frame,
+    /// All pages since the catch-up began, or a checkpoint in their place.
+    Pages,
+    /// A checkpoint in place of everything.
+    Checkpoint,
+}
+
+/// A frame could not be taken, or the shell must connect again for another reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconnect {
+    /// The bytes are no frame, or make no sense here.
+    BadFrame,
+    /// The replica goes on under another id and has to say Hello with it.
+    NewIdentity,
+    /// The relay does not answer.
+    Silence,
+}
+
+/// A replica whose mutations this machine shows: itself first.
+#[derive(Debug)]
+struct Author {
+    id: ReplicaId,
+    generation: u64,
+    birth: Option<u64>,
+    /// Newest turn that has an outcome.
+    settled: Turn,
+    /// Newest turn that the shell knows to be settled on its disk.
+    saved: Turn,
+    /// Newest turn that was minted.
+    minted: Turn,
+    /// Newest turn whose outbox entry is on the disk.
+    durable: Turn,
+    /// Newest turn that was pushed in this connection.
+    pushed: Turn,
+    /// Where the turns after `settled` stand in the outbox.
+    queue: VecDeque<Ordinal>,
+    /// Seqs of settled turns that pending conditions speak of.
+    seqs: Vec<(Turn, Seq)>,
+}
+
+/// What is known of the datastore.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Life {
+    epoch: Epoch,
+    info: Info,
+}
+
+/// The client machine of one datastore.
+///
+/// Four kinds of methods. **Getters** borrow. **Commands** of the app: [`set_many`](Self::set_many),
+/// [`mutate`](Self::mutate), [`begin`](Self::begin) to [`commit`](Self::commit). **Inputs** from the
+/// world: [`connected`](Self::connected), [`received`](Self::received), [`closed`](Self::closed),
+/// [`tick`](Self::tick), [`durable`](Self::durable), [`saved`](Self::saved),
+/// [`info_saved`](Self::info_saved). **Outputs**, to be drained after every command and input, in
+/// this order: [`take_changes`](Self::take_changes), [`take_events`](Self::take_events),
+/// [`take_block`](Self::take_block) and [`take_journal`](Self::take_journal), which go to the disk,
+/// and [`take_frame`](Self::take_frame), which go to the relay. A push comes out only for turns that
+/// the shell has called durable: so what reached the wire is on the disk.
+#[derive(Debug)]
+pub struct Replica {
+    options: Options,
+    seed: u64,
+    spare: ReplicaId,
+    authors: Vec<Author>,
+    life: Option<Life>,
+    /// Whether `table` belongs to an epoch that is over.
+    is_stale: bool,
+    names: Names,
+    table: Table,
+    seq: Seq,
+    head: Seq,
+    outbox: Outbox,
+    /// Newest turn whose outbox block was handed out.
+    blocked: Turn,
+    draft: Option<Draft>,
+    phase: Phase,
+    /// Set while an input waits for [`Replica::info_saved`].
+    info_is_unsaved: bool,
+    hello_is_due: bool,
+    /// The cursor that Next has to ask with.
+    next_is_due: Option<Cursor>,
+    /// The cursor that the next page has to begin with.
+    asked: Cursor,
+    staging: Option<Staging>,
+    /// Whether a catch-up from the start is under way, or was tried in this connection, because
+    /// digests differed.
+    healing: bool,
+    /// When the relay last answered, in milliseconds since 1970.
+    heard_at: u64,
+    changes: Changes,
+    events: VecDeque<Event>,
+    journal: Journal,
+}
+
+impl Replica {
+    /// Starts a replica that holds nothing. `id` and `spare` are fresh random bytes; `spare` becomes
+    /// its id should it have to go on under another one. `seed` is random too.
+    #[must_use]
+    pub fn new(id: ReplicaId, spare: ReplicaId, seed: u64, options: Options) -> Self {
+        let me = Author {
+            id,
+            generation: 1,
+            birth: None,
+            settled: Turn::ZERO,
+            saved: Turn::ZERO,
+            minted: Turn::ZERO,
+            durable: Turn::ZERO,
+            pushed: Turn::ZERO,
+            queue: VecDeque::new(),
+            seqs: Vec::new(),
+        };
+        Replica {
+            options,
+            seed,
+            spare,
+            authors: alloc::vec![me],
+            life: None,
+            is_stale: false,
+            names: Names::default(),
+            table: Table::new(seed),
+            seq: Seq::ZERO,
+            head: Seq::ZERO,
+            outbox: Outbox::new(seed),
+            blocked: Turn::ZERO,
+            draft: None,
+            phase: Phase::Offline,
+            info_is_unsaved: false,
+            hello_is_due: false,
+            next_is_due: None,
+            asked: Cursor::default(),
+            staging: None,
+            healing: false,
+            heard_at: 0,
+            changes: Changes::default(),
+            events: VecDeque::new(),
+            journal: Journal::Nothing,
+        }
+    }
+
+    /// The newest confirmed seq that it holds.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The newest seq that it has heard of.
+    #[must_use]
+    pub fn head(&self) -> Seq {
+        self.head.max(self.seq)
+    }
+
+    /// How many mutations of its own have no outcome.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.authors.first().map_or(0, |me| me.queue.len())
+    }
+
+    /// How far the connection has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// This incarnation of the datastore, once a relay has told it.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.life.as_ref().map(|life| life.epoch)
+    }
+
+    /// Kind, primary field and lifetime, once a relay has told them.
+    #[must_use]
+    pub fn datastore(&self) -> Option<&Info> {
+        self.life.as_ref().map(|life| &life.info)
+    }
+
+    /// The primary field: the relay's word, else the option's, else `id`.
+    #[must_use]
+    pub fn primary(&self) -> &str {
+        let told = self.life.as_ref().map(|life| &*life.info.primary);
+        told.or(self.options.primary.as_deref()).unwrap_or("id")
+    }
+
+    /// The kind: the relay's word, else the option's, else temp.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        let told = self.life.as_ref().map(|life| life.info.kind);
+        told.or(self.options.kind).unwrap_or(Kind::Temp)
+    }
+
+    /// Its id: a capability, not for the eyes of others.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.authors.first().map_or(self.spare, |me| me.id)
+    }
+
+    /// The newest turn that it has minted.
+    #[must_use]
+    pub fn minted(&self) -> Turn {
+        self.authors.first().map_or(Turn::ZERO, |me| me.minted)
+    }
+
+    /// The newest turn of its own that has an outcome.
+    #[must_use]
+    pub fn settled(&self) -> Turn {
+        self.authors.first().map_or(Turn::ZERO, |me| me.settled)
+    }
+
+    /// Digest of the confirmed records.
+    #[must_use]
+    pub fn digest(&self) -> crate::record::Digest {
+        self.table.digest()
+    }
+
+    /// The next event; ask until there is none.
+    pub fn take_events(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What of the frame just taken belongs into the stored state.
+    pub fn take_journal(&mut self) -> Journal {
+        core::mem::take(&mut self.journal)
+    }
+
+    /// The outbox entries up to `turn` are on the disk.
+    pub fn durable(&mut self, turn: Turn) {
+        if let Some(me) = self.authors.first_mut() {
+            me.durable = me.durable.max(turn.min(me.minted));
+        }
+    }
+
+    /// What was settled up to `turn`, and its effect, is on the disk.
+    pub fn saved(&mut self, turn: Turn) {
+        if let Some(me) = self.authors.first_mut() {
+            me.saved = me.saved.max(turn.min(me.settled));
+        }
+    }
+
+    /// Gives it fresh random bytes to take as its id should it need another one, after
+    /// [`Event::Renumbered`].
+    pub fn set_spare(&mut self, spare: ReplicaId) {
+        self.spare = spare;
+    }
+
+    /// Info and account are on the disk as they are now.
+    pub fn info_saved(&mut self) {
+        self.info_is_unsaved = false;
+    }
+
+    fn me(&mut self) -> Option<&mut Author> {
+        self.authors.first_mut()
+    }
+
+    fn heard(&mut self, now: u64) {
+        self.heard_at = now;
+    }
+
+    /// When [`tick`](Self::tick) wants to be called, in milliseconds since 1970.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        let waits = match self.phase {
+            Phase::Offline | Phase::Stopped => false,
+            Phase::Greeting | Phase::CatchingUp => true,
+            Phase::Live => self.authors.iter().any(|author| author.pushed > author.settled),
+        };
+        waits.then(|| self.heard_at + RESEND_MS)
+    }
+
+    /// Lets time pass: what the relay should have answered long ago is asked again.
+    ///
+    /// # Errors
+    /// When the connection seems dead and the shell must open another one.
+    pub fn tick(&mut self, now: u64) -> Result<(), Reconnect> {
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return Ok(());
+        }
+        self.heard(now);
+        if self.phase != Phase::Live {
+            return Err(Reconnect::Silence);
+        }
+        for author in &mut self.authors {
+            author.pushed = author.settled;
+        }
+        Ok(())
+    }
+}
+
+/// The ops of a mutation as JSON, the way an app can read them.
+#[must_use]
+pub fn ops_to_json(bytes: &[u8]) -> String {
+    let ops = crate::wire::decode_ops(bytes).unwrap_or_default();
+    let mut out = alloc::vec![b'['];
+    for op in ops {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        let (name, data) = match op {
+            Op::Set { data, .. } => ("set", Some(data)),
+            Op::Patch { data, .. } => ("patch", Some(data)),
+            Op::Delete { .. } => ("delete", None),
+        };
+        let (collection, key) = op.place();
+        out.extend(b"{\"op\":\"");
+        out.extend(name.bytes());
+        out.extend(b"\",\"collection\":\"");
+        out.extend(collection.bytes());
+        out.extend(b"\",\"key\":");
+        crate::value::write_string(&mut out, key);
+        if let Some(data) = data {
+            out.extend(b",\"data\":");
+            out.extend(data.bytes());
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// The event that tells an outcome.
+fn event_of(turn: Turn, outcome: Outcome, ops: Box<[u8]>) -> Event {
+    match outcome {
+        Outcome::Accepted(seq) => Event::Accepted { turn, seq: Some(seq) },
+        Outcome::Unchanged => Event::Accepted { turn, seq: None },
+        Outcome::Refused(refusal) => Event::Refused { turn, refusal, ops },
+    }
+}
+
+#[cfg(test)]
+mod tests;

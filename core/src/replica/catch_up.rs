@@ -1,0 +1,144 @@
+//! Catching up: pages are staged aside and become visible together when the head is reached.
+
+use alloc::vec::Vec;
+
+use super::{
+    Event, Journal, Phase, Reconnect, Replica, ResetReason,
+    confirm::Unsettled,
+    outbox::Place,
+    table::{Held, Table},
+};
+use crate::{
+    id::Seq,
+    wire::{Changes, Cursor, Last, Page},
+};
+
+/// Pages that have come so far.
+#[derive(Debug)]
+pub(super) struct Staging {
+    rows: Table,
+    /// Where the next page begins.
+    pub(super) cursor: Cursor,
+    /// Whether they begin at the start, so that they replace all that is held.
+    is_whole: bool,
+}
+
+impl Replica {
+    /// Where this replica goes on.
+    pub(super) fn cursor(&self) -> Cursor {
+        match &self.staging {
+            Some(staging) => staging.cursor,
+            None if self.is_stale => Cursor::default(),
+            None => Cursor { after: self.seq, floor: self.seq },
+        }
+    }
+
+    /// Asks for what has come since; the connection stays.
+    pub(super) fn ask_again(&mut self) {
+        self.staging = None;
+        self.phase = Phase::CatchingUp;
+        self.next_is_due = Some(self.cursor());
+    }
+
+    /// Asks for everything.
+    pub(super) fn ask_from_start(&mut self) {
+        self.staging = None;
+        self.phase = Phase::CatchingUp;
+        self.next_is_due = Some(Cursor::start(self.head));
+    }
+
+    /// Takes a page. It must begin where the one before ended, or at the start.
+    pub(super) fn turn_page(&mut self, page: Page, changes: &Changes<'_>) -> Result<(), Reconnect> {
+        let is_start = page.from.after == Seq::ZERO;
+        let continues = page.from == self.asked;
+        if !continues && !is_start {
+            return Err(Reconnect::BadFrame);
+        }
+        if self.staging.is_none() || !continues {
+            self.staging = Some(Staging {
+                rows: Table::new(self.seed),
+                cursor: page.from,
+                is_whole: is_start,
+            });
+        }
+        self.head = self.head.max(page.head);
+        let Some(staging) = &mut self.staging else {
+            return Ok(());
+        };
+        for row in changes.rows() {
+            let row = row.map_err(|_| Reconnect::BadFrame)?;
+            let collection = self.names.intern(row.collection);
+            match row.data {
+                None if staging.is_whole => {
+                    staging.rows.remove(collection, row.collection, row.key)
+                }
+                data => {
+                    let held = Held { seq: row.seq, data: data.unwrap_or("") };
+                    staging.rows.put(collection, row.collection, row.key, held);
+                }
+            }
+        }
+        staging.cursor = page.cursor;
+        self.asked = page.cursor;
+        match page.last {
+            None => {
+                self.next_is_due = Some(page.cursor);
+                Ok(())
+            }
+            Some(last) => self.arrive(page.cursor.after, last),
+        }
+    }
+
+    /// Makes the staged pages visible: the replica is at the head.
+    fn arrive(&mut self, seq: Seq, last: Last) -> Result<(), Reconnect> {
+        let Some(staging) = self.staging.take() else {
+            return Ok(());
+        };
+        let had_something = self.seq > Seq::ZERO;
+        let changed = staging.rows.page_count() > 0 || !last.settled.is_empty() || seq != self.seq;
+        let mut unsettled = Unsettled::default();
+        if staging.is_whole {
+            self.replace(staging.rows);
+        } else {
+            for (collection, key, held) in staging.rows.entries() {
+                self.confirm(collection, key, held, &mut unsettled);
+            }
+        }
+        self.settle(&last.settled, &mut unsettled).map_err(|_| Reconnect::BadFrame)?;
+        if staging.is_whole {
+            self.rebase_all();
+        } else {
+            self.rebase(unsettled);
+        }
+        self.seq = seq;
+        self.phase = Phase::Live;
+        self.journal = match (staging.is_whole, changed) {
+            (true, _) => Journal::Checkpoint,
+            (false, true) => Journal::Pages,
+            (false, false) => Journal::Nothing,
+        };
+        if staging.is_whole && had_something && !self.healing {
+            let reason = if self.is_stale { ResetReason::Epoch } else { ResetReason::History };
+            self.events.push_back(Event::Reset(reason));
+        }
+        self.is_stale = false;
+        self.events.push_back(Event::Live);
+        if self.table.digest() != last.digest {
+            self.diverged();
+        }
+        Ok(())
+    }
+
+    /// Takes staged records in place of all that is held.
+    fn replace(&mut self, staged: Table) {
+        if self.changes.is_watched() {
+            let place = |(collection, key, _): (_, &str, _)| (collection, key.into());
+            let places: Vec<Place> =
+                self.table.entries().chain(staged.entries()).map(place).collect();
+            for (collection, key) in places {
+                self.mark(collection, &key);
+            }
+        }
+        self.table = staged;
+    }
+}

@@ -1,0 +1,117 @@
+//! What has changed in the view since the app last looked.
+
+use alloc::{boxed::Box, collections::VecDeque, rc::Rc, vec::Vec};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::{Replica, outbox::Place, table::Collection};
+
+/// Who changed something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// This replica's app.
+    Local,
+    /// The order, or another tab.
+    Remote,
+}
+
+/// How much a shell wants to hear of a collection's changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Watch {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Which keys.
+    Keys,
+    /// Keys, and the records before and after.
+    Records,
+}
+
+/// A record of the view that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Name of the collection.
+    pub collection: Box<str>,
+    /// Its key.
+    pub key: Rc<str>,
+    /// What it was.
+    pub before: Option<Box<str>>,
+    /// What it is.
+    pub after: Option<Box<str>>,
+    /// How much of it the shell wants to hear.
+    pub watch: Watch,
+}
+
+/// Changes on their way to the app.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    watched: Vec<Watch>,
+    /// Keys that may have changed in the present input, with what they showed before it.
+    marked: Vec<(Place, Option<Box<str>>)>,
+    places: HashMap<Place, (), FixedState>,
+    ready: VecDeque<(Origin, Change)>,
+}
+
+impl Changes {
+    fn watch(&self, collection: Collection) -> Watch {
+        self.watched.get(collection.index()).copied().unwrap_or_default()
+    }
+
+    /// Whether anything is watched at all.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.iter().any(|watch| *watch > Watch::Nothing)
+    }
+}
+
+impl Replica {
+    /// Sets how much the shell wants to hear of a collection.
+    pub fn watch(&mut self, collection: &str, watch: Watch) {
+        let place = self.names.intern(collection).index();
+        if self.changes.watched.len() <= place {
+            self.changes.watched.resize(place + 1, Watch::Nothing);
+        }
+        if let Some(level) = self.changes.watched.get_mut(place) {
+            *level = watch;
+        }
+    }
+
+    /// The next change with who made it; ask until there is none. All that come belong together.
+    pub fn take_changes(&mut self) -> Option<(Origin, Change)> {
+        self.changes.ready.pop_front()
+    }
+
+    /// Notes what a key shows, before something is done that may change it.
+    pub(super) fn mark(&mut self, collection: Collection, key: &str) {
+        if self.changes.watch(collection) == Watch::Nothing {
+            return;
+        }
+        let place: Place = (collection, key.into());
+        if self.changes.places.insert(place.clone(), ()).is_none() {
+            let before = self.shown(collection, key).map(Box::from);
+            self.changes.marked.push((place, before));
+        }
+    }
+
+    /// Compares what was marked with what is shown now.
+    pub(super) fn report(&mut self, origin: Origin) {
+        if self.changes.marked.is_empty() {
+            return;
+        }
+        self.changes.places.clear();
+        for ((collection, key), before) in core::mem::take(&mut self.changes.marked) {
+            let after = self.shown(collection, &key);
+            if before.as_deref() == after {
+                continue;
+            }
+            let change = Change {
+                collection: self.names.name(collection).into(),
+                after: after.map(Box::from),
+                before,
+                watch: self.changes.watch(collection),
+                key,
+            };
+            self.changes.ready.push_back((origin, change));
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Giving way to the order: what it says is taken, what it settles leaves the outbox, and what is
+//! still pending is decided anew on top. Effect and settlement are one step, so the view never
+//! flickers.
+
+use alloc::{collections::BTreeSet, vec::Vec};
+
+use super::{
+    Event, Origin, Replica, event_of,
+    outbox::{Ordinal, Outbox, Place, Shown},
+    table::{Collection, Held},
+};
+use crate::{
+    id::{Seq, Turn},
+    mutation::{Condition, Outcome},
+    wire::{BadFrame, Settled},
+};
+
+/// Keys whose ground has moved, by the pending mutations that now have to be decided anew.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    ordinals: BTreeSet<Ordinal>,
+}
+
+impl Replica {
+    /// Takes what the order says of a key; nothing said is a tombstone.
+    pub(super) fn confirm(
+        &mut self,
+        collection: Collection,
+        key: &str,
+        held: Held<'_>,
+        unsettled: &mut Unsettled,
+    ) {
+        self.mark(collection, key);
+        let name = self.names.name(collection);
+        if held.data.is_empty() {
+            self.table.remove(collection, name, key);
+        } else {
+            self.table.put(collection, name, key, held);
+        }
+        self.unsettle((collection, key), Outbox::START, unsettled);
+    }
+
+    /// Notes the pending mutations from `start` on that speak of a key and depend on what is there.
+    pub(super) fn unsettle(
+        &self,
+        place: (Collection, &str),
+        start: Ordinal,
+        unsettled: &mut Unsettled,
+    ) {
+        if self.outbox.speaks_of(place) {
+            let depends =
+                |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(|entry| entry.depends);
+            unsettled.ordinals.extend(self.outbox.since(place, start).into_iter().filter(depends));
+        }
+    }
+
+    /// Takes the outcomes of turns, which must come in order.
+    pub(super) fn settle(
+        &mut self,
+        settled: &[Settled],
+        unsettled: &mut Unsettled,
+    ) -> Result<(), BadFrame> {
+        for Settled { author: place, turn, outcome } in settled {
+            let place = usize::from(*place);
+            let author = self.authors.get_mut(place).ok_or(BadFrame)?;
+            if *turn <= author.settled {
+                continue;
+            }
+            if *turn != author.settled.next() {
+                return Err(BadFrame);
+            }
+            author.settled = *turn;
+            author.pushed = author.pushed.max(*turn);
+            let ordinal = author.queue.pop_front();
+            if let Some(ordinal) = ordinal {
+                self.finish(place, *turn, *outcome, ordinal, unsettled);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an answered mutation out of the outbox.
+    pub(super) fn finish(
+        &mut self,
+        author: usize,
+        turn: Turn,
+        outcome: Outcome,
+        ordinal: Ordinal,
+        unsettled: &mut Unsettled,
+    ) {
+        self.place_conditions(author, turn, outcome, unsettled);
+        let places: Vec<Place> =
+            self.outbox.get(ordinal).map_or_else(Vec::new, |entry| entry.places().to_vec());
+        for (collection, key) in &places {
+            self.mark(*collection, key);
+        }
+        let Some(entry) = self.outbox.remove(ordinal) else {
+            return;
+        };
+        for (collection, key) in &places {
+            self.unsettle((*collection, key), ordinal, unsettled);
+        }
+        if author == 0 {
+            self.events.push_back(event_of(turn, outcome, entry.bytes));
+        }
+    }
+
+    /// Conditions on a turn become conditions on the seq that it took. A turn that took none wrote
+    /// nothing that such a condition could mean.
+    fn place_conditions(
+        &mut self,
+        author: usize,
+        turn: Turn,
+        outcome: Outcome,
+        unsettled: &mut Unsettled,
+    ) {
+        let waiting = self.outbox.take_waiting(author, turn);
+        if waiting.is_empty() {
+            return;
+        }
+        let seq = outcome.seq().unwrap_or(Seq::ZERO);
+        for ordinal in waiting {
+            self.outbox.rewrite(ordinal, |condition| match condition {
+                Condition::Mine(awaited) if awaited == turn => Condition::Seq(seq),
+                Condition::None
+                | Condition::Seq(_)
+                | Condition::Absent
+                | Condition::Present
+                | Condition::Mine(_) => condition,
+            });
+            unsettled.ordinals.insert(ordinal);
+        }
+        if let Some(author) = self.authors.get_mut(author) {
+            // The stored entries still speak of the turn, so its seq is stored with the account.
+            author.seqs.push((turn, seq));
+            let none_pending = author.queue.is_empty();
+            if none_pending {
+                author.seqs.clear();
+            }
+        }
+    }
+
+    /// Decides anew what depends on ground that has moved, earliest first; each change moves the
+    /// ground for those after it.
+    pub(super) fn rebase(&mut self, mut unsettled: Unsettled) {
+        while let Some(ordinal) = unsettled.ordinals.pop_first() {
+            let Some(effects) = self.decide(ordinal) else {
+                continue;
+            };
+            let Some(entry) = self.outbox.get(ordinal) else {
+                continue;
+            };
+            if entry.effects() == effects.as_slice() {
+                continue;
+            }
+            let moved: Vec<Place> = differing(entry.effects(), &effects);
+            for (collection, key) in &moved {
+                self.mark(*collection, key);
+            }
+            self.outbox.show(ordinal, effects);
+            for (collection, key) in &moved {
+                self.unsettle((*collection, key), ordinal, &mut unsettled);
+            }
+            // The entry itself has just been decided.
+            unsettled.ordinals.remove(&ordinal);
+        }
+        self.report(Origin::Remote);
+    }
+
+    /// Decides everything pending anew.
+    pub(super) fn rebase_all(&mut self) {
+        let depends =
+            |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(|entry| entry.depends);
+        let ordinals = self.outbox.ordinals().filter(depends).collect();
+        self.rebase(Unsettled { ordinals });
+    }
+
+    /// Decides every pending mutation anew, also those that depend on nothing: nothing shows yet.
+    pub(super) fn show_all(&mut self) {
+        let ordinals: Vec<Ordinal> = self.outbox.ordinals().collect();
+        for ordinal in ordinals {
+            if let Some(effects) = self.decide(ordinal) {
+                self.outbox.show(ordinal, effects);
+            }
+        }
+    }
+
+    /// Conditions of stored mutations on turns that have been settled since they were stored.
+    pub(super) fn place_restored_conditions(&mut self, settled: Turn, seqs: &[(Turn, Seq)]) {
+        for ordinal in self.outbox.take_waiting_up_to(0, settled) {
+            self.outbox.rewrite(ordinal, |condition| match condition {
+                Condition::Mine(turn) if turn <= settled => {
+                    let found = seqs.iter().find(|(of, _)| *of == turn);
+                    Condition::Seq(found.map_or(Seq::ZERO, |(_, seq)| *seq))
+                }
+                Condition::None
+                | Condition::Seq(_)
+                | Condition::Absent
+                | Condition::Present
+                | Condition::Mine(_) => condition,
+            });
+        }
+    }
+
+    /// Notes that a digest was not what it must be: tries once in a connection to start again, then
+    /// says so.
+    pub(super) fn diverged(&mut self) {
+        if self.healing {
+            self.events.push_back(Event::Trouble("diverged"));
+            return;
+        }
+        self.healing = true;
+        self.ask_from_start();
+    }
+}
+
+/// The keys on which two lists of effects differ.
+fn differing(before: &[Shown], after: &[Shown]) -> Vec<Place> {
+    if let ([before], [after]) = (before, after)
+        && before.place == after.place
+    {
+        return alloc::vec![after.place.clone()];
+    }
+    let mut all: Vec<&Shown> = before.iter().chain(after).collect();
+    all.sort_unstable_by(|one, other| one.place.cmp(&other.place));
+    let alike = |pair: &[&Shown]| matches!(pair, [one, other] if one == other);
+    all.chunk_by(|one, other| one.place == other.place)
+        .filter(|pair| !alike(pair))
+        .filter_map(|pair| Some(pair.first()?.place.clone()))
+        .collect()
+}

@@ -1,0 +1,280 @@
+//! Frames that come and go.
+
+use alloc::{string::String, vec::Vec};
+
+use super::{Event, Journal, Life, Phase, Reconnect, Replica, confirm::Unsettled, table::Held};
+use crate::{
+    authority::Close,
+    id::{Epoch, ReplicaId, Seq, Turn},
+    limits::UNACKED_MAX,
+    mutation::{Condition, Outcome, Reason, Refusal},
+    wire::{
+        self, Changes, Delta, Down, Hello, Introduction, Push, Role, Standing, Up, VERSION, Welcome,
+    },
+};
+
+impl Replica {
+    /// A connection stands; Hello comes out as the first frame.
+    pub fn connected(&mut self, now: u64) {
+        self.heard(now);
+        self.phase = Phase::Greeting;
+        self.hello_is_due = true;
+        self.next_is_due = None;
+        self.healing = false;
+        for author in &mut self.authors {
+            author.pushed = author.settled;
+        }
+    }
+
+    /// The connection is gone, with the code of its close frame.
+    pub fn closed(&mut self, code: u16) {
+        self.hello_is_due = false;
+        self.next_is_due = None;
+        self.phase = Phase::Offline;
+        let is = |close: Close| close.code() == code;
+        if is(Close::Expired) {
+            self.phase = Phase::Stopped;
+            self.events.push_back(Event::Expired);
+            return;
+        }
+        let final_ones = [Close::Options, Close::Forbidden, Close::Superseded];
+        if let Some(close) = final_ones.into_iter().find(|close| is(*close)) {
+            self.phase = Phase::Stopped;
+            self.events.push_back(Event::Stopped(close.reason()));
+        }
+    }
+
+    /// The answer to a ping, which a relay gives without waking: epoch and head. A head that no delta
+    /// has told is asked for.
+    ///
+    /// # Errors
+    /// When the epoch is another one: Hello has to be said again.
+    pub fn pong(&mut self, text: &str, now: u64) -> Result<(), Reconnect> {
+        let Some((epoch, head)) = text.split_once(':') else {
+            return Ok(());
+        };
+        let (Some(epoch), Ok(head)) = (Epoch::from_hex(epoch), head.parse()) else {
+            return Ok(());
+        };
+        if self.phase != Phase::Live {
+            return Ok(());
+        }
+        self.heard(now);
+        if self.epoch() != Some(epoch) {
+            return Err(Reconnect::BadFrame);
+        }
+        if Seq(head) > self.seq {
+            self.head = self.head.max(Seq(head));
+            self.ask_again();
+        }
+        Ok(())
+    }
+
+    /// Takes a frame.
+    ///
+    /// # Errors
+    /// When the shell must close the connection and open another one. Nothing is lost.
+    pub fn received(&mut self, frame: &[u8], now: u64) -> Result<(), Reconnect> {
+        self.heard(now);
+        self.journal = Journal::Nothing;
+        let (down, changes) = wire::decode_down(frame).map_err(|_| Reconnect::BadFrame)?;
+        match (down, self.phase) {
+            (Down::Welcome(welcome), Phase::Greeting) => self.welcome(welcome),
+            (Down::Page(page), Phase::CatchingUp) => self.turn_page(page, &changes),
+            (Down::Delta(delta), Phase::Live) => self.take_delta(&delta, &changes),
+            // Sent before the authority heard that this replica asks for pages: they bring it too.
+            (Down::Delta(_), Phase::CatchingUp) => Ok(()),
+            (Down::Behind, Phase::Live) => {
+                self.ask_again();
+                Ok(())
+            }
+            (Down::Behind, Phase::CatchingUp) => Ok(()),
+            (Down::Welcome(_) | Down::Page(_) | Down::Delta(_) | Down::Behind, _) => {
+                Err(Reconnect::BadFrame)
+            }
+        }
+    }
+
+    fn welcome(&mut self, welcome: Welcome) -> Result<(), Reconnect> {
+        let standing = welcome.standings.first().copied().ok_or(Reconnect::BadFrame)?;
+        if welcome.version == 0 || welcome.version > VERSION {
+            return Err(Reconnect::BadFrame);
+        }
+        let is_reborn = self.epoch().is_some_and(|epoch| epoch != welcome.epoch);
+        if is_reborn {
+            self.is_stale = true;
+            self.staging = None;
+            self.forget_old_seqs();
+        }
+        self.head = if is_reborn { welcome.head } else { self.head.max(welcome.head) };
+        let life = Life { epoch: welcome.epoch, info: welcome.info };
+        let mut has_news = self.life.as_ref() != Some(&life);
+        self.life = Some(life);
+        let settled = self.settled();
+        let minted = self.minted();
+        match standing {
+            Standing::New(_) if settled > Turn::ZERO => {
+                self.change_identity();
+                return Err(Reconnect::NewIdentity);
+            }
+            Standing::New(birth) => {
+                if let Some(me) = self.me() {
+                    has_news |= me.birth != Some(birth);
+                    me.birth = Some(birth);
+                }
+            }
+            Standing::Settled(known) if known <= minted => {
+                if let Some(me) = self.me() {
+                    me.pushed = known.max(settled);
+                }
+            }
+            // The ledger has forgotten this replica, or this replica has forgotten turns that it
+            // minted. Whether what is pending was applied nobody can tell any more.
+            Standing::Settled(_) | Standing::Forgotten => {
+                self.refuse_all();
+                self.change_identity();
+                return Err(Reconnect::NewIdentity);
+            }
+        }
+        if has_news {
+            self.info_is_unsaved = true;
+            self.events.push_back(Event::Welcome);
+        }
+        self.phase = Phase::CatchingUp;
+        Ok(())
+    }
+
+    /// Conditions on seqs of a life that is over can never hold again.
+    fn forget_old_seqs(&mut self) {
+        let ordinals: Vec<_> = self.outbox.ordinals().collect();
+        for ordinal in ordinals {
+            self.outbox.rewrite(ordinal, |condition| match condition {
+                Condition::Seq(_) => Condition::Seq(Seq::ZERO),
+                Condition::None | Condition::Absent | Condition::Present | Condition::Mine(_) => {
+                    condition
+                }
+            });
+        }
+    }
+
+    /// Goes on under the spare id, with what is pending renumbered.
+    fn change_identity(&mut self) {
+        let spare = self.spare;
+        let Some(me) = self.authors.first_mut() else {
+            return;
+        };
+        let before = me.settled;
+        me.id = spare;
+        me.birth = None;
+        me.generation = 1;
+        me.minted = Turn(me.minted.0 - before.0);
+        (me.settled, me.saved, me.durable, me.pushed) =
+            (Turn::ZERO, Turn::ZERO, Turn::ZERO, Turn::ZERO);
+        me.seqs.clear();
+        self.blocked = Turn::ZERO;
+        self.outbox.renumber(0, before);
+        self.events.push_back(Event::Renumbered);
+    }
+
+    /// Refuses everything pending.
+    fn refuse_all(&mut self) {
+        let mut unsettled = Unsettled::default();
+        while let Some(me) = self.authors.first_mut()
+            && let Some(ordinal) = me.queue.pop_front()
+        {
+            me.settled = me.settled.next();
+            let (turn, refusal) = (me.settled, Refusal { reason: Reason::OutcomeUnknown, op: 0 });
+            self.finish(0, turn, Outcome::Refused(refusal), ordinal, &mut unsettled);
+        }
+        self.rebase(unsettled);
+    }
+
+    fn take_delta(&mut self, delta: &Delta, changes: &Changes<'_>) -> Result<(), Reconnect> {
+        self.head = self.head.max(delta.to);
+        if delta.from != self.seq {
+            self.ask_again();
+            return Ok(());
+        }
+        let mut unsettled = Unsettled::default();
+        for row in changes.rows() {
+            let row = row.map_err(|_| Reconnect::BadFrame)?;
+            let collection = self.names.intern(row.collection);
+            let held = Held { seq: row.seq, data: row.data.unwrap_or("") };
+            self.confirm(collection, row.key, held, &mut unsettled);
+        }
+        self.settle(&delta.settled, &mut unsettled).map_err(|_| Reconnect::BadFrame)?;
+        self.rebase(unsettled);
+        self.seq = delta.to;
+        self.journal = Journal::Frame;
+        if let Some(life) = self.life.as_mut().filter(|_| delta.expires_at.is_some()) {
+            life.info.expires_at = delta.expires_at;
+        }
+        if self.table.digest() != delta.digest {
+            self.diverged();
+        }
+        Ok(())
+    }
+
+    /// The next frame to send; ask until there is none. Whose bytes have left and are lost must be
+    /// followed by [`Replica::closed`].
+    pub fn take_frame(&mut self) -> Option<Vec<u8>> {
+        if core::mem::take(&mut self.hello_is_due) {
+            return Some(self.hello());
+        }
+        if let Some(cursor) = self.next_is_due.take() {
+            self.asked = cursor;
+            return Some(wire::encode_up(&Up::Next(cursor)));
+        }
+        let may_push =
+            matches!(self.phase, Phase::CatchingUp | Phase::Live) && !self.info_is_unsaved;
+        if may_push { self.push() } else { None }
+    }
+
+    fn hello(&mut self) -> Vec<u8> {
+        self.asked = self.cursor();
+        let role = Role::Speaker;
+        let introduce = |author: &super::Author| Introduction {
+            id: author.id,
+            role,
+            generation: author.generation,
+            birth: author.birth,
+            acked: author.saved,
+        };
+        let hello = Hello {
+            version: VERSION,
+            options: self.options.clone(),
+            epoch: self.epoch(),
+            cursor: self.asked,
+            authors: self.authors.iter().map(introduce).collect(),
+        };
+        wire::encode_up(&Up::Hello(hello))
+    }
+
+    /// Packs what is durable and was not pushed in this connection, within the ledger's window.
+    fn push(&mut self) -> Option<Vec<u8>> {
+        let me = self.authors.first()?;
+        let window = Turn(me.saved.0 + UNACKED_MAX);
+        let acked = me.saved;
+        let (first, last, block) = self.block_after(me.pushed, me.durable.min(window))?;
+        let frame = wire::encode_up(&Up::Push(Push { author: 0, acked, first, block: &block }));
+        if let Some(me) = self.me() {
+            me.pushed = last;
+        }
+        Some(frame)
+    }
+
+    /// Stands for this replica in public: 16 hex digits that do not give its id away.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        tag_of(self.id())
+    }
+}
+
+/// Stands for a replica in public, without giving its id away.
+fn tag_of(id: ReplicaId) -> String {
+    use core::hash::Hasher;
+    let mut hasher = siphasher::sip::SipHasher13::new();
+    hasher.write(b"neap tag");
+    hasher.write(&id.0);
+    Epoch(hasher.finish().to_be_bytes()).to_hex()
+}

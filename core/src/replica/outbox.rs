@@ -1,0 +1,330 @@
+//! Mutations that the authority has not answered, and what they make of the view.
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    vec::Vec,
+};
+use core::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use super::table::Collection;
+use crate::{
+    id::Turn,
+    mutation::{Condition, Op},
+    wire,
+};
+
+/// Where a pending mutation stands among all: they are shown in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ordinal(u64);
+
+/// A key of a collection.
+pub(super) type Place = (Collection, Rc<str>);
+
+/// What a pending mutation makes of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) place: Place,
+    /// The record that is shown, or `None`.
+    pub(super) data: Option<Box<str>>,
+}
+
+/// A mutation without an answer.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// Whose: the place in the list of authors.
+    pub(super) author: usize,
+    pub(super) turn: Turn,
+    /// As encoded by [`wire::encode_ops`].
+    pub(super) bytes: Box<[u8]>,
+    /// Each key that its ops speak of, once.
+    places: Vec<Place>,
+    /// What it makes of them as things stand; nothing where it is predicted to be refused.
+    effects: Vec<Shown>,
+    /// Whether its effects depend on what was there before.
+    pub(super) depends: bool,
+}
+
+impl Pending {
+    pub(super) fn new(author: usize, turn: Turn, bytes: Box<[u8]>) -> Self {
+        Pending { author, turn, bytes, places: Vec::new(), effects: Vec::new(), depends: true }
+    }
+
+    /// Its ops. The bytes were encoded here or checked when they were restored.
+    pub(super) fn ops(&self) -> Vec<Op<'_>> {
+        wire::decode_ops(&self.bytes).unwrap_or_default()
+    }
+
+    pub(super) fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    pub(super) fn effects(&self) -> &[Shown] {
+        &self.effects
+    }
+}
+
+/// A pending mutation that speaks of a key, and which of its effects is on that key.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    ordinal: Ordinal,
+    effect: Option<usize>,
+}
+
+/// All pending mutations that speak of a key, in order.
+#[derive(Debug)]
+struct Chain {
+    place: Place,
+    links: Vec<Link>,
+}
+
+/// The pending mutations of this replica and of those that it listens for.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// Entries by ordinal; a settled one leaves a hole until it is at the front.
+    entries: VecDeque<Option<Pending>>,
+    first: u64,
+    count: usize,
+    chains: HashTable<Chain>,
+    hasher: FixedState,
+    /// Who waits for the seq of which turn: conditions on an own turn that is still pending.
+    waiting: BTreeMap<(usize, Turn), Vec<Ordinal>>,
+}
+
+impl Outbox {
+    pub(super) fn new(seed: u64) -> Self {
+        Outbox {
+            entries: VecDeque::new(),
+            first: 0,
+            count: 0,
+            chains: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The ordinal that the next entry will have.
+    pub(super) fn next(&self) -> Ordinal {
+        Ordinal(self.first + self.entries.len() as u64)
+    }
+
+    fn index(&self, ordinal: Ordinal) -> usize {
+        usize::try_from(ordinal.0.wrapping_sub(self.first)).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn get(&self, ordinal: Ordinal) -> Option<&Pending> {
+        self.entries.get(self.index(ordinal))?.as_ref()
+    }
+
+    fn get_mut(&mut self, ordinal: Ordinal) -> Option<&mut Pending> {
+        let index = self.index(ordinal);
+        self.entries.get_mut(index)?.as_mut()
+    }
+
+    /// All entries, in order.
+    pub(super) fn ordinals(&self) -> impl Iterator<Item = Ordinal> {
+        let held = self.entries.iter().zip(self.first..);
+        held.filter(|(entry, _)| entry.is_some()).map(|(_, ordinal)| Ordinal(ordinal))
+    }
+
+    /// Appends an entry that shows nothing yet.
+    pub(super) fn append(
+        &mut self,
+        mut entry: Pending,
+        collection: impl Fn(&str) -> Collection,
+    ) -> Ordinal {
+        let ordinal = self.next();
+        let mut places: Vec<Place> = Vec::new();
+        let mut waits: Vec<Turn> = Vec::new();
+        let mut depends = false;
+        for op in entry.ops() {
+            let (name, key) = op.place();
+            places.push((collection(name), key.into()));
+            depends |= !matches!(op, Op::Set { only_if: Condition::None, .. });
+            if let Condition::Mine(turn) = op.only_if() {
+                waits.push(turn);
+            }
+        }
+        if places.len() > 1 {
+            places.sort_unstable();
+            places.dedup();
+        }
+        for turn in waits.into_iter().filter(|turn| *turn != entry.turn) {
+            self.waiting.entry((entry.author, turn)).or_default().push(ordinal);
+        }
+        for place in &places {
+            self.chain_mut(place).push(Link { ordinal, effect: None });
+        }
+        entry.depends = depends;
+        entry.places = places;
+        self.entries.push_back(Some(entry));
+        self.count += 1;
+        ordinal
+    }
+
+    /// Sets what an entry shows.
+    pub(super) fn show(&mut self, ordinal: Ordinal, effects: Vec<Shown>) {
+        let Some(entry) = self.get_mut(ordinal) else {
+            return;
+        };
+        let before = core::mem::replace(&mut entry.effects, effects);
+        for shown in &before {
+            self.link(&shown.place, ordinal, None);
+        }
+        let Some(entry) = self.get(ordinal) else {
+            return;
+        };
+        let places: Vec<Place> = entry.effects.iter().map(|shown| shown.place.clone()).collect();
+        for (effect, place) in places.iter().enumerate() {
+            self.link(place, ordinal, Some(effect));
+        }
+    }
+
+    fn link(&mut self, place: &Place, ordinal: Ordinal, effect: Option<usize>) {
+        let links = self.chain_mut(place);
+        // Mostly the newest entry is the one that changes.
+        if let Some(link) = links.iter_mut().rev().find(|link| link.ordinal == ordinal) {
+            link.effect = effect;
+        }
+    }
+
+    /// Takes an entry out.
+    pub(super) fn remove(&mut self, ordinal: Ordinal) -> Option<Pending> {
+        let index = self.index(ordinal);
+        let entry = self.entries.get_mut(index)?.take()?;
+        self.count -= 1;
+        for place in &entry.places {
+            let links = self.chain_mut(place);
+            links.retain(|link| link.ordinal != ordinal);
+            if links.is_empty() {
+                self.drop_chain(place);
+            }
+        }
+        while let Some(None) = self.entries.front() {
+            self.entries.pop_front();
+            self.first += 1;
+        }
+        Some(entry)
+    }
+
+    /// Gives an entry other ops, with the same keys.
+    pub(super) fn rewrite(&mut self, ordinal: Ordinal, change: impl Fn(Condition) -> Condition) {
+        let Some(entry) = self.get_mut(ordinal) else {
+            return;
+        };
+        let ops: Vec<Op<'_>> =
+            entry.ops().iter().map(|op| op.under(change(op.only_if()))).collect();
+        let bytes = wire::encode_ops(&ops);
+        entry.bytes = bytes.into();
+    }
+
+    /// Counts an author's turns from `before` on, also in the conditions that speak of them.
+    pub(super) fn renumber(&mut self, author: usize, before: Turn) {
+        let shift = |turn: Turn| Turn(turn.0.saturating_sub(before.0));
+        let own: Vec<Ordinal> = self
+            .ordinals()
+            .filter(|ordinal| self.get(*ordinal).is_some_and(|entry| entry.author == author))
+            .collect();
+        for ordinal in own {
+            self.rewrite(ordinal, |condition| match condition {
+                Condition::Mine(turn) => Condition::Mine(shift(turn)),
+                Condition::None | Condition::Seq(_) | Condition::Absent | Condition::Present => {
+                    condition
+                }
+            });
+            if let Some(entry) = self.get_mut(ordinal) {
+                entry.turn = shift(entry.turn);
+            }
+        }
+        let (own, others) =
+            core::mem::take(&mut self.waiting).into_iter().partition(|((of, _), _)| *of == author);
+        self.waiting = others;
+        let own: BTreeMap<_, _> = own;
+        self.waiting.extend(own.into_iter().map(|((of, turn), who)| ((of, shift(turn)), who)));
+    }
+
+    /// Who waits for the seq that a turn takes; they wait no longer.
+    pub(super) fn take_waiting(&mut self, author: usize, turn: Turn) -> Vec<Ordinal> {
+        self.waiting.remove(&(author, turn)).unwrap_or_default()
+    }
+
+    /// Who waits for the seqs of turns up to `turn`; they wait no longer.
+    pub(super) fn take_waiting_up_to(&mut self, author: usize, turn: Turn) -> Vec<Ordinal> {
+        let range = (author, Turn::ZERO)..=(author, turn);
+        let turns: Vec<Turn> = self.waiting.range(range).map(|((_, turn), _)| *turn).collect();
+        turns.into_iter().flat_map(|turn| self.take_waiting(author, turn)).collect()
+    }
+
+    /// The newest entry before `end` that has an effect on a key, and that effect.
+    pub(super) fn newest(
+        &self,
+        place: (Collection, &str),
+        end: Ordinal,
+    ) -> Option<(&Pending, &Shown)> {
+        let links = &self.chain(place)?.links;
+        let earlier = links.iter().rev().filter(|link| link.ordinal < end);
+        earlier.filter_map(|link| self.effect(link)).next()
+    }
+
+    fn effect(&self, link: &Link) -> Option<(&Pending, &Shown)> {
+        let entry = self.get(link.ordinal)?;
+        Some((entry, entry.effects.get(link.effect?)?))
+    }
+
+    /// All entries that speak of a key and stand at `start` or after it.
+    pub(super) fn since(&self, place: (Collection, &str), start: Ordinal) -> Vec<Ordinal> {
+        let links = self.chain(place).map_or(&[][..], |chain| &chain.links);
+        links.iter().map(|link| link.ordinal).filter(|ordinal| *ordinal >= start).collect()
+    }
+
+    /// Whether any entry speaks of a key.
+    pub(super) fn speaks_of(&self, place: (Collection, &str)) -> bool {
+        !self.chains.is_empty() && self.chain(place).is_some()
+    }
+
+    /// All keys that entries speak of.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let mut places: Vec<Place> = self.chains.iter().map(|chain| chain.place.clone()).collect();
+        places.sort_unstable();
+        places
+    }
+
+    /// The very first ordinal there may be.
+    pub(super) const START: Ordinal = Ordinal(0);
+
+    fn hash(&self, place: (Collection, &str)) -> u64 {
+        self.hasher.hash_one((place.0.0, place.1))
+    }
+
+    fn chain(&self, place: (Collection, &str)) -> Option<&Chain> {
+        self.chains.find(self.hash(place), |chain| is_at(chain, place))
+    }
+
+    fn chain_mut(&mut self, place: &Place) -> &mut Vec<Link> {
+        let hash = self.hash((place.0, &place.1));
+        let hasher = &self.hasher;
+        let rehash = |chain: &Chain| hasher.hash_one((chain.place.0.0, &*chain.place.1));
+        let entry = self.chains.entry(hash, |chain| is_at(chain, (place.0, &place.1)), rehash);
+        let open = || Chain { place: place.clone(), links: Vec::with_capacity(1) };
+        &mut entry.or_insert_with(open).into_mut().links
+    }
+
+    fn drop_chain(&mut self, place: &Place) {
+        let place = (place.0, &*place.1);
+        if let Ok(found) = self.chains.find_entry(self.hash(place), |chain| is_at(chain, place)) {
+            found.remove();
+        }
+    }
+}
+
+fn is_at(chain: &Chain, place: (Collection, &str)) -> bool {
+    chain.place.0 == place.0 && *chain.place.1 == *place.1
+}

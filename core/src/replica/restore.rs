@@ -1,0 +1,185 @@
+//! What is stored of a replica, and how it comes back.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Life, Replica, confirm::Unsettled, table::Held};
+use crate::{
+    datastore::Info,
+    id::{Epoch, Seq, Turn},
+    wire::{self, BadFrame, Changes, Down},
+};
+
+/// What is stored of the datastore: shared by all replicas of one place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    epoch: Epoch,
+    info: Info,
+    seq: Seq,
+}
+
+/// What is stored of one replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    generation: u64,
+    birth: Option<u64>,
+    settled: Turn,
+    seqs: Vec<(Turn, Seq)>,
+}
+
+impl Replica {
+    /// What is to be stored of the datastore, beside the pages of a checkpoint; `None` where no relay
+    /// has told of it, or where the records that are held belong to a life that is over.
+    #[must_use]
+    pub fn info(&self) -> Option<Vec<u8>> {
+        let life = self.life.as_ref().filter(|_| !self.is_stale)?;
+        let known = Known { epoch: life.epoch, info: life.info.clone(), seq: self.seq };
+        Some(wire::encode_stored(&known))
+    }
+
+    /// What is to be stored of this replica, whenever outbox entries are deleted and when
+    /// [`Event::Welcome`](super::Event::Welcome) or
+    /// [`Event::Renumbered`](super::Event::Renumbered) says so.
+    #[must_use]
+    pub fn account(&self) -> Vec<u8> {
+        let account = self.authors.first().map_or_else(Account::default, |me| Account {
+            generation: me.generation,
+            birth: me.birth,
+            settled: me.settled,
+            seqs: me.seqs.clone(),
+        });
+        wire::encode_stored(&account)
+    }
+
+    /// How many pages a checkpoint has.
+    #[must_use]
+    pub fn page_count(&self) -> usize {
+        self.table.page_count()
+    }
+
+    /// A page of the checkpoint that has changed since [`page`](Self::page) last encoded it.
+    #[must_use]
+    pub fn dirty_page(&self) -> Option<usize> {
+        self.table.dirty_page()
+    }
+
+    /// Encodes a page of the checkpoint. Pages may be encoded at different moments: reading them back
+    /// with the frames that came since the first puts all in order.
+    #[must_use]
+    pub fn page(&mut self, page: usize) -> Vec<u8> {
+        let rows = self.table.page(page, &self.names);
+        wire::encode_changes(&Changes::pack(rows))
+    }
+
+    /// Takes back what [`info`](Self::info) gave.
+    ///
+    /// # Errors
+    /// When the bytes are torn or of another format; then it goes on as if they were not there.
+    pub fn restore_info(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
+        let known: Known = wire::decode_stored(bytes)?;
+        self.life = Some(Life { epoch: known.epoch, info: known.info });
+        self.seq = known.seq;
+        Ok(())
+    }
+
+    /// Takes back what [`account`](Self::account) gave.
+    ///
+    /// # Errors
+    /// As [`restore_info`](Self::restore_info).
+    pub fn restore_account(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
+        let account: Account = wire::decode_stored(bytes)?;
+        if let Some(me) = self.authors.first_mut() {
+            me.generation = account.generation + 1;
+            me.birth = account.birth;
+            me.settled = account.settled;
+            me.saved = account.settled;
+            me.minted = me.minted.max(account.settled);
+            me.seqs = account.seqs;
+        }
+        Ok(())
+    }
+
+    /// Takes back a page of the checkpoint. Of two pages that speak of one key the newer seq counts.
+    ///
+    /// # Errors
+    /// As [`restore_info`](Self::restore_info); the stored records are then of no use.
+    pub fn restore_page(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
+        self.take_back(&wire::decode_changes(bytes)?)
+    }
+
+    /// Takes back a frame of the log, in the order in which they came.
+    ///
+    /// # Errors
+    /// As [`restore_info`](Self::restore_info), also when the frame does not follow on the one before.
+    pub fn restore_frame(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
+        let (down, changes) = wire::decode_down(bytes)?;
+        let to = match down {
+            Down::Delta(delta) if delta.from <= self.seq => delta.to,
+            Down::Page(page) => match page.last {
+                Some(_) => page.cursor.after,
+                None => self.seq,
+            },
+            Down::Delta(_) | Down::Welcome(_) | Down::Behind => return Err(BadFrame),
+        };
+        self.take_back(&changes)?;
+        self.seq = self.seq.max(to);
+        Ok(())
+    }
+
+    fn take_back(&mut self, changes: &Changes<'_>) -> Result<(), BadFrame> {
+        let mut unsettled = Unsettled::default();
+        for row in changes.rows() {
+            let row = row?;
+            let collection = self.names.intern(row.collection);
+            let held = self.table.get(collection, row.key);
+            if held.is_none_or(|held| held.seq < row.seq) {
+                let held = Held { seq: row.seq, data: row.data.unwrap_or("") };
+                self.confirm(collection, row.key, held, &mut unsettled);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops all records that were taken back: the stored ones turned out to be of no use. The outbox
+    /// stays, and the relay is asked for everything.
+    pub fn drop_records(&mut self) {
+        self.table = super::table::Table::new(self.seed);
+        self.seq = Seq::ZERO;
+    }
+
+    /// Takes back a block of the outbox, stored under its first turn. Blocks come in order; turns that
+    /// are settled or were taken back already are passed over.
+    ///
+    /// # Errors
+    /// When the bytes are torn, or turns are missing before them; what came before them counts.
+    pub fn restore_block(&mut self, first: Turn, bytes: &[u8]) -> Result<(), BadFrame> {
+        let mut turn = first;
+        for mutation in wire::split_block(bytes) {
+            let mutation = mutation?;
+            wire::decode_ops(mutation)?;
+            if turn > self.minted().next() {
+                return Err(BadFrame);
+            }
+            if turn == self.minted().next() {
+                if let Some(me) = self.authors.first_mut() {
+                    me.minted = turn;
+                    me.durable = turn;
+                }
+                self.enqueue(0, turn, mutation.into());
+            }
+            turn = turn.next();
+        }
+        self.blocked = self.minted();
+        Ok(())
+    }
+
+    /// Everything has been taken back: the view is complete.
+    pub fn restored(&mut self) {
+        let seqs = self.authors.first().map_or_else(Vec::new, |me| me.seqs.clone());
+        let settled = self.settled();
+        self.place_restored_conditions(settled, &seqs);
+        self.show_all();
+        self.table.set_clean();
+    }
+}

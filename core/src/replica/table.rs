@@ -1,0 +1,286 @@
+//! Records in memory: one allocation each, in slots that make the pages of a stored snapshot.
+
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use core::{hash::BuildHasher, str};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::{id::Seq, limits::SNAPSHOT_PAGE_RECORDS, record::Digest, wire::RowRef};
+
+/// A collection by its place in [`Names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Collection(pub(super) u32);
+
+impl Collection {
+    pub(super) fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// The collections that a replica has heard of, in the order in which it did.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    list: Vec<Box<str>>,
+    places: BTreeMap<Box<str>, Collection>,
+}
+
+impl Names {
+    /// Finds a collection that was heard of.
+    pub(super) fn find(&self, name: &str) -> Option<Collection> {
+        match self.list.as_slice() {
+            [only] => (**only == *name).then_some(Collection(0)),
+            _ => self.places.get(name).copied(),
+        }
+    }
+
+    /// Finds a collection or takes it in.
+    pub(super) fn intern(&mut self, name: &str) -> Collection {
+        if let Some(known) = self.find(name) {
+            return known;
+        }
+        let place = Collection(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+        self.list.push(name.into());
+        self.places.insert(name.into(), place);
+        place
+    }
+
+    pub(super) fn name(&self, collection: Collection) -> &str {
+        self.list.get(collection.index()).map_or("", |name| name)
+    }
+}
+
+/// Bytes before the key: seq, collection, length of the key.
+const HEAD: usize = 8 + 4 + 2;
+
+/// A record in one block: seq, collection, length of the key, key, data. No data is a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Block(Box<[u8]>);
+
+impl Block {
+    fn new(collection: Collection, key: &str, held: Held<'_>) -> Self {
+        let mut bytes = Vec::with_capacity(HEAD + key.len() + held.data.len());
+        bytes.extend_from_slice(&held.seq.0.to_le_bytes());
+        bytes.extend_from_slice(&collection.0.to_le_bytes());
+        bytes.extend_from_slice(&u16::try_from(key.len()).unwrap_or(0).to_le_bytes());
+        bytes.extend_from_slice(key.as_bytes());
+        bytes.extend_from_slice(held.data.as_bytes());
+        Block(bytes.into())
+    }
+
+    fn part<const N: usize>(&self, at: usize) -> [u8; N] {
+        self.0.get(at..at + N).and_then(|part| part.try_into().ok()).unwrap_or([0; N])
+    }
+
+    fn seq(&self) -> Seq {
+        Seq(u64::from_le_bytes(self.part(0)))
+    }
+
+    fn collection(&self) -> Collection {
+        Collection(u32::from_le_bytes(self.part(8)))
+    }
+
+    fn texts(&self) -> (&[u8], &[u8]) {
+        let len = usize::from(u16::from_le_bytes(self.part(12)));
+        let texts = self.0.get(HEAD..).unwrap_or(&[]);
+        texts.split_at(len.min(texts.len()))
+    }
+
+    fn key(&self) -> &str {
+        str::from_utf8(self.texts().0).unwrap_or("")
+    }
+
+    fn data(&self) -> &str {
+        str::from_utf8(self.texts().1).unwrap_or("")
+    }
+
+    fn held(&self) -> Held<'_> {
+        Held { seq: self.seq(), data: self.data() }
+    }
+
+    fn is(&self, collection: Collection, key: &str) -> bool {
+        self.collection() == collection && self.texts().0 == key.as_bytes()
+    }
+}
+
+/// What a table says of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held<'a> {
+    pub(super) seq: Seq,
+    /// Empty for a tombstone, which only a table of staged rows holds.
+    pub(super) data: &'a str,
+}
+
+/// Records by collection and key.
+#[derive(Debug)]
+pub(super) struct Table {
+    slots: Vec<Option<Block>>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    hasher: FixedState,
+    counts: Vec<usize>,
+    digest: Digest,
+    /// Which pages of [`SNAPSHOT_PAGE_RECORDS`] slots have changed since they were last encoded.
+    dirty: Vec<bool>,
+}
+
+impl Table {
+    /// Starts empty. The seed keeps strangers from choosing keys that collide.
+    pub(super) fn new(seed: u64) -> Self {
+        Table {
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+            counts: Vec::new(),
+            digest: Digest::EMPTY,
+            dirty: Vec::new(),
+        }
+    }
+
+    fn hash(&self, collection: Collection, key: &str) -> u64 {
+        self.hasher.hash_one((collection.0, key))
+    }
+
+    fn slot(&self, collection: Collection, key: &str) -> Option<u32> {
+        let is_it = |slot: &u32| self.block(*slot).is_some_and(|block| block.is(collection, key));
+        self.index.find(self.hash(collection, key), is_it).copied()
+    }
+
+    fn block(&self, slot: u32) -> Option<&Block> {
+        self.slots.get(usize::try_from(slot).ok()?)?.as_ref()
+    }
+
+    /// What is held of a key.
+    pub(super) fn get(&self, collection: Collection, key: &str) -> Option<Held<'_>> {
+        let block = self.block(self.slot(collection, key)?)?;
+        Some(block.held())
+    }
+
+    /// How many records of a collection there are.
+    pub(super) fn count(&self, collection: Collection) -> usize {
+        self.counts.get(collection.index()).copied().unwrap_or(0)
+    }
+
+    /// Over all records.
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Writes a record in place of what was held of its key. `name` is the collection's.
+    pub(super) fn put(&mut self, collection: Collection, name: &str, key: &str, held: Held<'_>) {
+        if !held.data.is_empty() {
+            self.digest.add(Digest::of(name, key, held.seq, held.data.as_bytes()));
+        }
+        let block = Block::new(collection, key, held);
+        if let Some(slot) = self.slot(collection, key) {
+            let before = self.place(slot).and_then(|place| place.replace(block));
+            self.touch(slot);
+            if let Some(before) = before {
+                self.subtract(name, &before);
+            }
+            return;
+        }
+        if self.counts.len() <= collection.index() {
+            self.counts.resize(collection.index() + 1, 0);
+        }
+        if let Some(count) = self.counts.get_mut(collection.index()) {
+            *count += 1;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let hash = self.hash(collection, key);
+        if let Some(place) = self.place(slot) {
+            *place = Some(block);
+        }
+        self.touch(slot);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.index.insert_unique(hash, slot, |slot| {
+            let block = usize::try_from(*slot).ok().and_then(|slot| slots.get(slot)?.as_ref());
+            block.map_or(0, |block| hasher.hash_one((block.collection().0, block.key())))
+        });
+    }
+
+    /// Removes what is held of a key.
+    pub(super) fn remove(&mut self, collection: Collection, name: &str, key: &str) {
+        let hash = self.hash(collection, key);
+        let slots = &self.slots;
+        let is_it = |slot: &u32| {
+            let block = usize::try_from(*slot).ok().and_then(|slot| slots.get(slot)?.as_ref());
+            block.is_some_and(|block| block.is(collection, key))
+        };
+        let Ok(found) = self.index.find_entry(hash, is_it) else {
+            return;
+        };
+        let (slot, _) = found.remove();
+        let taken = self.place(slot).and_then(Option::take);
+        self.free.push(slot);
+        self.touch(slot);
+        if let Some(count) = self.counts.get_mut(collection.index()) {
+            *count -= 1;
+        }
+        if let Some(block) = taken {
+            self.subtract(name, &block);
+        }
+    }
+
+    fn place(&mut self, slot: u32) -> Option<&mut Option<Block>> {
+        self.slots.get_mut(usize::try_from(slot).ok()?)
+    }
+
+    fn subtract(&mut self, name: &str, block: &Block) {
+        let data = block.texts().1;
+        if !data.is_empty() {
+            self.digest.remove(Digest::of(name, block.key(), block.seq(), data));
+        }
+    }
+
+    fn touch(&mut self, slot: u32) {
+        let page = usize::try_from(slot).unwrap_or(0) / SNAPSHOT_PAGE_RECORDS;
+        if self.dirty.len() <= page {
+            self.dirty.resize(page + 1, false);
+        }
+        if let Some(dirty) = self.dirty.get_mut(page) {
+            *dirty = true;
+        }
+    }
+
+    /// Visits everything that is held, in the order of slots.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Collection, &str, Held<'_>)> {
+        self.slots.iter().flatten().map(|block| (block.collection(), block.key(), block.held()))
+    }
+
+    /// How many pages a snapshot has.
+    pub(super) fn page_count(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// A page that has changed since it was last read by [`Table::page`].
+    pub(super) fn dirty_page(&self) -> Option<usize> {
+        self.dirty.iter().position(|dirty| *dirty)
+    }
+
+    /// The rows of a page, in the order of their seqs; it counts as unchanged from here on.
+    pub(super) fn page<'a>(&'a mut self, page: usize, names: &'a Names) -> Vec<RowRef<'a>> {
+        if let Some(dirty) = self.dirty.get_mut(page) {
+            *dirty = false;
+        }
+        let slots = self.slots.chunks(SNAPSHOT_PAGE_RECORDS).nth(page).unwrap_or(&[]);
+        let mut rows: Vec<_> = slots.iter().flatten().map(|block| row_of(block, names)).collect();
+        rows.sort_unstable_by_key(|row| row.seq);
+        rows
+    }
+
+    /// Takes every page for unchanged: what is on the disk is what is here.
+    pub(super) fn set_clean(&mut self) {
+        self.dirty.fill(false);
+    }
+}
+
+fn row_of<'a>(block: &'a Block, names: &'a Names) -> RowRef<'a> {
+    let Held { seq, data } = block.held();
+    let collection = names.name(block.collection());
+    RowRef { collection, key: block.key(), seq, data: Some(data).filter(|data| !data.is_empty()) }
+}

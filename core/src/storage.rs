@@ -1,0 +1,104 @@
+//! Where an authority keeps a datastore: a small synchronous trait over rows and stored values.
+
+use alloc::vec::Vec;
+use core::{fmt::Debug, ops::ControlFlow};
+
+use crate::{
+    id::{ReplicaId, Seq},
+    record::Row,
+    wire::RowRef,
+};
+
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+mod memory;
+
+pub use memory::MemoryStorage;
+
+/// Which rows to read, in the order of their seqs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range<'a> {
+    /// Rows after this seq.
+    pub after: Seq,
+    /// Tombstones only after this seq, if that is later.
+    pub tombstones_after: Seq,
+    /// Rows of this collection alone.
+    pub collection: Option<&'a str>,
+}
+
+/// Rows and stored values of one datastore. [`contract::check`] tests an implementation.
+///
+/// The caller groups calls into transactions; an error inside one must undo all of it, and the
+/// authority that met it is then thrown away and opened anew.
+pub trait Storage {
+    /// What a call can fail with.
+    type Error: Debug;
+
+    /// Reads the stored value of the datastore itself.
+    ///
+    /// # Errors
+    /// When storage fails; so it is with every method.
+    fn meta(&self) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// Writes the stored value of the datastore itself.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn put_meta(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Reads the ledger's stored value for a replica.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn entry(&self, replica: &ReplicaId) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// Writes the ledger's stored value for a replica, last touched `at` milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn put_entry(&mut self, replica: &ReplicaId, at: u64, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Reads what was last said of a key: a record, a tombstone, or nothing.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn row(&self, collection: &str, key: &str) -> Result<Option<Row>, Self::Error>;
+
+    /// Writes a row in place of what was said of its key before.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn put_row(&mut self, row: RowRef<'_>) -> Result<(), Self::Error>;
+
+    /// Visits rows in the order of seq, collection and key, until the visitor breaks off.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn rows(
+        &self,
+        range: Range<'_>,
+        visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), Self::Error>;
+
+    /// Removes up to `count` of the oldest tombstones and tells the seq of the newest removed. All
+    /// tombstones of that seq go.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn prune(&mut self, count: u64) -> Result<Option<Pruned>, Self::Error>;
+
+    /// Removes everything.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn clear(&mut self) -> Result<(), Self::Error>;
+}
+
+/// What [`Storage::prune`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pruned {
+    /// Tombstones removed.
+    pub count: u64,
+    /// Seq of the newest of them: the horizon cannot lie below it.
+    pub up_to: Seq,
+}

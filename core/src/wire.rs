@@ -1,0 +1,423 @@
+//! The bytes of frames and of stored values. Everything else carries them unread.
+//!
+//! A frame is a [postcard](https://postcard.jamesmunns.com/wire-format) value of [`Up`] or [`Down`];
+//! a [`Down::Page`] and a [`Down::Delta`] are followed by a [`Changes`], so that one encoding of it
+//! serves every receiver. Numbers are varints, texts and bytes have their length before them.
+//! `core/tests/it/golden.rs` holds each kind of frame byte for byte.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    datastore::{Info, Options},
+    id::{Epoch, ReplicaId, Seq, Turn},
+    limits::{AUTHORS_MAX, FRAME_BYTES_MAX, OPS_MAX},
+    mutation::{Op, Outcome},
+    record::{Digest, Row},
+};
+
+/// The newest version of the protocol that this code speaks. Hello names the sender's newest,
+/// Welcome the one that both then use.
+pub const VERSION: u16 = 1;
+
+/// The bytes are no frame of this protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadFrame;
+
+/// What a replica says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Up<'a> {
+    /// Opens a session; the first frame, and the only one of its kind.
+    Hello(Hello),
+    /// Brings mutations.
+    #[serde(borrow)]
+    Push(Push<'a>),
+    /// Asks for the next page of catch-up, or for a catch-up after a gap.
+    Next(Cursor),
+}
+
+/// Opens a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Newest version that the replica speaks.
+    pub version: u16,
+    /// What the app asked for.
+    pub options: Options,
+    /// The epoch that the replica knows. One that knows an epoch never creates a datastore.
+    pub epoch: Option<Epoch>,
+    /// Where to go on.
+    pub cursor: Cursor,
+    /// Replicas that the session speaks or listens for; the first is the one that opened it.
+    pub authors: Vec<Introduction>,
+}
+
+/// How far a replica has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The newest seq that it holds.
+    pub after: Seq,
+    /// It needs to hear of what was deleted after this seq.
+    pub floor: Seq,
+}
+
+/// A replica that a session speaks or listens for. To know its id is to be allowed to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    /// Which replica.
+    pub id: ReplicaId,
+    /// Whether the session pushes for it.
+    pub role: Role,
+    /// Counts its owners; a session of a lower generation has lost it.
+    pub generation: u64,
+    /// The birth stamp that a relay gave it, in milliseconds since 1970.
+    pub birth: Option<u64>,
+    /// Outcomes of turns up to this one are known and kept; the ledger may forget them.
+    pub acked: Turn,
+}
+
+/// What a session does for a replica of Hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Pushes its mutations and hears what becomes of them.
+    Speaker,
+    /// Hears what becomes of its mutations, since it shows them.
+    Listener,
+}
+
+/// Brings mutations of one author, in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push<'a> {
+    /// Whose they are: its place in Hello's list.
+    pub author: u8,
+    /// As in [`Introduction`].
+    pub acked: Turn,
+    /// Turn of the first mutation.
+    pub first: Turn,
+    /// The mutations, each encoded by [`encode_ops`], with its length before it.
+    #[serde(borrow)]
+    pub block: &'a [u8],
+}
+
+/// What an authority says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Down {
+    /// Answers Hello; the first page of catch-up follows at once.
+    Welcome(Welcome),
+    /// One page of catch-up; its [`Changes`] follow.
+    Page(Page),
+    /// What happened since; its [`Changes`] follow.
+    Delta(Delta),
+    /// The receiver has missed something and shall ask with Next.
+    Behind,
+}
+
+/// Answers Hello.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Version that both sides use from here on.
+    pub version: u16,
+    /// Kind, primary field and lifetime.
+    pub info: Info,
+    /// This incarnation.
+    pub epoch: Epoch,
+    /// The newest seq.
+    pub head: Seq,
+    /// How the ledger knows the replicas of Hello, in its order.
+    pub standings: Vec<Standing>,
+    /// The authority's clock, in milliseconds since 1970.
+    pub now: u64,
+}
+
+/// How the ledger knows a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// Not yet: it was born now, at this moment in milliseconds since 1970, and keeps that stamp.
+    New(u64),
+    /// Its turns up to this one are settled.
+    Settled(Turn),
+    /// It was known and has been forgotten: what it has pending may have been applied or not.
+    Forgotten,
+}
+
+/// One page of catch-up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// Where this page begins. Unless that is where the page before ended, the receiver starts again.
+    pub from: Cursor,
+    /// Where the next page begins.
+    pub cursor: Cursor,
+    /// The newest seq when the page was made.
+    pub head: Seq,
+    /// Stands on the last page: with it the replica is at the head, and deltas follow.
+    pub last: Option<Last>,
+}
+
+/// What the last page of a catch-up adds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// Over all live records.
+    pub digest: Digest,
+    /// What was settled and has not been acknowledged, for each author in order of turns.
+    pub settled: Vec<Settled>,
+}
+
+/// What happened since the receiver's seq, as one step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delta {
+    /// The seq that it follows.
+    pub from: Seq,
+    /// The seq that it leads to.
+    pub to: Seq,
+    /// Over all live records, at `to`.
+    pub digest: Digest,
+    /// Last moment of the datastore's life where that has moved, in milliseconds since 1970.
+    pub expires_at: Option<u64>,
+    /// What it settles for the receiver, for each author in order of turns.
+    pub settled: Vec<Settled>,
+}
+
+/// The outcome of one turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Whose turn: its place in Hello's list.
+    pub author: u8,
+    /// Which.
+    pub turn: Turn,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Rows in the order of their seqs. Collections are numbered by their place in `names`, seqs are
+/// told by their distance from the one before, and a key that occurs in its record's text, as it
+/// nearly always does, by its place there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes<'a> {
+    #[serde(borrow)]
+    names: Vec<&'a str>,
+    rows: Vec<Packed<'a>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Packed<'a> {
+    Within { name: u32, step: u64, at: u16, len: u16, data: &'a str },
+    Apart { name: u32, step: u64, key: &'a str, data: &'a str },
+    Gone { name: u32, step: u64, key: &'a str },
+}
+
+/// A row that borrows its texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowRef<'a> {
+    /// Name of the collection.
+    pub collection: &'a str,
+    /// Value of the record's primary field.
+    pub key: &'a str,
+    /// Seq of the mutation that wrote it.
+    pub seq: Seq,
+    /// The record as minified JSON; `None` for a tombstone.
+    pub data: Option<&'a str>,
+}
+
+impl<'a> From<&'a Row> for RowRef<'a> {
+    fn from(row: &'a Row) -> Self {
+        RowRef {
+            collection: &row.collection,
+            key: &row.key,
+            seq: row.seq,
+            data: row.data.as_deref(),
+        }
+    }
+}
+
+impl<'a> Changes<'a> {
+    /// Packs rows, which stand in the order of their seqs.
+    pub fn pack(rows: impl IntoIterator<Item = RowRef<'a>>) -> Self {
+        let mut names: Vec<&'a str> = Vec::new();
+        let mut before = 0;
+        let pack = |row: RowRef<'a>| {
+            // Neighbours mostly share a collection, and there are few: a look from the end is short.
+            let place = names.iter().rposition(|name| *name == row.collection);
+            let place = place.unwrap_or_else(|| {
+                names.push(row.collection);
+                names.len() - 1
+            });
+            let name = u32::try_from(place).unwrap_or(u32::MAX);
+            let step = row.seq.0.wrapping_sub(before);
+            before = row.seq.0;
+            let Some(data) = row.data else {
+                return Packed::Gone { name, step, key: row.key };
+            };
+            let at = data.find(row.key).and_then(|at| u16::try_from(at).ok());
+            match (at, u16::try_from(row.key.len())) {
+                (Some(at), Ok(len)) => Packed::Within { name, step, at, len, data },
+                _ => Packed::Apart { name, step, key: row.key, data },
+            }
+        };
+        let rows = rows.into_iter().map(pack).collect();
+        Changes { names, rows }
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Unpacks the rows.
+    ///
+    /// # Errors
+    /// Each row that speaks of a collection or a place that is not there.
+    pub fn rows(&self) -> impl Iterator<Item = Result<RowRef<'a>, BadFrame>> {
+        let mut seq = 0_u64;
+        self.rows.iter().map(move |packed| {
+            let (name, step, key, data) = match *packed {
+                Packed::Within { name, step, at, len, data } => {
+                    let (at, len) = (usize::from(at), usize::from(len));
+                    (name, step, data.get(at..at + len).ok_or(BadFrame)?, Some(data))
+                }
+                Packed::Apart { name, step, key, data } => (name, step, key, Some(data)),
+                Packed::Gone { name, step, key } => (name, step, key, None),
+            };
+            seq = seq.wrapping_add(step);
+            let collection = self
+                .names
+                .get(usize::try_from(name).map_err(|_| BadFrame)?)
+                .copied()
+                .ok_or(BadFrame)?;
+            Ok(RowRef { collection, key, seq: Seq(seq), data })
+        })
+    }
+}
+
+/// Encodes a mutation as it is pushed and as it lies in the outbox.
+#[must_use]
+pub fn encode_ops(ops: &[Op<'_>]) -> Vec<u8> {
+    encode(ops)
+}
+
+/// Decodes a mutation. What it says is still unchecked.
+///
+/// # Errors
+/// When the bytes are no mutation of at most [`OPS_MAX`] ops.
+pub fn decode_ops(bytes: &[u8]) -> Result<Vec<Op<'_>>, BadFrame> {
+    let ops: Vec<Op<'_>> = postcard::from_bytes(bytes).map_err(|_| BadFrame)?;
+    if ops.len() > OPS_MAX { Err(BadFrame) } else { Ok(ops) }
+}
+
+/// Appends a mutation, encoded by [`encode_ops`], to the block of a push.
+pub fn append_to_block(block: &mut Vec<u8>, mutation: &[u8]) {
+    let mut rest = mutation.len();
+    while rest > 0x7f {
+        block.push(0x80 | u8::try_from(rest & 0x7f).unwrap_or(0));
+        rest >>= 7;
+    }
+    block.push(u8::try_from(rest).unwrap_or(0));
+    block.extend_from_slice(mutation);
+}
+
+/// Takes the mutations out of a block, one after the other.
+pub fn split_block(block: &[u8]) -> impl Iterator<Item = Result<&[u8], BadFrame>> {
+    let mut rest = block;
+    core::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let Ok((mutation, after)) = postcard::take_from_bytes::<&[u8]>(rest) else {
+            rest = &[];
+            return Some(Err(BadFrame));
+        };
+        rest = after;
+        Some(Ok(mutation))
+    })
+}
+
+/// Encodes what a replica says.
+#[must_use]
+pub fn encode_up(frame: &Up<'_>) -> Vec<u8> {
+    encode(frame)
+}
+
+/// Decodes what a replica says.
+///
+/// # Errors
+/// When the bytes are no frame, are larger than [`FRAME_BYTES_MAX`], or name too many authors.
+pub fn decode_up(bytes: &[u8]) -> Result<Up<'_>, BadFrame> {
+    if bytes.len() > FRAME_BYTES_MAX {
+        return Err(BadFrame);
+    }
+    let frame = postcard::from_bytes(bytes).map_err(|_| BadFrame)?;
+    match &frame {
+        Up::Hello(hello) if hello.authors.is_empty() || hello.authors.len() > AUTHORS_MAX => {
+            Err(BadFrame)
+        }
+        Up::Hello(_) | Up::Push(_) | Up::Next(_) => Ok(frame),
+    }
+}
+
+/// Encodes the rows that follow a page or a delta, once for all its receivers.
+#[must_use]
+pub fn encode_changes(changes: &Changes<'_>) -> Vec<u8> {
+    encode(changes)
+}
+
+/// Decodes rows on their own, as a stored snapshot holds them.
+///
+/// # Errors
+/// When the bytes are no rows.
+pub fn decode_changes(bytes: &[u8]) -> Result<Changes<'_>, BadFrame> {
+    postcard::from_bytes(bytes).map_err(|_| BadFrame)
+}
+
+/// Encodes what an authority says; `changes` is what [`encode_changes`] made, for a page or a delta.
+#[must_use]
+pub fn encode_down(frame: &Down, changes: &[u8]) -> Box<[u8]> {
+    let mut bytes = encode(frame);
+    bytes.extend_from_slice(changes);
+    bytes.into()
+}
+
+/// Decodes what an authority says; without rows where the frame has none.
+///
+/// # Errors
+/// When the bytes are no frame.
+pub fn decode_down(bytes: &[u8]) -> Result<(Down, Changes<'_>), BadFrame> {
+    let (frame, rest) = postcard::take_from_bytes(bytes).map_err(|_| BadFrame)?;
+    match frame {
+        Down::Page(_) | Down::Delta(_) => Ok((frame, decode_changes(rest)?)),
+        Down::Welcome(_) | Down::Behind if rest.is_empty() => Ok((frame, Changes::default())),
+        Down::Welcome(_) | Down::Behind => Err(BadFrame),
+    }
+}
+
+/// Encodes a value that is stored: one byte of format, then postcard.
+#[must_use]
+pub fn encode_stored<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = alloc::vec![STORED_FORMAT];
+    bytes.append(&mut encode(value));
+    bytes
+}
+
+/// Decodes a stored value.
+///
+/// # Errors
+/// When the bytes are of another format or torn.
+pub fn decode_stored<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadFrame> {
+    match bytes.split_first() {
+        Some((&STORED_FORMAT, rest)) => postcard::from_bytes(rest).map_err(|_| BadFrame),
+        _ => Err(BadFrame),
+    }
+}
+
+/// The format of stored values.
+const STORED_FORMAT: u8 = 1;
+
+/// Writing postcard into memory cannot fail for the types of this module.
+fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).unwrap_or_default()
+}
