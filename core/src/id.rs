@@ -72,9 +72,7 @@ impl Epoch {
     /// Gives the epoch as 16 hex digits, as the public interfaces show it.
     #[must_use]
     pub fn to_hex(self) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-        self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+        hex(&self.0)
     }
 
     /// Reads 16 hex digits.
@@ -92,6 +90,12 @@ impl Epoch {
         }
         Some(Epoch(bytes))
     }
+}
+
+/// Bytes as lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Why a text is no name or no key.

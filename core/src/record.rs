@@ -1,12 +1,12 @@
 //! Records as the order knows them, and the digest over all of them.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, string::String};
 use core::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::id::Seq;
+use crate::id::{Seq, hex};
 
 /// What the order last said of a key: a record, or a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,12 @@ impl Digest {
     /// Takes a record's hash away again.
     pub fn remove(&mut self, hash: Digest) {
         *self = Digest(self.number().wrapping_sub(hash.number()).to_le_bytes());
+    }
+
+    /// Gives the digest as 32 hex digits, as the public interfaces show it.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        hex(&self.0)
     }
 
     fn number(self) -> u128 {

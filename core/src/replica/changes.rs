@@ -81,6 +81,18 @@ impl Replica {
         self.changes.ready.pop_front()
     }
 
+    /// The next change, if it is of the same collection, origin and watch as the one before.
+    pub fn take_changes_of(
+        &mut self,
+        collection: &str,
+        origin: Origin,
+        watch: Watch,
+    ) -> Option<(Origin, Change)> {
+        let (of, next) = self.changes.ready.front()?;
+        let same = *of == origin && next.watch == watch && *next.collection == *collection;
+        if same { self.take_changes() } else { None }
+    }
+
     /// Notes what a key shows, before something is done that may change it.
     pub(super) fn mark(&mut self, collection: Collection, key: &str) {
         if self.changes.watch(collection) == Watch::Nothing {

@@ -1,0 +1,160 @@
+//! Values that cross the boundary: JSON text, written by hand so that no JSON library rides along.
+
+use neap_core::{
+    id::{Seq, Turn},
+    replica::{Change, Event, Origin, ResetReason, Watch, ops_to_json},
+    value::write_string,
+};
+
+/// Text is handed over in pieces of about this size, so that the buffers stay small: linear memory
+/// that has grown never shrinks.
+pub(crate) const PIECE_BYTES: usize = 256 * 1024;
+
+/// Appends one change: its key, and where records are watched what was and what is.
+pub(crate) fn write_change(out: &mut Vec<u8>, change: &Change) {
+    out.push(b'[');
+    write_string(out, &change.key);
+    if change.watch == Watch::Records {
+        for data in [&change.before, &change.after] {
+            out.push(b',');
+            out.extend(data.as_ref().map_or(&b"null"[..], |data| data.as_bytes()));
+        }
+    }
+    out.push(b']');
+}
+
+/// Begins a piece of changes of one collection and origin.
+pub(crate) fn begin_changes(collection: &str, origin: Origin) -> Vec<u8> {
+    let mut out = vec![b'['];
+    write_string(&mut out, collection);
+    out.extend(match origin {
+        Origin::Local => b",0,[",
+        Origin::Remote => b",1,[",
+    });
+    out
+}
+
+/// Ends a piece that was begun.
+pub(crate) fn end_changes(mut out: Vec<u8>) -> String {
+    out.extend(b"]]");
+    text(out)
+}
+
+/// What was written by this module is UTF-8.
+pub(crate) fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Events as a JSON array, accepted turns in a row as one.
+pub(crate) fn events_to_json(events: Vec<Event>) -> String {
+    let mut out = vec![b'['];
+    let mut events = events.into_iter().peekable();
+    while let Some(event) = events.next() {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        match event {
+            Event::Accepted { turn, seq } => {
+                tagged(&mut out, "settled", &[]);
+                write_number(&mut out, turn.0);
+                out.extend(b",[");
+                write_seq(&mut out, seq);
+                let mut last = turn;
+                while let Some(Event::Accepted { turn, seq }) =
+                    events.next_if(|event| accepts(event, last.next()))
+                {
+                    last = turn;
+                    out.push(b',');
+                    write_seq(&mut out, seq);
+                }
+                out.push(b']');
+            }
+            Event::Refused { turn, refusal, ops } => {
+                tagged(&mut out, "refused", &[]);
+                write_number(&mut out, turn.0);
+                for text in [refusal.reason.code(), refusal.reason.message()] {
+                    out.push(b',');
+                    write_string(&mut out, text);
+                }
+                out.push(b',');
+                out.extend(ops_to_json(&ops).bytes());
+            }
+            Event::Welcome => tagged(&mut out, "welcome", &[]),
+            Event::Live => tagged(&mut out, "live", &[]),
+            Event::Reset(ResetReason::Epoch) => tagged(&mut out, "reset", &["epoch"]),
+            Event::Reset(ResetReason::History) => tagged(&mut out, "reset", &["history"]),
+            Event::Renumbered => tagged(&mut out, "renumbered", &[]),
+            Event::Expired => tagged(&mut out, "expired", &[]),
+            Event::Stopped(code) => tagged(&mut out, "stopped", &[code]),
+            Event::Trouble(code) => tagged(&mut out, "error", &[code]),
+        }
+        out.push(b']');
+    }
+    out.push(b']');
+    text(out)
+}
+
+fn accepts(event: &Event, next: Turn) -> bool {
+    matches!(event, Event::Accepted { turn, .. } if *turn == next)
+}
+
+/// Begins an event: its name and texts; a comma follows where more does.
+fn tagged(out: &mut Vec<u8>, name: &str, texts: &[&str]) {
+    out.push(b'[');
+    write_string(out, name);
+    for text in texts {
+        out.push(b',');
+        write_string(out, text);
+    }
+    if matches!(name, "settled" | "refused") {
+        out.push(b',');
+    }
+}
+
+fn write_seq(out: &mut Vec<u8>, seq: Option<Seq>) {
+    match seq {
+        Some(seq) => write_number(out, seq.0),
+        None => out.extend(b"null"),
+    }
+}
+
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    let start = out.len();
+    loop {
+        out.push(b'0' + u8::try_from(number % 10).unwrap_or(0));
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = out.get_mut(start..) {
+        digits.reverse();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use neap_core::mutation::{Reason, Refusal};
+
+    use super::*;
+
+    #[test]
+    fn events_become_json() {
+        let accepted =
+            |turn, seq: Option<u64>| Event::Accepted { turn: Turn(turn), seq: seq.map(Seq) };
+        let refusal = Refusal { reason: Reason::NotFound, op: 0 };
+        let events = vec![
+            accepted(1, Some(10)),
+            accepted(2, None),
+            Event::Refused { turn: Turn(3), refusal, ops: Box::new([0]) },
+            accepted(4, Some(1_000)),
+            Event::Reset(ResetReason::Epoch),
+            Event::Live,
+        ];
+        assert_eq!(
+            events_to_json(events),
+            r#"[["settled",1,[10,null]],["refused",3,"not-found","there is no record to patch under this key",[]],["settled",4,[1000]],["reset","epoch"],["live"]]"#
+        );
+        assert_eq!(events_to_json(Vec::new()), "[]");
+    }
+}
