@@ -1,0 +1,77 @@
+import { useCallback, useEffect, useReducer, useState } from "preact/hooks";
+import type { VNode } from "preact";
+import type { Board } from "./board";
+import { Composer } from "./composer";
+import { Connection, Gauge, OfflineSwitch } from "./connection";
+import { HowItWorks } from "./how";
+import { Back, Forth } from "./icons";
+import { NoticeLog } from "./notice-log";
+import { Share } from "./share";
+import { TaskList } from "./task-list";
+
+export function App({ board }: { board: Board }): VNode {
+  const [, redraw] = useReducer((times: number) => times + 1, 0);
+  const [added, setAdded] = useState<string | null>(null);
+  useEffect(() => board.subscribe(() => redraw(undefined)), [board]);
+  const add = useCallback((title: string) => setAdded(board.add(title).id), [board]);
+  const { status } = board;
+  return (
+    <>
+      <div class="page" data-connection={status.connection}>
+        <header class="rail">
+          <p class="brand">
+            <a href="/">neap</a>
+          </p>
+          <Share />
+          <h1>A task board for any tide</h1>
+          <p class="lead">
+            It works without a network. <strong>Open this link in a second window, switch one of them offline, edit both.</strong>
+          </p>
+          <section class="tide" aria-label="Connection">
+            <Connection status={status} />
+            <Gauge status={status} byChoice={board.workOffline} />
+            <OfflineSwitch board={board} />
+          </section>
+        </header>
+        <main class="sheet">
+          <Composer add={add} />
+          <TaskList board={board} added={added} />
+          {board.history && <UndoRedo board={board} />}
+        </main>
+        <NoticeLog notices={board.notices} />
+        <HowItWorks board={board} />
+      </div>
+      <div class="sea" aria-hidden="true" />
+    </>
+  );
+}
+
+function UndoRedo({ board }: { board: Board }): VNode | null {
+  const { history } = board;
+  if (history === null) return null;
+  return (
+    <p class="history">
+      <button type="button" class="quiet" disabled={!history.canUndo} onClick={() => history.undo()}>
+        <Back /> Undo
+      </button>
+      <button type="button" class="quiet" disabled={!history.canRedo} onClick={() => history.redo()}>
+        <Forth /> Redo
+      </button>
+    </p>
+  );
+}
+
+/** The page for a link that opens nothing. */
+export function CannotOpen({ cause }: { cause: unknown }): VNode {
+  return (
+    <main class="page stranded">
+      <h1>This link opens no board</h1>
+      <p role="alert">{cause instanceof Error ? cause.message : String(cause)}</p>
+      <p>
+        <a class="button" href="/">
+          Start a fresh board
+        </a>
+      </p>
+    </main>
+  );
+}

@@ -1,0 +1,230 @@
+import { open, NeapError, type Collection, type Datastore, type Status } from "neap";
+import { Edits, oursCameLater, theirsCameLater, type Verdict, type Wish } from "./edits";
+import { Notices } from "./notices";
+import { byAge, newTask, type Task } from "./task";
+
+/** A board lives for thirty days after its newest edit. */
+const TTL = 30 * 24 * 3600;
+
+/** The undo of this screen's own edits, where the package has it. */
+interface History {
+  undo(): unknown;
+  redo(): unknown;
+  readonly canUndo: boolean;
+  readonly canRedo: boolean;
+}
+
+interface Change {
+  key: string;
+  before: Task | undefined;
+  after: Task | undefined;
+  origin: "local" | "remote";
+}
+
+interface Refused {
+  ops: readonly unknown[];
+  code: string;
+  message: string;
+}
+
+/** One task board: the datastore, what was done to it here, and what there is to say about it. */
+export class Board {
+  readonly history: History | null;
+  readonly notices: Notices;
+  readonly #datastore: Datastore;
+  readonly #tasks: Collection<Task>;
+  readonly #edits: Edits;
+  readonly #switch: string;
+  readonly #listeners = new Set<() => void>();
+  #workOffline: boolean;
+
+  /** Opens a board, a fresh one without an id. Needs no network. */
+  static async open(id: string | null): Promise<Board> {
+    return new Board(await open({ ...(id !== null && { id }), ttl: TTL, sliding: true }));
+  }
+
+  private constructor(datastore: Datastore) {
+    this.#datastore = datastore;
+    this.#tasks = datastore.collection<Task>("tasks");
+    this.#edits = new Edits(datastore.id);
+    this.#switch = `neap-board-offline:${datastore.id}`;
+    this.notices = new Notices(() => this.#changed());
+    this.history = "undo" in datastore ? (datastore as unknown as History) : null;
+    this.#workOffline = remembered(this.#switch);
+    if (this.#workOffline) datastore.goOffline();
+    this.#listen();
+  }
+
+  get id(): string {
+    return this.#datastore.id;
+  }
+
+  get epoch(): string | null {
+    return this.#datastore.epoch;
+  }
+
+  get status(): Status {
+    return this.#datastore.status;
+  }
+
+  get tasks(): Task[] {
+    return [...this.#tasks.values()].sort(byAge);
+  }
+
+  get(key: string): Task | undefined {
+    return this.#tasks.get(key);
+  }
+
+  isPending(key: string): boolean {
+    return this.#tasks.meta(key).pending;
+  }
+
+  /** The person's own switch: nothing is sent or received while it is on. */
+  get workOffline(): boolean {
+    return this.#workOffline;
+  }
+
+  set workOffline(on: boolean) {
+    this.#workOffline = on;
+    remember(this.#switch, on);
+    if (on) this.#datastore.goOffline();
+    else this.#datastore.goOnline();
+    this.#changed();
+  }
+
+  add(title: string): Task {
+    const task = newTask(title);
+    this.#mutate(() => this.#tasks.set(task));
+    return task;
+  }
+
+  tick(task: Task, done: boolean): void {
+    this.#edit(task.id, { done });
+  }
+
+  rename(task: Task, title: string): void {
+    if (this.#tasks.has(task.id)) this.#edit(task.id, { title });
+    else this.putBack({ ...task, title });
+  }
+
+  remove(task: Task): void {
+    this.#edit(task.id, "gone");
+  }
+
+  putBack(task: Task): void {
+    this.#mutate(() => this.#tasks.set(task));
+  }
+
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Edits a task on the condition that nobody else has since; see #met for when somebody has. */
+  #edit(key: string, wish: Wish): void {
+    const { seq } = this.#tasks.meta(key);
+    this.#edits.note(key, this.#tasks.get(key), wish, this.status.connection !== "live");
+    this.#send(key, wish, seq === null ? undefined : { ifSeq: seq });
+  }
+
+  #send(key: string, wish: Wish, condition?: { ifSeq: number }): void {
+    this.#mutate(() => (wish === "gone" ? this.#tasks.delete(key, condition) : this.#tasks.patch(key, wish, condition)));
+  }
+
+  #mutate(change: () => unknown): void {
+    try {
+      change();
+    } catch (cause) {
+      if (!(cause instanceof NeapError)) throw cause;
+      this.notices.say(`That was not possible: ${cause.message}.`);
+    }
+    this.#changed();
+  }
+
+  #listen(): void {
+    const datastore = this.#datastore;
+    this.#tasks.subscribe(({ changes }) => {
+      for (const change of changes) if (change.origin === "remote") this.#met(change);
+      this.#changed();
+    });
+    datastore.on("status", () => this.#changed());
+    datastore.on("refused", (refused) => this.#refused(refused));
+    datastore.on("reset", () => this.notices.say("The relay began this board anew. What was pending here goes on to the new one."));
+    datastore.on("expired", () =>
+      this.notices.say("This board is gone from the relay: nobody edited it for thirty days, or someone deleted it. What you see is your own copy."),
+    );
+    datastore.on("error", (error) => this.notices.say(`Something is wrong: ${error.message}.`));
+  }
+
+  /** Someone else changed a task; when it meets an edit of ours, the later arrival wins and we say so. */
+  #met({ key, before, after }: Change): void {
+    const edit = this.#edits.get(key);
+    if (edit === undefined || edit.insisted) return;
+    if (edit.settledAt === null) return this.#carryOut(key, oursCameLater(edit, after));
+    const wasOurs = edit.wish !== "gone" && before?.title === (edit.wish.title ?? before?.title);
+    const verdict = theirsCameLater(edit, after);
+    if (!wasOurs || verdict.text === undefined) return;
+    this.#edits.forget(key);
+    this.#carryOut(key, verdict);
+  }
+
+  #refused({ ops, code, message }: Refused): void {
+    for (const op of ops) {
+      const missed = code === "precondition-failed" || code === "not-found" ? wishOf(op) : null;
+      if (missed === null) {
+        this.notices.say(`The relay did not take an edit: ${message}.`);
+        break;
+      }
+      const { key, wish } = missed;
+      let edit = this.#edits.get(key);
+      if (edit?.insisted && code === "precondition-failed") continue;
+      if (edit === undefined) {
+        this.#edits.note(key, undefined, wish, true);
+        edit = this.#edits.get(key)!;
+      }
+      this.#carryOut(key, oursCameLater(edit, this.#tasks.get(key)));
+    }
+    this.#changed();
+  }
+
+  #carryOut(key: string, verdict: Verdict): void {
+    const edit = this.#edits.get(key);
+    if (verdict.insist && edit) {
+      this.#edits.insist(edit);
+      this.#send(key, edit.wish);
+    }
+    const { text, offer } = verdict;
+    if (text === undefined) return;
+    const run = (task: Task): void => (this.#tasks.has(key) ? this.rename(task, task.title) : this.putBack(task));
+    this.notices.say(text, offer && { label: offer.label, run: () => run(offer.put) });
+  }
+
+  #changed(): void {
+    this.#edits.sweep((key) => this.isPending(key), Date.now());
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function wishOf(op: unknown): { key: string; wish: Wish } | null {
+  const { op: kind, collection, key, data } = op as { op: string; collection: string; key?: string; data?: Partial<Task> };
+  if (collection !== "tasks" || key === undefined) return null;
+  if (kind === "delete") return { key, wish: "gone" };
+  return kind === "patch" && data !== undefined ? { key, wish: data } : null;
+}
+
+function remembered(slot: string): boolean {
+  try {
+    return sessionStorage.getItem(slot) !== null;
+  } catch {
+    return false;
+  }
+}
+
+function remember(slot: string, on: boolean): void {
+  try {
+    if (on) sessionStorage.setItem(slot, "on");
+    else sessionStorage.removeItem(slot);
+  } catch {
+    // No session storage: the switch is off again after a reload.
+  }
+}

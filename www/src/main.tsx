@@ -1,0 +1,19 @@
+import { render } from "preact";
+import { App, CannotOpen } from "./app";
+import { Board } from "./board";
+import "./style.css";
+
+const root = document.getElementById("app")!;
+
+async function start(): Promise<void> {
+  const board = await Board.open(new URLSearchParams(location.search).get("id"));
+  history.replaceState(null, "", `/?id=${encodeURIComponent(board.id)}`);
+  root.replaceChildren();
+  render(<App board={board} />, root);
+}
+
+start().catch((cause: unknown) => {
+  console.error(cause);
+  root.replaceChildren();
+  render(<CannotOpen cause={cause} />, root);
+});
