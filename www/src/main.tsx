@@ -1,6 +1,7 @@
 import { render } from "preact";
 import { App, CannotOpen } from "./app";
 import { Board } from "./board";
+import { installShell } from "./shell";
 import "./style.css";
 
 const root = document.getElementById("app")!;
@@ -12,6 +13,7 @@ async function start(): Promise<void> {
   render(<App board={board} />, root);
 }
 
+installShell();
 start().catch((cause: unknown) => {
   console.error(cause);
   root.replaceChildren();
