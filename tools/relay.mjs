@@ -1,0 +1,204 @@
+// The local relay: the built relay and the demo on a real workerd, without wrangler in between.
+//   npm run relay -- --port N --data DIR [--var KEY=VALUE]...
+// Tests import `startRelay`.
+
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, relative, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { at, isMain, main, Trouble } from "./house.mjs";
+
+const relayBuild = at("worker", "build");
+
+/**
+ * Starts a relay on 127.0.0.1 and resolves when it answers. `port` 0 takes a free one; `vars` are the relay's
+ * settings; `assets` is the directory of the demo. `stop` ends it, `kill` ends it as a power cut would;
+ * `exited` resolves with workerd's last words when it is gone, for whatever reason.
+ */
+export async function startRelay({ port = 0, data, vars = {}, assets = at("www", "dist") }) {
+  if (!existsSync(join(relayBuild, "index.js"))) throw new Trouble("the relay is not built: npm run build");
+  const child = spawnWorkerd(writeConfig({ port, data, vars, assets }), vars);
+  const watcher = dieWithUs(child.pid);
+  const complaints = [];
+  createInterface({ input: child.stderr }).on("line", (line) => {
+    complaints.push(line);
+    if (complaints.length > 20) complaints.shift();
+    if (process.env.NEAP_RELAY_LOG) console.error(line);
+  });
+  const exited = new Promise((done) => {
+    child.on("close", (code, signal) => {
+      watcher.kill("SIGKILL");
+      done(`workerd ended (${signal ?? `exit ${code}`})\n${complaints.join("\n")}`.trim());
+    });
+  });
+  const end = async (signal) => {
+    child.kill(signal);
+    await exited;
+  };
+  const failed = exited.then((words) => {
+    if (/address already in use/i.test(words)) throw new Trouble(`port ${port} is in use`);
+    throw new Trouble(words);
+  });
+  try {
+    const url = `http://127.0.0.1:${await Promise.race([boundPort(child), failed])}`;
+    await Promise.race([healthy(url), failed]);
+    failed.catch(() => {});
+    // SQLite keeps what was committed whatever ends the process, and workerd's own gentle end waits for its clients.
+    return { url, pid: child.pid, exited, stop: () => end("SIGKILL"), kill: () => end("SIGKILL") };
+  } catch (error) {
+    await end("SIGKILL");
+    throw error;
+  }
+}
+
+function writeConfig({ port, data, vars, assets }) {
+  const home = resolve(data);
+  const objects = join(home, "objects");
+  mkdirSync(objects, { recursive: true });
+  const file = join(home, "relay.capnp");
+  const text = JSON.stringify;
+  const embed = (path) => `embed ${text(relative(home, path))}`;
+  const date = /"compatibility_date": "([^"]+)"/.exec(readFileSync(at("worker", "wrangler.jsonc"), "utf8"))[1];
+  const wasm = readdirSync(relayBuild).filter((name) => name.endsWith(".wasm"));
+  const modules = [
+    `(name = "index.js", esModule = ${embed(join(relayBuild, "index.js"))})`,
+    ...wasm.map((name) => `(name = ${text(`./${name}`)}, wasm = ${embed(join(relayBuild, name))})`),
+  ];
+  // The values travel in workerd's environment: they may be secrets and have no business in a file.
+  const bindings = [
+    `(name = "DATASTORES", durableObjectNamespace = "Datastore")`,
+    ...Object.keys(vars).map((name) => `(name = ${text(name)}, fromEnvironment = ${text(variable(name))})`),
+  ];
+  const demo = existsSync(join(assets, "index.html"));
+  const config = `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "front", worker = (
+      compatibilityDate = ${text(date)},
+      modules = [(name = "front.js", esModule = ${embed(at("tools", "front.js"))})],
+      bindings = [(name = "RELAY", service = "relay")${demo ? `, (name = "ASSETS", service = "assets")` : ""}],
+    )),
+    (name = "relay", worker = (
+      compatibilityDate = ${text(date)},
+      modules = [${modules.join(", ")}],
+      bindings = [${bindings.join(", ")}],
+      durableObjectNamespaces = [(className = "Datastore", uniqueKey = "neap-Datastore", enableSql = true)],
+      durableObjectStorage = (localDisk = "objects"),
+    )),
+    (name = "objects", disk = (path = ${text(objects)}, writable = true)),
+    ${demo ? `(name = "assets", disk = (path = ${text(resolve(assets))})),` : ""}
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "front")],
+);
+`;
+  writeFileSync(file, config);
+  return file;
+}
+
+const variable = (name) => `NEAP_RELAY_VAR_${name}`;
+
+// In a process group of its own: Ctrl-C in a terminal reaches us, and we decide.
+function spawnWorkerd(config, vars) {
+  const settings = Object.entries(vars).map(([name, value]) => [variable(name), value]);
+  // The program itself: node_modules/.bin/workerd may be a script that starts it, with another pid.
+  const workerd = createRequire(import.meta.url)("workerd").default;
+  return spawn(workerd, ["serve", "--control-fd=3", config], {
+    detached: true,
+    env: { ...process.env, ...Object.fromEntries(settings) },
+    stdio: ["ignore", "ignore", "pipe", "pipe"],
+  });
+}
+
+// A SIGKILL gives us no last moment, but it closes our end of this pipe.
+function dieWithUs(pid) {
+  const script = `read -r _; kill -KILL ${pid} 2>/dev/null`;
+  return spawn("/bin/sh", ["-c", script], { detached: true, stdio: ["pipe", "ignore", "ignore"] });
+}
+
+// workerd tells on its control channel which port it got.
+async function boundPort(child) {
+  for await (const line of createInterface({ input: child.stdio[3] })) {
+    const told = JSON.parse(line);
+    if (told.event === "listen" && told.socket === "http") return told.port;
+  }
+  return new Promise(() => {});
+}
+
+async function healthy(url) {
+  const deadline = Date.now() + 10_000;
+  while (Date.now() < deadline) {
+    const answer = await fetch(`${url}/v1/health`).catch(() => null);
+    if (answer?.ok) return;
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  throw new Trouble("the relay does not answer /v1/health");
+}
+
+/** Starts a relay, prints what `ready` says of it, and keeps it until a signal, workerd's end, or npm's. */
+export async function serve(options, ready) {
+  const stopped = new Promise((done) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => done());
+    if (process.env.npm_lifecycle_event) whenOrphaned(done);
+  });
+  const relay = await startRelay(options);
+  console.log(ready(relay.url));
+  const words = await Promise.race([stopped, relay.exited]);
+  if (words) throw new Trouble(words);
+  await relay.stop();
+  process.exit(0);
+}
+
+// npm cannot pass a SIGKILL on, and a relay that nobody owns would hold its port for ever. The scripts in
+// package.json start us with `exec`, so that our parent is npm and not a shell.
+function whenOrphaned(done) {
+  const parent = process.ppid;
+  setInterval(() => process.ppid === parent || done(), 500).unref();
+}
+
+/** The value of --port or PORT, or a Trouble. */
+export function parsePort(text) {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (port <= 65535) return port;
+  throw new Trouble(`a port is a number from 0 to 65535, not "${text}"`, 2);
+}
+
+const usage = "usage: npm run relay -- --port N --data DIR [--var KEY=VALUE]...";
+
+function parse(args) {
+  const options = { vars: {} };
+  for (let i = 0; i < args.length; i += 1) {
+    const [flag, inline] = /^(--\w+)=(.*)$/s.exec(args[i])?.slice(1) ?? [args[i]];
+    if (!["--port", "--data", "--var"].includes(flag)) throw new Trouble(`unknown argument ${args[i]}; ${usage}`, 2);
+    const value = inline ?? args[(i += 1)];
+    if (!value) throw new Trouble(`${flag} needs a value; ${usage}`, 2);
+    if (flag === "--port") options.port = parsePort(value);
+    else if (flag === "--data") options.data = value;
+    else Object.assign(options.vars, parseVar(value));
+  }
+  if (options.port === undefined) throw new Trouble(`--port is missing; ${usage}`, 2);
+  if (options.data === undefined) throw new Trouble(`--data is missing; ${usage}`, 2);
+  return options;
+}
+
+function parseVar(text) {
+  const [, name, value] = /^([A-Za-z_]\w*)=(.*)$/s.exec(text) ?? [];
+  if (name === undefined) throw new Trouble(`--var wants KEY=VALUE, not "${text}"; ${usage}`, 2);
+  return { [name]: value };
+}
+
+// Not a rebuild: only what a fresh clone lacks altogether.
+async function prepare() {
+  if (existsSync(at("node_modules", "workerd")) && existsSync(join(relayBuild, "index.js"))) return;
+  const [{ setup }, { build }] = await Promise.all([import("./setup.mjs"), import("./build.mjs")]);
+  await setup({ browser: false, lints: false });
+  await build(["relay"]);
+}
+
+if (isMain(import.meta.url)) {
+  await main("neap relay", async (args) => {
+    const options = parse(args);
+    await prepare();
+    await serve(options, (url) => `neap relay ready on ${url}`);
+  });
+}
