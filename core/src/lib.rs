@@ -66,6 +66,7 @@ pub mod datastore;
 pub mod id;
 pub mod limits;
 pub mod mutation;
+mod order;
 pub mod record;
 pub mod replica;
 pub mod storage;

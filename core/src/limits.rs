@@ -39,3 +39,36 @@ pub const SNAPSHOT_PAGE_RECORDS: usize = 1_024;
 pub const TTL_DEFAULT_S: u32 = 3_600;
 /// Default longest life of a temporary datastore, in seconds.
 pub const TTL_MAX_S: u32 = 2_592_000;
+
+// The relay's own.
+
+/// Largest body of a request over HTTP.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Rows of a page over HTTP, unless the request asks for another number.
+pub const LIST_ROWS_DEFAULT: usize = 1_000;
+/// Most rows of a page over HTTP.
+pub const LIST_ROWS_MAX: usize = 10_000;
+/// A page over HTTP is closed when its rows have reached this size.
+pub const LIST_BYTES: usize = 2 * 1024 * 1024;
+/// Longest `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How long an answer is kept for a repeat of its `Idempotency-Key`.
+pub const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Longest token that is looked at.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// A socket whose token has run out is ended by an alarm this much later, at the latest.
+pub const TOKEN_SLACK_MS: u64 = 1_000;
+/// Most sockets of one datastore, unless an operator sets another number.
+pub const SOCKETS_MAX: usize = 5_000;
+/// A group commit is run at once when this many frames or requests wait for it.
+pub const GROUP_MAX: usize = 64;
+/// A group commit is run at once when frames of this size wait for it.
+pub const GROUP_BYTES_MAX: usize = 256 * 1024;
+/// The pause between two group commits: so long for each socket …
+pub const PACE_PER_SOCKET_US: usize = 100;
+/// … and no longer than this.
+pub const PACE_MAX_US: usize = 25_000;
+/// Bytes that a slow socket may have waiting before it is left behind.
+pub const BACKLOG_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes sent to a socket after which its backlog is looked at.
+pub const BACKLOG_STEP_BYTES: usize = 256 * 1024;

@@ -1,6 +1,6 @@
 //! Mutations and the one function that decides them, on both sides alike.
 
-use alloc::{borrow::Cow, boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -288,8 +288,8 @@ impl Effect {
 #[derive(Clone, Debug, Default)]
 pub struct Resolution {
     touched: Vec<Touched>,
-    /// Where a key stands in `touched`, once there are too many to look through.
-    places: BTreeMap<(Box<str>, Box<str>), usize>,
+    /// The places of `touched` in the order of collections and keys.
+    sorted: Vec<usize>,
     bytes: usize,
     ops: u32,
 }
@@ -299,9 +299,6 @@ struct Touched {
     effect: Effect,
     existed: bool,
 }
-
-/// Keys up to which a look through all of them beats a map.
-const FEW: usize = 8;
 
 impl Resolution {
     /// Starts with no op taken.
@@ -332,8 +329,8 @@ impl Resolution {
         base: &B,
     ) -> Result<Result<(), Reason>, B::Error> {
         let (collection, key) = op.place();
-        let place = self.place_of(collection, key);
-        let touched = place.and_then(|place| self.touched.get(place));
+        let place = self.search(collection, key);
+        let touched = place.ok().and_then(|place| self.touched.get(place));
         let current = match touched {
             Some(touched) => touched
                 .effect
@@ -372,30 +369,26 @@ impl Resolution {
         Ok(Ok(()))
     }
 
-    fn place_of(&self, collection: &str, key: &str) -> Option<usize> {
-        if self.touched.len() > FEW {
-            return self.places.get(&(collection.into(), key.into())).copied();
-        }
-        let is_it = |Touched { effect, .. }: &Touched| {
-            *effect.key == *key && *effect.collection == *collection
+    /// Where `touched` has a key, or else where its place belongs in `sorted`.
+    fn search(&self, collection: &str, key: &str) -> Result<usize, usize> {
+        let compare = |place: &usize| {
+            let effect = self.touched.get(*place).map(|touched| &touched.effect);
+            effect.map(|effect| (&*effect.collection, &*effect.key)).cmp(&Some((collection, key)))
         };
-        self.touched.iter().position(is_it)
+        let found = self.sorted.binary_search_by(compare)?;
+        self.sorted.get(found).copied().ok_or(found)
     }
 
-    fn write(&mut self, place: Option<usize>, effect: Effect, existed: bool) {
-        if let Some(touched) = place.and_then(|place| self.touched.get_mut(place)) {
-            touched.effect = effect;
-            return;
-        }
-        self.touched.push(Touched { effect, existed });
-        let unlisted = match self.touched.len() {
-            0..=FEW => self.touched.len()..self.touched.len(),
-            len if len == FEW + 1 => 0..len,
-            len => len - 1..len,
-        };
-        for place in unlisted {
-            if let Some(Touched { effect, .. }) = self.touched.get(place) {
-                self.places.insert((effect.collection.clone(), effect.key.clone()), place);
+    fn write(&mut self, place: Result<usize, usize>, effect: Effect, existed: bool) {
+        match place {
+            Ok(place) => {
+                if let Some(touched) = self.touched.get_mut(place) {
+                    touched.effect = effect;
+                }
+            }
+            Err(rank) => {
+                self.sorted.insert(rank.min(self.sorted.len()), self.touched.len());
+                self.touched.push(Touched { effect, existed });
             }
         }
     }
@@ -403,7 +396,7 @@ impl Resolution {
     /// What the mutation has made of a key so far: `None` where it has not written it.
     #[must_use]
     pub fn written(&self, collection: &str, key: &str) -> Option<&Effect> {
-        Some(&self.touched.get(self.place_of(collection, key)?)?.effect)
+        Some(&self.touched.get(self.search(collection, key).ok()?)?.effect)
     }
 
     /// Gives the effects, in the order in which keys were first written. What was made and removed

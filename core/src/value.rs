@@ -5,7 +5,7 @@
 use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::{cmp::Ordering, ops::Range};
 
-use crate::limits::DEPTH_MAX;
+use crate::{limits::DEPTH_MAX, order::order};
 
 mod patch;
 
@@ -151,13 +151,13 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 
 /// Undoes the escapes of a checked string's inside.
 fn unescape(raw: &str) -> Cow<'_, str> {
-    if !raw.contains('\\') {
+    if !raw.bytes().any(|byte| byte == b'\\') {
         return Cow::Borrowed(raw);
     }
     let mut out = String::with_capacity(raw.len());
     let mut rest = raw;
-    while let Some(place) = rest.find('\\') {
-        out.push_str(&rest[..place]);
+    while let Some(place) = rest.bytes().position(|byte| byte == b'\\') {
+        out.push_str(rest.get(..place).unwrap_or(""));
         let escape = rest.as_bytes().get(place + 1).copied().unwrap_or(b'\\');
         let mut used = 2;
         out.push(match escape {
@@ -197,6 +197,9 @@ fn compare_names(one: &str, other: &str) -> Ordering {
 
 /// The integer part of the least decimal number that rounds to infinity: 2^1024 - 2^970.
 const OVERFLOW: &[u8] = b"179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
+
+/// Names up to which comparing all with all beats sorting them.
+const FEW: usize = 12;
 
 /// A reader of minified JSON.
 struct Reader<'a> {
@@ -280,14 +283,19 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
-    fn no_duplicates(&mut self, base: usize) -> Result<(), Invalid> {
-        let names = self.names.get_mut(base..).unwrap_or(&mut []);
-        if names.len() > 12 || names.iter().any(|name| name.contains('\\')) {
-            names.sort_unstable_by(|one, other| compare_names(one, other));
-            let twice = |pair: &[&str]| compare_names(pair[0], pair[1]) == Ordering::Equal;
-            return if names.windows(2).any(twice) { Err(Invalid::Duplicate) } else { Ok(()) };
+    fn no_duplicates(&self, base: usize) -> Result<(), Invalid> {
+        let names = self.names.get(base..).unwrap_or(&[]);
+        let is_escaped = |name: &&str| name.bytes().any(|byte| byte == b'\\');
+        if names.len() > FEW || names.iter().any(is_escaped) {
+            let compare = |one: usize, other: usize| match (names.get(one), names.get(other)) {
+                (Some(one), Some(other)) => compare_names(one, other),
+                (one, other) => one.cmp(&other),
+            };
+            let sorted = order(names.len(), &compare);
+            let twice = |pair: &[usize]| matches!(pair, [one, other] if compare(*one, *other) == Ordering::Equal);
+            return if sorted.windows(2).any(twice) { Err(Invalid::Duplicate) } else { Ok(()) };
         }
-        let mut rest = &*names;
+        let mut rest = names;
         while let Some((first, others)) = rest.split_first() {
             if others.contains(first) {
                 return Err(Invalid::Duplicate);

@@ -2,7 +2,8 @@
 //! still pending is decided anew on top. Effect and settlement are one step, so the view never
 //! flickers.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{collections::BinaryHeap, vec::Vec};
+use core::cmp::Reverse;
 
 use super::{
     Event, Origin, Replica, event_of,
@@ -12,13 +13,14 @@ use super::{
 use crate::{
     id::{Seq, Turn},
     mutation::{Condition, Outcome},
+    order::order,
     wire::{BadFrame, Settled},
 };
 
 /// Keys whose ground has moved, by the pending mutations that now have to be decided anew.
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
-    ordinals: BTreeSet<Ordinal>,
+    ordinals: BinaryHeap<Reverse<Ordinal>>,
 }
 
 impl Replica {
@@ -50,7 +52,8 @@ impl Replica {
         if self.outbox.speaks_of(place) {
             let depends =
                 |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(|entry| entry.depends);
-            unsettled.ordinals.extend(self.outbox.since(place, start).into_iter().filter(depends));
+            let later = self.outbox.since(place, start).into_iter().filter(depends);
+            unsettled.ordinals.extend(later.map(Reverse));
         }
     }
 
@@ -128,7 +131,7 @@ impl Replica {
                 | Condition::Present
                 | Condition::Mine(_) => condition,
             });
-            unsettled.ordinals.insert(ordinal);
+            unsettled.ordinals.push(Reverse(ordinal));
         }
         if let Some(author) = self.authors.get_mut(author) {
             // The stored entries still speak of the turn, so its seq is stored with the account.
@@ -143,7 +146,11 @@ impl Replica {
     /// Decides anew what depends on ground that has moved, earliest first; each change moves the
     /// ground for those after it.
     pub(super) fn rebase(&mut self, mut unsettled: Unsettled) {
-        while let Some(ordinal) = unsettled.ordinals.pop_first() {
+        let mut decided = None;
+        while let Some(Reverse(ordinal)) = unsettled.ordinals.pop() {
+            if decided.replace(ordinal) == Some(ordinal) {
+                continue;
+            }
             let Some(effects) = self.decide(ordinal) else {
                 continue;
             };
@@ -159,10 +166,8 @@ impl Replica {
             }
             self.outbox.show(ordinal, effects);
             for (collection, key) in &moved {
-                self.unsettle((*collection, key), ordinal, &mut unsettled);
+                self.unsettle((*collection, key), ordinal.next(), &mut unsettled);
             }
-            // The entry itself has just been decided.
-            unsettled.ordinals.remove(&ordinal);
         }
         self.report(Origin::Remote);
     }
@@ -171,7 +176,7 @@ impl Replica {
     pub(super) fn rebase_all(&mut self) {
         let depends =
             |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(|entry| entry.depends);
-        let ordinals = self.outbox.ordinals().filter(depends).collect();
+        let ordinals = self.outbox.ordinals().filter(depends).map(Reverse).collect();
         self.rebase(Unsettled { ordinals });
     }
 
@@ -187,7 +192,7 @@ impl Replica {
 
     /// Conditions of stored mutations on turns that have been settled since they were stored.
     pub(super) fn place_restored_conditions(&mut self, settled: Turn, seqs: &[(Turn, Seq)]) {
-        for ordinal in self.outbox.take_waiting_up_to(0, settled) {
+        for ordinal in self.outbox.take_waiting(0, settled) {
             self.outbox.rewrite(ordinal, |condition| match condition {
                 Condition::Mine(turn) if turn <= settled => {
                     let found = seqs.iter().find(|(of, _)| *of == turn);
@@ -221,11 +226,14 @@ fn differing(before: &[Shown], after: &[Shown]) -> Vec<Place> {
     {
         return alloc::vec![after.place.clone()];
     }
-    let mut all: Vec<&Shown> = before.iter().chain(after).collect();
-    all.sort_unstable_by(|one, other| one.place.cmp(&other.place));
-    let alike = |pair: &[&Shown]| matches!(pair, [one, other] if one == other);
-    all.chunk_by(|one, other| one.place == other.place)
+    let all: Vec<&Shown> = before.iter().chain(after).collect();
+    let shown = |at: &usize| all.get(*at).copied();
+    let place = |at: &usize| shown(at).map(|shown| &shown.place);
+    let sorted = order(all.len(), &|one, other| place(&one).cmp(&place(&other)));
+    let alike = |pair: &[usize]| matches!(pair, [one, other] if shown(one) == shown(other));
+    sorted
+        .chunk_by(|one, other| place(one) == place(other))
         .filter(|pair| !alike(pair))
-        .filter_map(|pair| Some(pair.first()?.place.clone()))
+        .filter_map(|pair| place(pair.first()?).cloned())
         .collect()
 }

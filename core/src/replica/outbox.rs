@@ -1,11 +1,6 @@
 //! Mutations that the authority has not answered, and what they make of the view.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, VecDeque},
-    rc::Rc,
-    vec::Vec,
-};
+use alloc::{boxed::Box, collections::VecDeque, rc::Rc, vec::Vec};
 use core::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
@@ -21,6 +16,13 @@ use crate::{
 /// Where a pending mutation stands among all: they are shown in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ordinal(u64);
+
+impl Ordinal {
+    /// The ordinal that follows.
+    pub(super) const fn next(self) -> Ordinal {
+        Ordinal(self.0 + 1)
+    }
+}
 
 /// A key of a collection.
 pub(super) type Place = (Collection, Rc<str>);
@@ -68,6 +70,14 @@ impl Pending {
     }
 }
 
+/// A condition on a turn that has no seq yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    author: usize,
+    turn: Turn,
+    who: Ordinal,
+}
+
 /// A pending mutation that speaks of a key, and which of its effects is on that key.
 #[derive(Clone, Copy, Debug)]
 struct Link {
@@ -88,11 +98,11 @@ pub(super) struct Outbox {
     /// Entries by ordinal; a settled one leaves a hole until it is at the front.
     entries: VecDeque<Option<Pending>>,
     first: u64,
-    count: usize,
     chains: HashTable<Chain>,
     hasher: FixedState,
-    /// Who waits for the seq of which turn: conditions on an own turn that is still pending.
-    waiting: BTreeMap<(usize, Turn), Vec<Ordinal>>,
+    /// Who waits for the seq of which turn, in the order of authors and turns: conditions on an own
+    /// turn that is still pending.
+    waiting: VecDeque<Waiting>,
 }
 
 impl Outbox {
@@ -100,15 +110,10 @@ impl Outbox {
         Outbox {
             entries: VecDeque::new(),
             first: 0,
-            count: 0,
             chains: HashTable::new(),
             hasher: FixedState::with_seed(seed),
-            waiting: BTreeMap::new(),
+            waiting: VecDeque::new(),
         }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.count
     }
 
     /// The ordinal that the next entry will have.
@@ -143,30 +148,27 @@ impl Outbox {
     ) -> Ordinal {
         let ordinal = self.next();
         let mut places: Vec<Place> = Vec::new();
-        let mut waits: Vec<Turn> = Vec::new();
         let mut depends = false;
         for op in entry.ops() {
             let (name, key) = op.place();
-            places.push((collection(name), key.into()));
-            depends |= !matches!(op, Op::Set { only_if: Condition::None, .. });
-            if let Condition::Mine(turn) = op.only_if() {
-                waits.push(turn);
+            let place: Place = (collection(name), key.into());
+            let links = self.chain_mut(&place);
+            if links.last().is_none_or(|link| link.ordinal != ordinal) {
+                links.push(Link { ordinal, effect: None });
+                places.push(place);
             }
-        }
-        if places.len() > 1 {
-            places.sort_unstable();
-            places.dedup();
-        }
-        for turn in waits.into_iter().filter(|turn| *turn != entry.turn) {
-            self.waiting.entry((entry.author, turn)).or_default().push(ordinal);
-        }
-        for place in &places {
-            self.chain_mut(place).push(Link { ordinal, effect: None });
+            depends |= !matches!(op, Op::Set { only_if: Condition::None, .. });
+            if let Condition::Mine(turn) = op.only_if()
+                && turn != entry.turn
+            {
+                let waiting = Waiting { author: entry.author, turn, who: ordinal };
+                let rank = self.waiting.partition_point(|other| *other < waiting);
+                self.waiting.insert(rank, waiting);
+            }
         }
         entry.depends = depends;
         entry.places = places;
         self.entries.push_back(Some(entry));
-        self.count += 1;
         ordinal
     }
 
@@ -200,7 +202,6 @@ impl Outbox {
     pub(super) fn remove(&mut self, ordinal: Ordinal) -> Option<Pending> {
         let index = self.index(ordinal);
         let entry = self.entries.get_mut(index)?.take()?;
-        self.count -= 1;
         for place in &entry.places {
             let links = self.chain_mut(place);
             links.retain(|link| link.ordinal != ordinal);
@@ -244,23 +245,18 @@ impl Outbox {
                 entry.turn = shift(entry.turn);
             }
         }
-        let (own, others) =
-            core::mem::take(&mut self.waiting).into_iter().partition(|((of, _), _)| *of == author);
-        self.waiting = others;
-        let own: BTreeMap<_, _> = own;
-        self.waiting.extend(own.into_iter().map(|((of, turn), who)| ((of, shift(turn)), who)));
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.author == author) {
+            waiting.turn = shift(waiting.turn);
+        }
     }
 
-    /// Who waits for the seq that a turn takes; they wait no longer.
+    /// Who waits for the seqs of an author's turns up to `turn`; they wait no longer.
     pub(super) fn take_waiting(&mut self, author: usize, turn: Turn) -> Vec<Ordinal> {
-        self.waiting.remove(&(author, turn)).unwrap_or_default()
-    }
-
-    /// Who waits for the seqs of turns up to `turn`; they wait no longer.
-    pub(super) fn take_waiting_up_to(&mut self, author: usize, turn: Turn) -> Vec<Ordinal> {
-        let range = (author, Turn::ZERO)..=(author, turn);
-        let turns: Vec<Turn> = self.waiting.range(range).map(|((_, turn), _)| *turn).collect();
-        turns.into_iter().flat_map(|turn| self.take_waiting(author, turn)).collect()
+        let is_before = |waiting: &Waiting| waiting.author < author;
+        let is_due = |waiting: &Waiting| (waiting.author, waiting.turn) <= (author, turn);
+        let start = self.waiting.partition_point(is_before);
+        let end = self.waiting.partition_point(is_due);
+        self.waiting.drain(start..end.max(start)).map(|waiting| waiting.who).collect()
     }
 
     /// The newest entry before `end` that has an effect on a key, and that effect.
@@ -290,11 +286,9 @@ impl Outbox {
         !self.chains.is_empty() && self.chain(place).is_some()
     }
 
-    /// All keys that entries speak of.
+    /// All keys that entries speak of, in no order.
     pub(super) fn places(&self) -> Vec<Place> {
-        let mut places: Vec<Place> = self.chains.iter().map(|chain| chain.place.clone()).collect();
-        places.sort_unstable();
-        places
+        self.chains.iter().map(|chain| chain.place.clone()).collect()
     }
 
     /// The very first ordinal there may be.

@@ -1,12 +1,12 @@
 //! Records in memory: one allocation each, in slots that make the pages of a stored snapshot.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 use core::{hash::BuildHasher, str};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::{id::Seq, limits::SNAPSHOT_PAGE_RECORDS, record::Digest, wire::RowRef};
+use crate::{id::Seq, limits::SNAPSHOT_PAGE_RECORDS, order::order, record::Digest, wire::RowRef};
 
 /// A collection by its place in [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,16 +22,18 @@ impl Collection {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     list: Vec<Box<str>>,
-    places: BTreeMap<Box<str>, Collection>,
+    index: HashTable<u32>,
+    hasher: FixedState,
 }
 
 impl Names {
     /// Finds a collection that was heard of.
     pub(super) fn find(&self, name: &str) -> Option<Collection> {
-        match self.list.as_slice() {
-            [only] => (**only == *name).then_some(Collection(0)),
-            _ => self.places.get(name).copied(),
+        if let [only] = self.list.as_slice() {
+            return (**only == *name).then_some(Collection(0));
         }
+        let is_it = |place: &u32| self.name(Collection(*place)) == name;
+        self.index.find(self.hasher.hash_one(name), is_it).copied().map(Collection)
     }
 
     /// Finds a collection or takes it in.
@@ -39,10 +41,14 @@ impl Names {
         if let Some(known) = self.find(name) {
             return known;
         }
-        let place = Collection(u32::try_from(self.list.len()).unwrap_or(u32::MAX));
+        let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         self.list.push(name.into());
-        self.places.insert(name.into(), place);
-        place
+        let (list, hasher) = (&self.list, &self.hasher);
+        self.index.insert_unique(hasher.hash_one(name), place, |place| {
+            let name = list.get(Collection(*place).index());
+            hasher.hash_one(name.map_or("", |name| name))
+        });
+        Collection(place)
     }
 
     pub(super) fn name(&self, collection: Collection) -> &str {
@@ -268,9 +274,10 @@ impl Table {
             *dirty = false;
         }
         let slots = self.slots.chunks(SNAPSHOT_PAGE_RECORDS).nth(page).unwrap_or(&[]);
-        let mut rows: Vec<_> = slots.iter().flatten().map(|block| row_of(block, names)).collect();
-        rows.sort_unstable_by_key(|row| row.seq);
-        rows
+        let rows: Vec<_> = slots.iter().flatten().map(|block| row_of(block, names)).collect();
+        let seq = |place: usize| rows.get(place).map(|row| row.seq);
+        let sorted = order(rows.len(), &|one, other| seq(one).cmp(&seq(other)));
+        sorted.into_iter().filter_map(|place| rows.get(place).copied()).collect()
     }
 
     /// Takes every page for unchanged: what is on the disk is what is here.

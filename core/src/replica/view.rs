@@ -11,6 +11,7 @@ use super::{
 use crate::{
     id::Seq,
     mutation::{Base, Found, Stamp},
+    order::order,
 };
 
 /// What is known of a record besides its data.
@@ -116,13 +117,10 @@ impl Replica {
             .collect();
         let touched = self.outbox.places();
         let touched = touched.iter().filter(|place| place.0 == collection);
-        keys.extend(
-            touched
-                .filter(|(_, key)| self.shown(collection, key).is_some())
-                .map(|(_, key)| (**key).into()),
-        );
-        keys.sort_unstable();
-        keys
+        let shown = touched.filter(|(_, key)| self.shown(collection, key).is_some());
+        keys.extend(shown.map(|(_, key)| Box::from(&**key)));
+        let sorted = order(keys.len(), &|one, other| keys.get(one).cmp(&keys.get(other)));
+        sorted.into_iter().filter_map(|place| keys.get_mut(place).map(core::mem::take)).collect()
     }
 
     /// The confirmed record under a key, with its seq.

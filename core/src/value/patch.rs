@@ -3,6 +3,7 @@
 use alloc::{borrow::Cow, string::String, vec::Vec};
 
 use super::{Reader, unescape};
+use crate::order::order;
 
 /// A member of an object: its name as it stands, escapes included, and its value.
 #[derive(Clone, Copy)]
@@ -22,20 +23,16 @@ pub fn merge_patch(target: &str, patch: &str) -> String {
 
 fn merge(target: &str, patch: &str, out: &mut String) {
     let changes = members(patch);
+    let names: Vec<Cow<'_, str>> = changes.iter().map(|change| unescape(change.name)).collect();
     // Names in order, so that large objects are merged in n log n.
-    let mut index: Vec<(Cow<'_, str>, usize)> =
-        changes.iter().enumerate().map(|(place, member)| (unescape(member.name), place)).collect();
-    index.sort_unstable();
+    let index = order(names.len(), &|one, other| names.get(one).cmp(&names.get(other)));
     let mut used = alloc::vec![false; changes.len()];
 
     let mut object = Object::begin(out);
     for member in members(target) {
         let name = unescape(member.name);
-        let change = index
-            .binary_search_by(|(other, _)| other.as_ref().cmp(name.as_ref()))
-            .ok()
-            .and_then(|found| index.get(found))
-            .map(|(_, place)| *place);
+        let is_at = |place: &usize| names.get(*place).map(AsRef::as_ref).cmp(&Some(name.as_ref()));
+        let change = index.binary_search_by(is_at).ok().and_then(|found| index.get(found).copied());
         match change.and_then(|place| Some((changes.get(place)?, used.get_mut(place)?))) {
             None => object.put(member.name, |out| out.push_str(member.value)),
             Some((change, used)) => {
