@@ -1,0 +1,462 @@
+//! The Durable Object of one datastore: sockets, requests and the alarm around an authority.
+//!
+//! Frames and writes wait in a queue until one transaction takes them all; only when it has been
+//! committed does anybody hear of it. Every handler is synchronous: it queues or it runs the whole
+//! group, so no two of them ever meet half-way. What can be lost with the memory of the object, the
+//! queue, the sockets' names, the authority itself, is nothing that anybody was told.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    rc::{Rc, Weak},
+};
+
+use futures_channel::oneshot;
+use js_sys::Uint8Array;
+use neap_core::{
+    authority::{Admission, Authority, Moment, SessionId, Trouble},
+    id::{Epoch, Seq},
+    limits::{FRAME_BYTES_MAX, TOKEN_SLACK_MS},
+};
+use wasm_bindgen::prelude::*;
+
+use crate::{
+    http::Answer,
+    platform::{self, AutoResponse, Socket, State, Storage, Undone, dice, now},
+    settings::Settings,
+    storage::{Failure, SqlRows},
+};
+
+mod links;
+mod queue;
+
+pub(crate) use links::sanitised;
+use links::{Link, Links};
+use queue::{Ask, Job, Queue};
+
+/// What a request makes of the authority.
+pub(crate) type Outcome = Result<Answer, Trouble<Failure>>;
+
+/// The authority over the object's SQLite.
+pub(crate) type Machine = Authority<SqlRows>;
+
+/// The request that the platform answers by itself, with epoch and head.
+const PING: &str = "ping";
+
+/// All that the object has in memory.
+pub(crate) struct Relay {
+    state: State,
+    pub(crate) settings: Settings,
+    queue: RefCell<Queue>,
+    /// Built when first needed; thrown away after any trouble.
+    engine: RefCell<Option<Engine>>,
+    timer: Closure<dyn Fn()>,
+    is_armed: Cell<bool>,
+    /// When the last group was done, in milliseconds since 1970.
+    last_flush: Cell<f64>,
+    /// The alarm as this object has set it; `None` when it does not know.
+    alarm: Cell<Option<u64>>,
+}
+
+/// The authority and the sockets of its sessions.
+struct Engine {
+    machine: Machine,
+    links: Links,
+    /// What the platform's answer to a ping says.
+    announced: Option<(Epoch, Seq)>,
+}
+
+/// Why a group of jobs came to nothing.
+enum Fault {
+    /// The authority, or its storage.
+    Trouble(Trouble<Failure>),
+    /// The platform.
+    Platform(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Trouble(trouble) => write!(f, "{trouble:?}"),
+            Fault::Platform(message) => write!(f, "platform: {message}"),
+        }
+    }
+}
+
+impl From<Undone<Trouble<Failure>>> for Fault {
+    fn from(undone: Undone<Trouble<Failure>>) -> Self {
+        match undone {
+            Undone::Body(trouble) => Fault::Trouble(trouble),
+            Undone::Commit(message) => Fault::Platform(message),
+        }
+    }
+}
+
+impl From<JsValue> for Fault {
+    fn from(error: JsValue) -> Self {
+        Fault::Platform(platform::say(&error))
+    }
+}
+
+impl From<Trouble<Failure>> for Fault {
+    fn from(trouble: Trouble<Failure>) -> Self {
+        Fault::Trouble(trouble)
+    }
+}
+
+impl Relay {
+    pub(crate) fn new(state: State, settings: Settings) -> Rc<Self> {
+        Rc::new_cyclic(|weak: &Weak<Relay>| {
+            let weak = weak.clone();
+            let timer = Closure::<dyn Fn()>::new(move || {
+                if let Some(relay) = weak.upgrade() {
+                    relay.is_armed.set(false);
+                    relay.flush();
+                }
+            });
+            Relay {
+                state,
+                settings,
+                queue: RefCell::default(),
+                engine: RefCell::default(),
+                timer,
+                is_armed: Cell::new(false),
+                last_flush: Cell::new(0.0),
+                alarm: Cell::new(None),
+            }
+        })
+    }
+
+    /// Takes a socket that the worker has let in.
+    pub(crate) fn welcome(&self, socket: &Socket, admission: Admission) {
+        self.flush();
+        let taken = self.with_engine(|engine| {
+            if engine.links.len() >= self.settings.sockets_max {
+                return Ok(false);
+            }
+            self.state.accept(socket)?;
+            let id = SessionId::from_le_bytes(dice());
+            engine.links.add(id, Link::new(socket.clone(), admission.until));
+            engine.machine.connect(id, admission);
+            let outputs = engine.machine.commit()?;
+            engine.carry_out(outputs, now());
+            self.announce(engine);
+            self.set_alarm(engine);
+            Ok(true)
+        });
+        match taken {
+            Ok(true) => {}
+            Ok(false) => refuse(socket, 4429, "too-many-sockets"),
+            Err(fault) => {
+                self.complain(&fault);
+                let _ = socket.accept_now();
+                let _ = socket.close(1011, "internal");
+            }
+        }
+    }
+
+    pub(crate) fn hear(&self, socket: &Socket, message: &JsValue) {
+        let Some(session) = links::session_of(socket) else {
+            let _ = socket.close(1011, "internal");
+            return;
+        };
+        let job = if let Some(buffer) = message.dyn_ref::<js_sys::ArrayBuffer>() {
+            let fits =
+                usize::try_from(buffer.byte_length()).is_ok_and(|len| len <= FRAME_BYTES_MAX);
+            // No frame is empty, so one that is too large ends its session as one that is no frame.
+            let bytes = if fits { Uint8Array::new(buffer).to_vec() } else { Vec::new() };
+            Job::Frame { session, bytes }
+        } else if message.as_string().as_deref() == Some(PING) {
+            // Whoever pings before there is anything to answer with.
+            let _ = socket.send_text("");
+            return;
+        } else {
+            Job::Frame { session, bytes: Vec::new() }
+        };
+        self.queue(job);
+    }
+
+    pub(crate) fn leave(&self, socket: &Socket) {
+        let Some(session) = links::session_of(socket) else { return };
+        // What it has said before it left still counts.
+        self.flush();
+        if let Ok(mut slot) = self.engine.try_borrow_mut()
+            && let Some(engine) = slot.as_mut()
+        {
+            engine.machine.disconnect(session);
+            engine.links.remove(session);
+        }
+    }
+
+    /// Queues a write and waits until the group that takes it has been committed.
+    pub(crate) async fn write(
+        self: &Rc<Self>,
+        run: impl FnMut(&mut Machine, Moment) -> Outcome + 'static,
+    ) -> Answer {
+        let (sender, receiver) = oneshot::channel();
+        self.queue(Job::Ask(Ask { run: Box::new(run), reply: None, sender: Some(sender) }));
+        receiver.await.unwrap_or_else(|_| Answer::internal())
+    }
+
+    /// Answers from what is committed.
+    pub(crate) fn read(&self, run: impl FnOnce(&Machine, u64) -> Outcome) -> Answer {
+        let answer = self.with_engine(|engine| Ok(run(&engine.machine, now())?));
+        answer.unwrap_or_else(|fault| {
+            self.complain(&fault);
+            Answer::internal()
+        })
+    }
+
+    /// Removes the datastore; every session hears that it is gone. `false` where there is none.
+    pub(crate) async fn remove(&self) -> Result<bool, ()> {
+        self.flush();
+        let is_there = self.with_engine(|engine| Ok(engine.machine.alive(now()).is_some()));
+        match is_there {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(fault) => {
+                self.complain(&fault);
+                return Err(());
+            }
+        }
+        let wiped = self.wipe().map_err(drop)?;
+        match worker::wasm_bindgen_futures::JsFuture::from(wiped).await {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                self.complain(&Fault::from(error));
+                Err(())
+            }
+        }
+    }
+
+    /// Removes everything at once, without touching a row, and ends all sessions.
+    fn wipe(&self) -> Result<js_sys::Promise, JsValue> {
+        let wiped = self.storage()?.delete_all()?;
+        self.alarm.set(None);
+        self.state.clear_auto_response()?;
+        let engine = self.engine.try_borrow_mut().ok().and_then(|mut slot| slot.take());
+        if let Some(engine) = engine {
+            for (_, link) in engine.links.into_all() {
+                let _ = link.socket.close(4410, "expired");
+            }
+        }
+        Ok(wiped)
+    }
+
+    /// The alarm: what is over goes, and the next alarm is set.
+    pub(crate) fn wake(&self) {
+        self.alarm.set(None);
+        self.flush();
+        let now = now();
+        let is_over = self.with_engine(|engine| {
+            let is_over = engine.machine.meta().is_some() && engine.machine.alive(now).is_none();
+            if !is_over {
+                engine.end_overdue(now);
+                self.set_alarm(engine);
+            }
+            Ok(is_over)
+        });
+        match is_over {
+            Ok(false) => {}
+            Ok(true) => match self.wipe().and_then(|wiped| self.state.wait_until(&wiped)) {
+                Ok(()) => {}
+                Err(error) => self.complain(&Fault::from(error)),
+            },
+            Err(fault) => self.complain(&fault),
+        }
+    }
+
+    fn queue(&self, job: Job) {
+        let Ok(mut queue) = self.queue.try_borrow_mut() else { return };
+        queue.push(job);
+        let is_full = queue.is_full();
+        drop(queue);
+        if is_full {
+            self.flush();
+        } else if !self.is_armed.replace(true) {
+            let delay = self.pace() - (js_sys::Date::now() - self.last_flush.get());
+            platform::set_timeout(self.timer.as_ref(), delay.max(0.0));
+        }
+    }
+
+    /// How long one group keeps the sockets busy, in milliseconds: no use in starting another one
+    /// before that is over.
+    fn pace(&self) -> f64 {
+        let sockets =
+            self.engine.try_borrow().ok().and_then(|slot| Some(slot.as_ref()?.links.len()));
+        queue::pace_ms(sockets.unwrap_or(0))
+    }
+
+    /// Runs all that is queued in one transaction, commits it, and then lets it be heard.
+    fn flush(&self) {
+        let jobs = self.queue.try_borrow_mut().map(|mut queue| queue.take()).unwrap_or_default();
+        if jobs.is_empty() {
+            return;
+        }
+        let jobs = RefCell::new(jobs);
+        let ran = self.run(&jobs);
+        let mut jobs = jobs.into_inner();
+        if let Err(fault) = ran {
+            self.complain(&fault);
+            if jobs.len() > 1 {
+                // One of them is at fault: each on its own, so that it takes nobody with it.
+                for job in jobs {
+                    self.run_alone(job);
+                }
+            } else if let Some(job) = jobs.pop() {
+                self.blame(job);
+            }
+        } else {
+            for job in jobs {
+                if let Job::Ask(ask) = job {
+                    ask.answer();
+                }
+            }
+        }
+        self.last_flush.set(js_sys::Date::now());
+    }
+
+    fn run_alone(&self, job: Job) {
+        let jobs = RefCell::new(vec![job]);
+        let ran = self.run(&jobs);
+        let job = jobs.into_inner().pop();
+        match (ran, job) {
+            (Ok(()), Some(Job::Ask(ask))) => ask.answer(),
+            (Err(fault), Some(job)) => {
+                self.complain(&fault);
+                self.blame(job);
+            }
+            (Ok(()), Some(Job::Frame { .. }) | None) | (Err(_), None) => {}
+        }
+    }
+
+    /// Ends whoever asked for what cannot be done.
+    fn blame(&self, job: Job) {
+        match job {
+            Job::Ask(ask) => ask.fail(),
+            Job::Frame { session, .. } => {
+                let _ = self.with_engine(|engine| {
+                    engine.machine.disconnect(session);
+                    if let Some(link) = engine.links.remove(session) {
+                        let _ = link.socket.close(1011, "internal");
+                    }
+                    Ok(())
+                });
+            }
+        }
+    }
+
+    fn run(&self, jobs: &RefCell<Vec<Job>>) -> Result<(), Fault> {
+        let storage = self.storage()?;
+        self.with_engine(|engine| {
+            let moment = Moment { now: now(), dice: Epoch(dice()) };
+            let outputs = storage.transaction(|| {
+                let Ok(mut jobs) = jobs.try_borrow_mut() else { return Ok(Vec::new()) };
+                for job in jobs.iter_mut() {
+                    match job {
+                        Job::Frame { session, bytes } => {
+                            engine.machine.receive(*session, bytes, moment)?;
+                        }
+                        Job::Ask(ask) => ask.run(&mut engine.machine, moment)?,
+                    }
+                }
+                engine.machine.commit()
+            })?;
+            engine.carry_out(outputs, moment.now);
+            self.announce(engine);
+            self.set_alarm(engine);
+            Ok(())
+        })
+    }
+
+    /// Gives the engine, building it from what is stored where there is none. After a fault it is
+    /// thrown away: its memory may be ahead of what was rolled back.
+    fn with_engine<T>(
+        &self,
+        run: impl FnOnce(&mut Engine) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let Ok(mut slot) = self.engine.try_borrow_mut() else {
+            return Err(Fault::Platform("the object is busy".into()));
+        };
+        let mut engine = match slot.take() {
+            Some(engine) => engine,
+            None => self.build()?,
+        };
+        let done = run(&mut engine)?;
+        *slot = Some(engine);
+        Ok(done)
+    }
+
+    fn build(&self) -> Result<Engine, Fault> {
+        let rows = SqlRows::new(self.storage()?.sql()?);
+        let mut engine = Engine {
+            machine: Authority::load(rows, self.settings.bounds)?,
+            links: Links::default(),
+            announced: None,
+        };
+        for socket in self.state.sockets()?.into_iter().filter(Socket::is_open) {
+            match links::recall(socket.clone()) {
+                Some((id, link, session)) => {
+                    engine.links.add(id, link);
+                    engine.machine.restore(id, &session);
+                }
+                None => drop(socket.close(1011, "internal")),
+            }
+        }
+        // Whoever stored this state has set the alarm with it.
+        self.alarm.set(due(&engine));
+        Ok(engine)
+    }
+
+    fn storage(&self) -> Result<Storage, JsValue> {
+        self.state.storage()
+    }
+
+    /// Lets the platform answer pings with epoch and head: a client that has missed something learns
+    /// of it without waking the object.
+    fn announce(&self, engine: &mut Engine) {
+        let state = engine.machine.meta().map(|meta| (meta.epoch, meta.head));
+        if state == engine.announced || (engine.links.is_empty() && engine.announced.is_none()) {
+            return;
+        }
+        let Some((epoch, head)) = state else { return };
+        let text = format!("{}:{}", epoch.to_hex(), head.0);
+        let set =
+            AutoResponse::new(PING, &text).and_then(|pair| self.state.set_auto_response(&pair));
+        if set.is_ok() {
+            engine.announced = state;
+        }
+    }
+
+    /// Sets the alarm when something is due before it. It is never put off here: an alarm that comes
+    /// too early finds nothing due and sets the next one.
+    fn set_alarm(&self, engine: &Engine) {
+        let Some(due) = due(engine) else { return };
+        if self.alarm.get().is_some_and(|alarm| alarm <= due) {
+            return;
+        }
+        match self.storage().and_then(|storage| storage.set_alarm(due as f64)) {
+            Ok(_) => self.alarm.set(Some(due)),
+            Err(error) => self.complain(&Fault::from(error)),
+        }
+    }
+
+    fn complain(&self, fault: &Fault) {
+        worker::console_error!("rolled back: {fault}");
+    }
+}
+
+/// When something is due by itself, in milliseconds since 1970. Nothing is where nobody has opened
+/// the datastore: an alarm would leave a trace.
+fn due(engine: &Engine) -> Option<u64> {
+    let meta = engine.machine.meta()?;
+    let overdue = engine.links.first_until().map(|until| until.saturating_add(TOKEN_SLACK_MS));
+    let expiry = meta.info.expires_at.map(|last| last.saturating_add(1));
+    overdue.into_iter().chain(expiry).min()
+}
+
+/// Accepts a socket only to close it with a code: a browser hides the status of a failed upgrade.
+pub(crate) fn refuse(socket: &Socket, code: u16, reason: &str) {
+    let _ = socket.accept_now();
+    let _ = socket.close(code, reason);
+}

@@ -1,0 +1,171 @@
+//! The sockets of an object, and what is kept beside each of them while the object sleeps.
+
+use std::collections::HashMap;
+
+use js_sys::Uint8Array;
+use neap_core::{
+    authority::{Output, SessionId},
+    limits::{BACKLOG_BYTES_MAX, BACKLOG_STEP_BYTES},
+};
+
+use super::Engine;
+use crate::platform::Socket;
+
+/// The socket of a session.
+pub(super) struct Link {
+    pub(super) socket: Socket,
+    /// When its admission ends, in milliseconds since 1970.
+    until: u64,
+    /// Bytes sent since its backlog was looked at.
+    unseen: usize,
+}
+
+impl Link {
+    pub(super) fn new(socket: Socket, until: u64) -> Self {
+        Link { socket, until, unseen: 0 }
+    }
+
+    /// Whether a frame of this size may be sent, or the socket is too far behind.
+    fn keeps_up(&mut self, bytes: usize) -> bool {
+        self.unseen = self.unseen.saturating_add(bytes);
+        if self.unseen < BACKLOG_STEP_BYTES {
+            return true;
+        }
+        self.unseen = 0;
+        self.socket.backlog() <= BACKLOG_BYTES_MAX as f64
+    }
+
+    /// Keeps the session beside the socket: its name, the end of its admission, its bytes.
+    fn remember(&self, id: SessionId, session: &[u8]) -> bool {
+        let mut bytes = Vec::with_capacity(session.len().saturating_add(HEAD));
+        bytes.extend_from_slice(&id.to_le_bytes());
+        bytes.extend_from_slice(&self.until.to_le_bytes());
+        bytes.extend_from_slice(session);
+        self.socket.attach(&Uint8Array::from(bytes.as_slice())).is_ok()
+    }
+}
+
+/// Bytes before those of the session.
+const HEAD: usize = 16;
+
+/// Reads what was kept beside a socket.
+pub(super) fn recall(socket: Socket) -> Option<(SessionId, Link, Vec<u8>)> {
+    let bytes = socket.attached()?;
+    let (id, rest) = bytes.split_first_chunk()?;
+    let (until, session) = rest.split_first_chunk()?;
+    let link = Link::new(socket, u64::from_le_bytes(*until));
+    Some((SessionId::from_le_bytes(*id), link, session.to_vec()))
+}
+
+/// The session of a socket.
+pub(super) fn session_of(socket: &Socket) -> Option<SessionId> {
+    let bytes = socket.attached()?;
+    Some(SessionId::from_le_bytes(*bytes.first_chunk()?))
+}
+
+/// A code that may be sent in answer to a close frame (RFC 6455, section 7.4.1).
+pub(crate) fn sanitised(code: f64) -> u16 {
+    // A cast from a float saturates.
+    match code as u16 {
+        code @ (1000..=1003 | 1007..=1014 | 3000..=4999) => code,
+        _ => 1000,
+    }
+}
+
+/// The sockets of all sessions.
+#[derive(Default)]
+pub(super) struct Links {
+    all: HashMap<SessionId, Link>,
+}
+
+impl Links {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn add(&mut self, id: SessionId, link: Link) {
+        self.all.insert(id, link);
+    }
+
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<Link> {
+        self.all.remove(&id)
+    }
+
+    pub(super) fn into_all(self) -> impl Iterator<Item = (SessionId, Link)> {
+        self.all.into_iter()
+    }
+
+    /// When the first admission ends; `None` when none ever does.
+    pub(super) fn first_until(&self) -> Option<u64> {
+        self.all.values().map(|link| link.until).min().filter(|until| *until < u64::MAX)
+    }
+}
+
+impl Engine {
+    /// Carries out what a committed group has led to. One dead socket stops nobody else.
+    pub(super) fn carry_out(&mut self, outputs: Vec<Output>, now: u64) {
+        let mut lost = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Send { to, frame } => self.send(&to, &frame, now, &mut lost),
+                Output::Remember { session, bytes } => {
+                    let kept =
+                        self.links.all.get(&session).map(|link| link.remember(session, &bytes));
+                    if kept == Some(false) {
+                        lost.push((session, 1011, "internal"));
+                    }
+                }
+                Output::Close { session, why } => {
+                    if let Some(link) = self.links.remove(session) {
+                        let _ = link.socket.close(why.code(), why.reason());
+                    }
+                }
+            }
+        }
+        for (session, code, reason) in lost {
+            self.end(session, code, reason);
+        }
+    }
+
+    fn send(
+        &mut self,
+        to: &[SessionId],
+        frame: &[u8],
+        now: u64,
+        lost: &mut Vec<(SessionId, u16, &'static str)>,
+    ) {
+        // Copied out of this memory once, for all receivers.
+        let bytes = Uint8Array::from(frame);
+        for session in to {
+            let Some(link) = self.links.all.get_mut(session) else { continue };
+            if link.until < now {
+                lost.push((*session, 4401, "unauthorized"));
+            } else if !link.keeps_up(frame.len()) {
+                lost.push((*session, 4408, "too-slow"));
+            } else {
+                // A socket whose peer is gone tells so by its close event.
+                let _ = link.socket.send(&bytes);
+            }
+        }
+    }
+
+    /// Ends the sessions whose admission is over.
+    pub(super) fn end_overdue(&mut self, now: u64) {
+        let overdue = |(id, link): (&SessionId, &Link)| (link.until < now).then_some(*id);
+        let all: Vec<SessionId> = self.links.all.iter().filter_map(overdue).collect();
+        for session in all {
+            self.end(session, 4401, "unauthorized");
+        }
+    }
+
+    fn end(&mut self, session: SessionId, code: u16, reason: &str) {
+        self.machine.disconnect(session);
+        if let Some(link) = self.links.remove(session) {
+            let _ = link.socket.close(code, reason);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What waits for the next group commit.
+
+use futures_channel::oneshot;
+use neap_core::{
+    authority::{Moment, SessionId, Trouble},
+    limits::{GROUP_BYTES_MAX, GROUP_MAX, PACE_MAX_US, PACE_PER_SOCKET_US},
+};
+
+use super::{Machine, Outcome};
+use crate::{http::Answer, storage::Failure};
+
+/// The least time from one group to the next, in milliseconds.
+pub(super) fn pace_ms(sockets: usize) -> f64 {
+    sockets.saturating_mul(PACE_PER_SOCKET_US).min(PACE_MAX_US) as f64 / 1_000.0
+}
+
+/// One thing to do in a group.
+pub(super) enum Job {
+    /// A frame of a session.
+    Frame { session: SessionId, bytes: Vec<u8> },
+    /// A write over HTTP.
+    Ask(Ask),
+}
+
+/// What a write does. It may be run again, when the group that it was in has been rolled back.
+pub(super) type Write = Box<dyn FnMut(&mut Machine, Moment) -> Outcome>;
+
+/// A write over HTTP, and who waits for it.
+pub(super) struct Ask {
+    pub(super) run: Write,
+    pub(super) reply: Option<Answer>,
+    pub(super) sender: Option<oneshot::Sender<Answer>>,
+}
+
+impl Ask {
+    pub(super) fn run(
+        &mut self,
+        machine: &mut Machine,
+        moment: Moment,
+    ) -> Result<(), Trouble<Failure>> {
+        self.reply = Some((self.run)(machine, moment)?);
+        Ok(())
+    }
+
+    /// Tells what came of it. Only for a group that has been committed.
+    pub(super) fn answer(self) {
+        let answer = self.reply.unwrap_or_else(Answer::internal);
+        if let Some(sender) = self.sender {
+            // Whoever has gone away does not hear it.
+            let _ = sender.send(answer);
+        }
+    }
+
+    /// Tells that nothing came of it.
+    pub(super) fn fail(mut self) {
+        self.reply = None;
+        self.answer();
+    }
+}
+
+/// Jobs in the order of their arrival.
+#[derive(Default)]
+pub(super) struct Queue {
+    jobs: Vec<Job>,
+    bytes: usize,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, job: Job) {
+        if let Job::Frame { bytes, .. } = &job {
+            self.bytes = self.bytes.saturating_add(bytes.len());
+        }
+        self.jobs.push(job);
+    }
+
+    /// Whether waiting any longer would only make it larger.
+    pub(super) fn is_full(&self) -> bool {
+        self.jobs.len() >= GROUP_MAX || self.bytes >= GROUP_BYTES_MAX
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Job> {
+        self.bytes = 0;
+        core::mem::take(&mut self.jobs)
+    }
+}

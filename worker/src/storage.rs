@@ -1,0 +1,369 @@
+//! The only SQL: rows and stored values of one datastore in the SQLite of its object.
+//!
+//! The statements are constant texts, since the platform keeps prepared ones by their text. Every
+//! cursor is read to its end at once: an open one would keep tables locked.
+
+use core::{cell::Cell, ops::ControlFlow};
+
+use js_sys::{Array, JsString, Uint8Array};
+use neap_core::{
+    id::{ReplicaId, Seq},
+    record::Row,
+    storage::{Pruned, Range, Storage},
+    wire::RowRef,
+};
+use wasm_bindgen::{JsCast, JsValue};
+
+use crate::platform::{self, Cursor, Sql};
+
+/// The version of the tables.
+const SCHEMA: f64 = 1.0;
+
+/// Several rows may share a seq, so the key takes part in the primary key; catch-up then reads the
+/// table in its own order. The unique index carries the seq, so looking for a key's old row never
+/// touches the table but for its data. The partial index costs deletes only.
+const CREATE: [&str; 6] = [
+    "CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY CHECK (id = 1), schema INTEGER NOT NULL, value BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS records (seq INTEGER NOT NULL, collection TEXT NOT NULL, key TEXT NOT NULL, data TEXT, PRIMARY KEY (seq, collection, key)) WITHOUT ROWID",
+    "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (collection, key)",
+    "CREATE INDEX IF NOT EXISTS records_gone ON records (seq) WHERE data IS NULL",
+    "CREATE TABLE IF NOT EXISTS ledger (replica BLOB PRIMARY KEY, at INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, at INTEGER NOT NULL, value BLOB NOT NULL)",
+];
+
+const DROP: [&str; 4] = [
+    "DROP TABLE IF EXISTS answers",
+    "DROP TABLE IF EXISTS ledger",
+    "DROP TABLE IF EXISTS records",
+    "DROP TABLE IF EXISTS meta",
+];
+
+macro_rules! statements {
+    ($($name:ident: $text:expr;)*) => {
+        /// The texts of the statements as JavaScript strings, made once.
+        struct Statements { $($name: JsString,)* }
+        impl Statements {
+            fn new() -> Self {
+                Statements { $($name: JsString::from($text),)* }
+            }
+        }
+    };
+}
+
+statements! {
+    exists: "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'";
+    meta: "SELECT schema, value FROM meta WHERE id = 1";
+    put_meta: "INSERT INTO meta (id, schema, value) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET schema = excluded.schema, value = excluded.value";
+    entry: "SELECT value FROM ledger WHERE replica = ?";
+    put_entry: "INSERT INTO ledger (replica, at, value) VALUES (?, ?, ?) ON CONFLICT (replica) DO UPDATE SET at = excluded.at, value = excluded.value";
+    row: "SELECT seq, data FROM records WHERE collection = ? AND key = ?";
+    put_row: "INSERT INTO records (seq, collection, key, data) VALUES (?, ?, ?, ?) ON CONFLICT (collection, key) DO UPDATE SET seq = excluded.seq, data = excluded.data";
+    rows: "SELECT seq, collection, key, data FROM records WHERE (seq, collection, key) > (?, ?, ?) AND (data IS NOT NULL OR seq > ?) ORDER BY seq, collection, key LIMIT ?";
+    rows_of: "SELECT seq, collection, key, data FROM records WHERE (seq, collection, key) > (?, ?, ?) AND (data IS NOT NULL OR seq > ?) AND collection = ? ORDER BY seq, collection, key LIMIT ?";
+    oldest_gone: "SELECT max(seq) FROM (SELECT seq FROM records WHERE data IS NULL ORDER BY seq LIMIT ?)";
+    count_gone: "SELECT count(*) FROM records WHERE data IS NULL AND seq <= ?";
+    prune: "DELETE FROM records WHERE data IS NULL AND seq <= ?";
+    answer: "SELECT at, value FROM answers WHERE name = ?";
+    put_answer: "INSERT INTO answers (name, at, value) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at, value = excluded.value";
+    prune_answers: "DELETE FROM answers WHERE id IN (SELECT id FROM answers ORDER BY id LIMIT 4) AND at < ?";
+}
+
+thread_local! {
+    static STATEMENTS: Statements = Statements::new();
+}
+
+/// What can go wrong with storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// SQLite, or the platform around it, refused; with what it said.
+    Sql(String),
+    /// The tables hold what this code cannot have written.
+    Shape,
+    /// The tables are of another version than this code.
+    Schema,
+}
+
+impl From<JsValue> for Failure {
+    fn from(error: JsValue) -> Self {
+        Failure::Sql(platform::say(&error))
+    }
+}
+
+/// Whether there are tables. An object that nobody has opened has none, and gets none by being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tables {
+    Unknown,
+    Absent,
+    Present,
+}
+
+/// Rows and stored values of one datastore in SQLite.
+pub(crate) struct SqlRows {
+    sql: Sql,
+    tables: Cell<Tables>,
+}
+
+impl SqlRows {
+    /// Stands on the object's storage without touching it.
+    pub(crate) fn new(sql: Sql) -> Self {
+        SqlRows { sql, tables: Cell::new(Tables::Unknown) }
+    }
+
+    /// An answer that was given under this name, and when, in milliseconds since 1970.
+    pub(crate) fn answer(&self, name: &[u8]) -> Result<Option<(u64, Vec<u8>)>, Failure> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let name = bytes(name);
+        let Some(row) = first(self.run(|sql, of| sql.exec1(&of.answer, &name))?)? else {
+            return Ok(None);
+        };
+        Ok(Some((number(&row.get(0))?, blob(&row.get(1))?)))
+    }
+
+    /// Keeps an answer under a name, in place of an older one, and lets go of a few of the oldest
+    /// that were given before `forget`.
+    pub(crate) fn put_answer(
+        &self,
+        name: &[u8],
+        at: u64,
+        value: &[u8],
+        forget: u64,
+    ) -> Result<(), Failure> {
+        self.create()?;
+        self.run(|sql, of| sql.exec1(&of.prune_answers, &integer(forget)))?;
+        let values = Array::of3(&bytes(name), &integer(at), &bytes(value));
+        self.run(|sql, of| sql.exec_all(&of.put_answer, &values))?;
+        Ok(())
+    }
+
+    fn exists(&self) -> Result<bool, Failure> {
+        if self.tables.get() == Tables::Unknown {
+            let found = first(self.run(|sql, of| sql.exec0(&of.exists))?)?.is_some();
+            self.tables.set(if found { Tables::Present } else { Tables::Absent });
+        }
+        Ok(self.tables.get() == Tables::Present)
+    }
+
+    fn create(&self) -> Result<(), Failure> {
+        if self.exists()? {
+            return Ok(());
+        }
+        for text in CREATE {
+            self.sql.exec0(&JsString::from(text))?;
+        }
+        self.tables.set(Tables::Present);
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        exec: impl FnOnce(&Sql, &Statements) -> Result<Cursor, JsValue>,
+    ) -> Result<Cursor, Failure> {
+        STATEMENTS.with(|of| exec(&self.sql, of)).map_err(Failure::from)
+    }
+}
+
+impl Storage for SqlRows {
+    type Error = Failure;
+
+    fn meta(&self) -> Result<Option<Vec<u8>>, Failure> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let Some(row) = first(self.run(|sql, of| sql.exec0(&of.meta))?)? else { return Ok(None) };
+        if row.get(0).as_f64() != Some(SCHEMA) {
+            return Err(Failure::Schema);
+        }
+        blob(&row.get(1)).map(Some)
+    }
+
+    fn put_meta(&mut self, value: &[u8]) -> Result<(), Failure> {
+        self.create()?;
+        let value = bytes(value);
+        self.run(|sql, of| sql.exec2(&of.put_meta, &JsValue::from_f64(SCHEMA), &value))?;
+        Ok(())
+    }
+
+    fn entry(&self, replica: &ReplicaId) -> Result<Option<Vec<u8>>, Failure> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let replica = bytes(&replica.0);
+        let row = first(self.run(|sql, of| sql.exec1(&of.entry, &replica))?)?;
+        row.map(|row| blob(&row.get(0))).transpose()
+    }
+
+    fn put_entry(&mut self, replica: &ReplicaId, at: u64, value: &[u8]) -> Result<(), Failure> {
+        self.create()?;
+        let values = Array::of3(&bytes(&replica.0), &integer(at), &bytes(value));
+        self.run(|sql, of| sql.exec_all(&of.put_entry, &values))?;
+        Ok(())
+    }
+
+    fn row(&self, collection: &str, key: &str) -> Result<Option<Row>, Failure> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let place = (JsValue::from_str(collection), JsValue::from_str(key));
+        let Some(row) = first(self.run(|sql, of| sql.exec2(&of.row, &place.0, &place.1))?)? else {
+            return Ok(None);
+        };
+        Ok(Some(Row {
+            collection: collection.into(),
+            key: key.into(),
+            seq: Seq(number(&row.get(0))?),
+            data: data(&row.get(1))?,
+        }))
+    }
+
+    fn put_row(&mut self, row: RowRef<'_>) -> Result<(), Failure> {
+        self.create()?;
+        let seq = integer(row.seq.0);
+        let collection = JsValue::from_str(row.collection);
+        let key = JsValue::from_str(row.key);
+        let data = row.data.map_or(JsValue::NULL, JsValue::from_str);
+        self.run(|sql, of| sql.exec4(&of.put_row, &seq, &collection, &key, &data))?;
+        Ok(())
+    }
+
+    fn rows(
+        &self,
+        range: Range<'_>,
+        visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        if !self.exists()? {
+            return Ok(());
+        }
+        let collection = range.collection.map(JsValue::from_str);
+        // A BLOB sorts after every TEXT, so this stands behind all rows of the seq.
+        let behind: JsValue = bytes(&[]);
+        let mut from = (integer(range.after.0), behind.clone(), behind);
+        let mut chunk = Chunk::first();
+        loop {
+            let values = Array::of3(&from.0, &from.1, &from.2);
+            values.push(&integer(range.tombstones_after.0));
+            if let Some(collection) = &collection {
+                values.push(collection);
+            }
+            values.push(&integer(chunk.rows));
+            let rows = read(self.run(|sql, of| {
+                sql.exec_all(if collection.is_some() { &of.rows_of } else { &of.rows }, &values)
+            })?)?;
+            for row in rows.iter() {
+                let row = row.dyn_into::<Array>().map_err(|_| Failure::Shape)?;
+                let found = Row {
+                    seq: Seq(number(&row.get(0))?),
+                    collection: text(&row.get(1))?,
+                    key: text(&row.get(2))?,
+                    data: data(&row.get(3))?,
+                };
+                chunk.count(found.size());
+                from = (row.get(0), row.get(1), row.get(2));
+                if visit(found).is_break() {
+                    return Ok(());
+                }
+            }
+            if u64::from(rows.length()) < chunk.rows {
+                return Ok(());
+            }
+            chunk = chunk.following();
+        }
+    }
+
+    fn prune(&mut self, count: u64) -> Result<Option<Pruned>, Failure> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let oldest = first(self.run(|sql, of| sql.exec1(&of.oldest_gone, &integer(count)))?)?;
+        let Some(up_to) = oldest.map(|row| row.get(0)).filter(|seq| !seq.is_null()) else {
+            return Ok(None);
+        };
+        let counted = first(self.run(|sql, of| sql.exec1(&of.count_gone, &up_to))?)?;
+        let count = number(&counted.ok_or(Failure::Shape)?.get(0))?;
+        self.run(|sql, of| sql.exec1(&of.prune, &up_to))?;
+        Ok(Some(Pruned { count, up_to: Seq(number(&up_to)?) }))
+    }
+
+    fn clear(&mut self) -> Result<(), Failure> {
+        if self.exists()? {
+            for text in DROP {
+                self.sql.exec0(&JsString::from(text))?;
+            }
+            self.tables.set(Tables::Absent);
+        }
+        Ok(())
+    }
+}
+
+/// How many rows to ask for at once: few until their size is known, then what comes to about a
+/// quarter of a mebibyte, since a visitor mostly breaks off at that.
+struct Chunk {
+    rows: u64,
+    seen: u64,
+    bytes: u64,
+}
+
+impl Chunk {
+    const ROWS_MIN: u64 = 32;
+    const ROWS_MAX: u64 = 1_024;
+    const BYTES: u64 = 256 * 1024;
+
+    fn first() -> Self {
+        Chunk { rows: Self::ROWS_MIN, seen: 0, bytes: 0 }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.seen = self.seen.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    fn following(self) -> Self {
+        let each = self.bytes.checked_div(self.seen).unwrap_or(0).max(1);
+        let rows = Self::BYTES.checked_div(each).unwrap_or(0);
+        Chunk { rows: rows.clamp(Self::ROWS_MIN, Self::ROWS_MAX), seen: 0, bytes: 0 }
+    }
+}
+
+fn read(cursor: Cursor) -> Result<Array, Failure> {
+    Ok(cursor.raw()?.to_array()?)
+}
+
+fn first(cursor: Cursor) -> Result<Option<Array>, Failure> {
+    let rows = read(cursor)?;
+    if rows.length() == 0 {
+        return Ok(None);
+    }
+    rows.get(0).dyn_into::<Array>().map(Some).map_err(|_| Failure::Shape)
+}
+
+/// Numbers of the core stay below 2^53, where a double is exact.
+fn integer(number: u64) -> JsValue {
+    JsValue::from_f64(number as f64)
+}
+
+fn number(value: &JsValue) -> Result<u64, Failure> {
+    let number = value.as_f64().ok_or(Failure::Shape)?;
+    let is_exact = (0.0..=js_sys::Number::MAX_SAFE_INTEGER).contains(&number);
+    if is_exact && number.fract() == 0.0 { Ok(number as u64) } else { Err(Failure::Shape) }
+}
+
+fn bytes(bytes: &[u8]) -> JsValue {
+    Uint8Array::from(bytes).into()
+}
+
+fn blob(value: &JsValue) -> Result<Vec<u8>, Failure> {
+    if value.is_instance_of::<js_sys::ArrayBuffer>() {
+        Ok(Uint8Array::new(value).to_vec())
+    } else {
+        Err(Failure::Shape)
+    }
+}
+
+fn text(value: &JsValue) -> Result<Box<str>, Failure> {
+    value.as_string().map(String::into_boxed_str).ok_or(Failure::Shape)
+}
+
+fn data(value: &JsValue) -> Result<Option<Box<str>>, Failure> {
+    if value.is_null() { Ok(None) } else { text(value).map(Some) }
+}
