@@ -14,6 +14,7 @@ mod catch_up;
 mod changes;
 mod confirm;
 mod connection;
+mod index;
 mod outbox;
 mod restore;
 mod table;

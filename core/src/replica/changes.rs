@@ -2,10 +2,12 @@
 
 use alloc::{boxed::Box, collections::VecDeque, rc::Rc, vec::Vec};
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
-use super::{Replica, outbox::Place, table::Collection};
+use super::{
+    Replica,
+    index::{Index, hash_of},
+    outbox::Place,
+    table::Collection,
+};
 
 /// Who changed something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub(super) struct Changes {
     watched: Vec<Watch>,
     /// Keys that may have changed in the present input, with what they showed before it.
     marked: Vec<(Place, Option<Box<str>>)>,
-    places: HashMap<Place, (), FixedState>,
+    index: Index,
     ready: VecDeque<(Origin, Change)>,
 }
 
@@ -98,11 +100,21 @@ impl Replica {
         if self.changes.watch(collection) == Watch::Nothing {
             return;
         }
-        let place: Place = (collection, key.into());
-        if self.changes.places.insert(place.clone(), ()).is_none() {
-            let before = self.shown(collection, key).map(Box::from);
-            self.changes.marked.push((place, before));
+        let hash = hash_of(self.seed, collection, key);
+        let marked = &self.changes.marked;
+        let is_it = |at: usize| {
+            marked.get(at).is_some_and(|((of, other), _)| *of == collection && **other == *key)
+        };
+        if self.changes.index.find(hash, &is_it).is_some() {
+            return;
         }
+        let before = self.shown(collection, key).map(Box::from);
+        let seed = self.seed;
+        let Changes { marked, index, .. } = &mut self.changes;
+        marked.push(((collection, key.into()), before));
+        index.insert(hash, marked.len() - 1, &|at| {
+            marked.get(at).map_or(0, |((of, key), _)| hash_of(seed, *of, key))
+        });
     }
 
     /// Compares what was marked with what is shown now.
@@ -110,7 +122,7 @@ impl Replica {
         if self.changes.marked.is_empty() {
             return;
         }
-        self.changes.places.clear();
+        self.changes.index.clear();
         for ((collection, key), before) in core::mem::take(&mut self.changes.marked) {
             let after = self.shown(collection, &key);
             if before.as_deref() == after {

@@ -1,12 +1,11 @@
 //! Mutations that the authority has not answered, and what they make of the view.
 
 use alloc::{boxed::Box, collections::VecDeque, rc::Rc, vec::Vec};
-use core::hash::BuildHasher;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-
-use super::table::Collection;
+use super::{
+    index::{Index, Slots, hash_of},
+    table::Collection,
+};
 use crate::{
     id::Turn,
     mutation::{Condition, Op},
@@ -98,8 +97,9 @@ pub(super) struct Outbox {
     /// Entries by ordinal; a settled one leaves a hole until it is at the front.
     entries: VecDeque<Option<Pending>>,
     first: u64,
-    chains: HashTable<Chain>,
-    hasher: FixedState,
+    chains: Slots<Chain>,
+    index: Index,
+    seed: u64,
     /// Who waits for the seq of which turn, in the order of authors and turns: conditions on an own
     /// turn that is still pending.
     waiting: VecDeque<Waiting>,
@@ -110,8 +110,9 @@ impl Outbox {
         Outbox {
             entries: VecDeque::new(),
             first: 0,
-            chains: HashTable::new(),
-            hasher: FixedState::with_seed(seed),
+            chains: Slots::default(),
+            index: Index::default(),
+            seed,
             waiting: VecDeque::new(),
         }
     }
@@ -152,8 +153,10 @@ impl Outbox {
         for op in entry.ops() {
             let (name, key) = op.place();
             let place: Place = (collection(name), key.into());
-            let links = self.chain_mut(&place);
-            if links.last().is_none_or(|link| link.ordinal != ordinal) {
+            let slot = self.open_chain(&place);
+            if let Some(Chain { links, .. }) = self.chains.get_mut(slot)
+                && links.last().is_none_or(|link| link.ordinal != ordinal)
+            {
                 links.push(Link { ordinal, effect: None });
                 places.push(place);
             }
@@ -191,7 +194,7 @@ impl Outbox {
     }
 
     fn link(&mut self, place: &Place, ordinal: Ordinal, effect: Option<usize>) {
-        let links = self.chain_mut(place);
+        let Some(Chain { links, .. }) = self.chain_mut(place) else { return };
         // Mostly the newest entry is the one that changes.
         if let Some(link) = links.iter_mut().rev().find(|link| link.ordinal == ordinal) {
             link.effect = effect;
@@ -203,7 +206,7 @@ impl Outbox {
         let index = self.index(ordinal);
         let entry = self.entries.get_mut(index)?.take()?;
         for place in &entry.places {
-            let links = self.chain_mut(place);
+            let Some(Chain { links, .. }) = self.chain_mut(place) else { continue };
             links.retain(|link| link.ordinal != ordinal);
             if links.is_empty() {
                 self.drop_chain(place);
@@ -295,30 +298,50 @@ impl Outbox {
     pub(super) const START: Ordinal = Ordinal(0);
 
     fn hash(&self, place: (Collection, &str)) -> u64 {
-        self.hasher.hash_one((place.0.0, place.1))
+        hash_of(self.seed, place.0, place.1)
+    }
+
+    fn slot(&self, place: (Collection, &str)) -> Option<usize> {
+        let is_it = |slot: usize| self.chains.get(slot).is_some_and(|chain| chain.is_at(place));
+        self.index.find(self.hash(place), &is_it)
     }
 
     fn chain(&self, place: (Collection, &str)) -> Option<&Chain> {
-        self.chains.find(self.hash(place), |chain| is_at(chain, place))
+        self.chains.get(self.slot(place)?)
     }
 
-    fn chain_mut(&mut self, place: &Place) -> &mut Vec<Link> {
-        let hash = self.hash((place.0, &place.1));
-        let hasher = &self.hasher;
-        let rehash = |chain: &Chain| hasher.hash_one((chain.place.0.0, &*chain.place.1));
-        let entry = self.chains.entry(hash, |chain| is_at(chain, (place.0, &place.1)), rehash);
-        let open = || Chain { place: place.clone(), links: Vec::with_capacity(1) };
-        &mut entry.or_insert_with(open).into_mut().links
+    /// The slot of a key's chain, which is opened where there is none.
+    fn open_chain(&mut self, place: &Place) -> usize {
+        let at = (place.0, &*place.1);
+        if let Some(slot) = self.slot(at) {
+            return slot;
+        }
+        let hash = self.hash(at);
+        let slot = self.chains.insert(Chain { place: place.clone(), links: Vec::new() });
+        let (chains, seed) = (&self.chains, self.seed);
+        self.index.insert(hash, slot, &|slot| {
+            let place = chains.get(slot).map(|chain| &chain.place);
+            place.map_or(0, |place| hash_of(seed, place.0, &place.1))
+        });
+        slot
+    }
+
+    fn chain_mut(&mut self, place: &Place) -> Option<&mut Chain> {
+        self.chains.get_mut(self.slot((place.0, &place.1))?)
     }
 
     fn drop_chain(&mut self, place: &Place) {
-        let place = (place.0, &*place.1);
-        if let Ok(found) = self.chains.find_entry(self.hash(place), |chain| is_at(chain, place)) {
-            found.remove();
+        let at = (place.0, &*place.1);
+        let chains = &self.chains;
+        let is_it = |slot: usize| chains.get(slot).is_some_and(|chain| chain.is_at(at));
+        if let Some(slot) = self.index.remove(hash_of(self.seed, at.0, at.1), &is_it) {
+            self.chains.take(slot);
         }
     }
 }
 
-fn is_at(chain: &Chain, place: (Collection, &str)) -> bool {
-    chain.place.0 == place.0 && *chain.place.1 == *place.1
+impl Chain {
+    fn is_at(&self, place: (Collection, &str)) -> bool {
+        self.place.0 == place.0 && *self.place.1 == *place.1
+    }
 }

@@ -1,11 +1,9 @@
 //! Records in memory: one allocation each, in slots that make the pages of a stored snapshot.
 
 use alloc::{boxed::Box, vec::Vec};
-use core::{hash::BuildHasher, str};
+use core::str;
 
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-
+use super::index::{Index, Slots, hash_of};
 use crate::{id::Seq, limits::SNAPSHOT_PAGE_RECORDS, order::order, record::Digest, wire::RowRef};
 
 /// A collection by its place in [`Names`].
@@ -22,8 +20,12 @@ impl Collection {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     list: Vec<Box<str>>,
-    index: HashTable<u32>,
-    hasher: FixedState,
+    index: Index,
+}
+
+/// Names are hashed as keys of no collection.
+fn hash_of_name(name: &str) -> u64 {
+    hash_of(0, Collection(0), name)
 }
 
 impl Names {
@@ -32,8 +34,9 @@ impl Names {
         if let [only] = self.list.as_slice() {
             return (**only == *name).then_some(Collection(0));
         }
-        let is_it = |place: &u32| self.name(Collection(*place)) == name;
-        self.index.find(self.hasher.hash_one(name), is_it).copied().map(Collection)
+        let is_it = |place: usize| self.list.get(place).is_some_and(|known| **known == *name);
+        let place = self.index.find(hash_of_name(name), &is_it)?;
+        u32::try_from(place).ok().map(Collection)
     }
 
     /// Finds a collection or takes it in.
@@ -41,14 +44,12 @@ impl Names {
         if let Some(known) = self.find(name) {
             return known;
         }
-        let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        let place = self.list.len();
         self.list.push(name.into());
-        let (list, hasher) = (&self.list, &self.hasher);
-        self.index.insert_unique(hasher.hash_one(name), place, |place| {
-            let name = list.get(Collection(*place).index());
-            hasher.hash_one(name.map_or("", |name| name))
-        });
-        Collection(place)
+        let list = &self.list;
+        let rehash = |place: usize| list.get(place).map_or(0, |name| hash_of_name(name));
+        self.index.insert(hash_of_name(name), place, &rehash);
+        Collection(u32::try_from(place).unwrap_or(u32::MAX))
     }
 
     pub(super) fn name(&self, collection: Collection) -> &str {
@@ -120,10 +121,9 @@ pub(super) struct Held<'a> {
 /// Records by collection and key.
 #[derive(Debug)]
 pub(super) struct Table {
-    slots: Vec<Option<Block>>,
-    free: Vec<u32>,
-    index: HashTable<u32>,
-    hasher: FixedState,
+    slots: Slots<Block>,
+    index: Index,
+    seed: u64,
     counts: Vec<usize>,
     digest: Digest,
     /// Which pages of [`SNAPSHOT_PAGE_RECORDS`] slots have changed since they were last encoded.
@@ -134,33 +134,25 @@ impl Table {
     /// Starts empty. The seed keeps strangers from choosing keys that collide.
     pub(super) fn new(seed: u64) -> Self {
         Table {
-            slots: Vec::new(),
-            free: Vec::new(),
-            index: HashTable::new(),
-            hasher: FixedState::with_seed(seed),
+            slots: Slots::default(),
+            index: Index::default(),
+            seed,
             counts: Vec::new(),
             digest: Digest::EMPTY,
             dirty: Vec::new(),
         }
     }
 
-    fn hash(&self, collection: Collection, key: &str) -> u64 {
-        self.hasher.hash_one((collection.0, key))
-    }
-
-    fn slot(&self, collection: Collection, key: &str) -> Option<u32> {
-        let is_it = |slot: &u32| self.block(*slot).is_some_and(|block| block.is(collection, key));
-        self.index.find(self.hash(collection, key), is_it).copied()
-    }
-
-    fn block(&self, slot: u32) -> Option<&Block> {
-        self.slots.get(usize::try_from(slot).ok()?)?.as_ref()
+    fn slot(&self, hash: u64, collection: Collection, key: &str) -> Option<usize> {
+        let is_it =
+            |slot: usize| self.slots.get(slot).is_some_and(|block| block.is(collection, key));
+        self.index.find(hash, &is_it)
     }
 
     /// What is held of a key.
     pub(super) fn get(&self, collection: Collection, key: &str) -> Option<Held<'_>> {
-        let block = self.block(self.slot(collection, key)?)?;
-        Some(block.held())
+        let slot = self.slot(hash_of(self.seed, collection, key), collection, key)?;
+        self.slots.get(slot).map(Block::held)
     }
 
     /// How many records of a collection there are.
@@ -179,8 +171,9 @@ impl Table {
             self.digest.add(Digest::of(name, key, held.seq, held.data.as_bytes()));
         }
         let block = Block::new(collection, key, held);
-        if let Some(slot) = self.slot(collection, key) {
-            let before = self.place(slot).and_then(|place| place.replace(block));
+        let hash = hash_of(self.seed, collection, key);
+        if let Some(slot) = self.slot(hash, collection, key) {
+            let before = self.slots.replace(slot, block);
             self.touch(slot);
             if let Some(before) = before {
                 self.subtract(name, &before);
@@ -193,36 +186,21 @@ impl Table {
         if let Some(count) = self.counts.get_mut(collection.index()) {
             *count += 1;
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-        });
-        let hash = self.hash(collection, key);
-        if let Some(place) = self.place(slot) {
-            *place = Some(block);
-        }
+        let slot = self.slots.insert(block);
         self.touch(slot);
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.index.insert_unique(hash, slot, |slot| {
-            let block = usize::try_from(*slot).ok().and_then(|slot| slots.get(slot)?.as_ref());
-            block.map_or(0, |block| hasher.hash_one((block.collection().0, block.key())))
+        let (slots, seed) = (&self.slots, self.seed);
+        self.index.insert(hash, slot, &|slot| {
+            slots.get(slot).map_or(0, |block| hash_of(seed, block.collection(), block.key()))
         });
     }
 
     /// Removes what is held of a key.
     pub(super) fn remove(&mut self, collection: Collection, name: &str, key: &str) {
-        let hash = self.hash(collection, key);
         let slots = &self.slots;
-        let is_it = |slot: &u32| {
-            let block = usize::try_from(*slot).ok().and_then(|slot| slots.get(slot)?.as_ref());
-            block.is_some_and(|block| block.is(collection, key))
-        };
-        let Ok(found) = self.index.find_entry(hash, is_it) else {
-            return;
-        };
-        let (slot, _) = found.remove();
-        let taken = self.place(slot).and_then(Option::take);
-        self.free.push(slot);
+        let is_it = |slot: usize| slots.get(slot).is_some_and(|block| block.is(collection, key));
+        let hash = hash_of(self.seed, collection, key);
+        let Some(slot) = self.index.remove(hash, &is_it) else { return };
+        let taken = self.slots.take(slot);
         self.touch(slot);
         if let Some(count) = self.counts.get_mut(collection.index()) {
             *count -= 1;
@@ -232,10 +210,6 @@ impl Table {
         }
     }
 
-    fn place(&mut self, slot: u32) -> Option<&mut Option<Block>> {
-        self.slots.get_mut(usize::try_from(slot).ok()?)
-    }
-
     fn subtract(&mut self, name: &str, block: &Block) {
         let data = block.texts().1;
         if !data.is_empty() {
@@ -243,8 +217,8 @@ impl Table {
         }
     }
 
-    fn touch(&mut self, slot: u32) {
-        let page = usize::try_from(slot).unwrap_or(0) / SNAPSHOT_PAGE_RECORDS;
+    fn touch(&mut self, slot: usize) {
+        let page = slot / SNAPSHOT_PAGE_RECORDS;
         if self.dirty.len() <= page {
             self.dirty.resize(page + 1, false);
         }
@@ -255,7 +229,7 @@ impl Table {
 
     /// Visits everything that is held, in the order of slots.
     pub(super) fn entries(&self) -> impl Iterator<Item = (Collection, &str, Held<'_>)> {
-        self.slots.iter().flatten().map(|block| (block.collection(), block.key(), block.held()))
+        self.slots.iter().map(|block| (block.collection(), block.key(), block.held()))
     }
 
     /// How many pages a snapshot has.
@@ -273,8 +247,8 @@ impl Table {
         if let Some(dirty) = self.dirty.get_mut(page) {
             *dirty = false;
         }
-        let slots = self.slots.chunks(SNAPSHOT_PAGE_RECORDS).nth(page).unwrap_or(&[]);
-        let rows: Vec<_> = slots.iter().flatten().map(|block| row_of(block, names)).collect();
+        let blocks = self.slots.part(page * SNAPSHOT_PAGE_RECORDS, SNAPSHOT_PAGE_RECORDS);
+        let rows: Vec<_> = blocks.map(|block| row_of(block, names)).collect();
         let seq = |place: usize| rows.get(place).map(|row| row.seq);
         let sorted = order(rows.len(), &|one, other| seq(one).cmp(&seq(other)));
         sorted.into_iter().filter_map(|place| rows.get(place).copied()).collect()
