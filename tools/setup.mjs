@@ -3,9 +3,9 @@
 // npm and a C compiler, and must run with no node_modules.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, cpSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { findChromium, chromiumHint } from "./chromium.mjs";
 import {
   at, bareEnvironment, isMain, main, onPath, output, run, toolHome, Trouble,
@@ -129,13 +129,11 @@ async function workerBuildWithoutOpenssl(version, home) {
       join(temp, "wish", "Cargo.toml"),
       `[package]\nname = "wish"\nedition = "2024"\n[dependencies]\nworker-build = "=${version}"\n`,
     );
-    const metadata = output("cargo", ["metadata", "--quiet", "--format-version", "1"], {
-      cwd: join(temp, "wish"), maxBuffer: 1 << 28, stdio: ["ignore", "pipe", "inherit"],
-    });
-    if (!metadata) throw new Trouble("cargo could not fetch worker-build");
-    const found = JSON.parse(metadata).packages.find((p) => p.name === "worker-build");
-    const source = join(temp, "worker-build");
-    cpSync(dirname(found.manifest_path), source, { recursive: true });
+    // metadata and fetch pass over a package without a library; vendor does not.
+    await run("cargo", ["vendor", "--quiet", join(temp, "vendor")], { cwd: join(temp, "wish"), stdio: ["ignore", "ignore", "inherit"] });
+    const source = join(temp, "vendor", "worker-build");
+    // Cargo refuses a vendored source that was changed.
+    rmSync(join(source, ".cargo-checksum.json"));
     replace(join(source, "Cargo.toml"), '"native-tls"', '"rustls"');
     replace(join(source, "src", "binary.rs"), "TlsProvider::NativeTls", "TlsProvider::Rustls");
     replace(join(source, "src", "binary.rs"), "RootCerts::PlatformVerifier", "RootCerts::WebPki");
