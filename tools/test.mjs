@@ -49,7 +49,8 @@ function typeCheck(dir) {
 function nodeTests(dir) {
   const files = existsSync(at(dir)) ? readdirSync(at(dir)).filter((name) => /\.test\.(mjs|ts)$/.test(name)) : [];
   if (files.length === 0) throw new Trouble(`${dir} has no tests`);
-  const flags = ["--test", "--test-reporter=spec", "--test-concurrency=1", `--test-timeout=${minutes * 60_000}`];
+  // A test that failed may have left something running: that must not hold the run.
+  const flags = ["--test", "--test-force-exit", "--test-reporter=spec", "--test-concurrency=1", `--test-timeout=${minutes * 60_000}`];
   return { command: join(bin, "node"), args: [...flags, ...files.sort().map((name) => `${dir}/${name}`)] };
 }
 
