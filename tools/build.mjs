@@ -64,7 +64,7 @@ async function buildPart(name) {
   writeFileSync(stamp, before);
 }
 
-const notInputs = new Set(["node_modules", "dist", "test", "README.md"]);
+const notInputs = new Set(["node_modules", "build", "dist", "test", "README.md"]);
 
 function fingerprint(inputs) {
   const hash = createHash("sha256");
