@@ -19,7 +19,7 @@ mod ledger;
 mod session;
 
 use apply::Batch;
-pub use catch_up::{CatchUp, Listing};
+pub use catch_up::{CatchUp, Listing, PageSize};
 use ledger::Ledger;
 use session::{Phase, Session};
 
@@ -187,6 +187,7 @@ pub enum Opened {
 pub struct Authority<S: Storage> {
     storage: S,
     settings: Settings,
+    page: PageSize,
     meta: Option<Meta>,
     meta_is_dirty: bool,
     ledger: Ledger,
@@ -208,6 +209,7 @@ impl<S: Storage> Authority<S> {
         Ok(Authority {
             storage,
             settings,
+            page: PageSize::default(),
             meta,
             meta_is_dirty: false,
             ledger: Ledger::default(),
@@ -215,6 +217,11 @@ impl<S: Storage> Authority<S> {
             batch: Batch::default(),
             outputs: Vec::new(),
         })
+    }
+
+    /// Closes pages and deltas at another size than usual, for tests of what happens between them.
+    pub fn set_page_size(&mut self, page: PageSize) {
+        self.page = page;
     }
 
     /// Takes a new connection, which has to say Hello.
@@ -352,6 +359,7 @@ impl<S: Storage> Authority<S> {
     /// When storage fails.
     pub fn commit(&mut self) -> Result<Vec<Output>, Trouble<S::Error>> {
         self.seal();
+        self.prune()?;
         if let Some(meta) = self.meta.as_ref().filter(|_| self.meta_is_dirty) {
             self.storage.put_meta(&wire::encode_stored(meta))?;
             self.meta_is_dirty = false;
@@ -388,6 +396,22 @@ impl<S: Storage> Authority<S> {
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Lets go of the oldest tombstones beyond those that the operator keeps, and moves the horizon
+    /// over them.
+    fn prune(&mut self) -> Result<(), Trouble<S::Error>> {
+        let Some(meta) = &mut self.meta else { return Ok(()) };
+        let excess = meta.totals.tombstones.saturating_sub(self.settings.history);
+        if excess == 0 {
+            return Ok(());
+        }
+        if let Some(pruned) = self.storage.prune(excess)? {
+            meta.totals.tombstones = meta.totals.tombstones.saturating_sub(pruned.count);
+            meta.horizon = meta.horizon.max(pruned.up_to);
+            self.meta_is_dirty = true;
+        }
+        Ok(())
     }
 
     fn is_over(&self, now: u64) -> bool {

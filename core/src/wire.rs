@@ -13,7 +13,7 @@ use crate::{
     datastore::{Info, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::{AUTHORS_MAX, FRAME_BYTES_MAX, OPS_MAX},
-    mutation::{Op, Outcome},
+    mutation::{Condition, Op, Outcome},
     record::{Digest, Row},
 };
 
@@ -305,6 +305,14 @@ fn place_within(data: &str, key: &str) -> Option<u16> {
 #[must_use]
 pub fn encode_ops(ops: &[Op<'_>]) -> Vec<u8> {
     encode(ops)
+}
+
+/// Encodes a mutation of one unconditional set. The data ends one byte before the end.
+#[must_use]
+pub fn encode_set(collection: &str, key: &str, data: &str) -> Box<[u8]> {
+    let op = Op::Set { collection, key, data, only_if: Condition::None };
+    let room = Vec::with_capacity(collection.len() + key.len() + data.len() + 10);
+    postcard::to_extend(&[op][..], room).unwrap_or_default().into()
 }
 
 /// Decodes a mutation. What it says is still unchecked.

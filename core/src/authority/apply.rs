@@ -7,7 +7,7 @@ use super::{Authority, Close, Moment, SessionId, Trouble};
 use crate::{
     datastore::Totals,
     id::{ReplicaId, Seq, Turn},
-    limits::{INTEGER_MAX, MUTATION_BYTES_MAX, PAGE_BYTES, UNACKED_MAX},
+    limits::{INTEGER_MAX, MUTATION_BYTES_MAX, UNACKED_MAX},
     mutation::{Base, Effect, Found, Op, Outcome, Reason, Refusal, Stamp, check_ops, resolve},
     record::Row,
     storage::Storage,
@@ -136,7 +136,7 @@ impl<S: Storage> Authority<S> {
     /// Closes a delta that has grown large. Between the effect of a mutation and its settlement
     /// nobody may call this: both belong into one frame.
     pub(super) fn seal_if_full(&mut self) {
-        if self.batch.bytes >= PAGE_BYTES {
+        if self.batch.bytes >= self.page.bytes {
             self.seal();
         }
     }

@@ -24,6 +24,21 @@ pub struct CatchUp {
     pub is_last: bool,
 }
 
+/// When a page is full. A delta is closed at the same number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSize {
+    /// It holds this many rows.
+    pub rows: usize,
+    /// Its rows have this size.
+    pub bytes: usize,
+}
+
+impl Default for PageSize {
+    fn default() -> Self {
+        PageSize { rows: PAGE_ROWS, bytes: PAGE_BYTES }
+    }
+}
+
 /// What a page of records is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listing<'a> {
@@ -56,7 +71,7 @@ impl<S: Storage> Authority<S> {
     /// When storage fails.
     pub fn changes(&self, cursor: Cursor, rows: usize) -> Result<CatchUp, Trouble<S::Error>> {
         let range = Range { after: cursor.after, tombstones_after: cursor.floor, collection: None };
-        let (rows, is_last) = self.list(Listing { range, rows, bytes: PAGE_BYTES })?;
+        let (rows, is_last) = self.list(Listing { range, rows, bytes: self.page.bytes })?;
         let head = self.meta().map_or(Seq::ZERO, |meta| meta.head);
         let reached = rows.last().map_or(cursor.after, |row| row.seq);
         let after = if is_last { head } else { reached };
@@ -107,7 +122,7 @@ impl<S: Storage> Authority<S> {
         id: SessionId,
         cursor: Cursor,
     ) -> Result<(), Trouble<S::Error>> {
-        let page = self.changes(cursor, PAGE_ROWS)?;
+        let page = self.changes(cursor, self.page.rows)?;
         let Some(meta) = &self.meta else {
             return Ok(());
         };

@@ -7,13 +7,12 @@ use core::cmp::Reverse;
 
 use super::{
     Event, Origin, Replica, event_of,
-    outbox::{Ordinal, Outbox, Place, Shown},
+    outbox::{Ordinal, Outbox},
     table::{Collection, Held},
 };
 use crate::{
     id::{Seq, Turn},
     mutation::{Condition, Outcome},
-    order::order,
     wire::{BadFrame, Settled},
 };
 
@@ -92,8 +91,7 @@ impl Replica {
         unsettled: &mut Unsettled,
     ) {
         self.place_conditions(author, turn, outcome, unsettled);
-        let places: Vec<Place> =
-            self.outbox.get(ordinal).map_or_else(Vec::new, |entry| entry.places().to_vec());
+        let places = self.outbox.places_of(ordinal);
         for (collection, key) in &places {
             self.mark(*collection, key);
         }
@@ -151,20 +149,12 @@ impl Replica {
             if decided.replace(ordinal) == Some(ordinal) {
                 continue;
             }
-            let Some(effects) = self.decide(ordinal) else {
-                continue;
-            };
-            let Some(entry) = self.outbox.get(ordinal) else {
-                continue;
-            };
-            if entry.effects() == effects.as_slice() {
-                continue;
-            }
-            let moved: Vec<Place> = differing(entry.effects(), &effects);
+            let Some(prepared) = self.decide(ordinal) else { continue };
+            let moved = prepared.moved.clone();
             for (collection, key) in &moved {
                 self.mark(*collection, key);
             }
-            self.outbox.show(ordinal, effects);
+            self.outbox.show(ordinal, prepared);
             for (collection, key) in &moved {
                 self.unsettle((*collection, key), ordinal.next(), &mut unsettled);
             }
@@ -184,8 +174,8 @@ impl Replica {
     pub(super) fn show_all(&mut self) {
         let ordinals: Vec<Ordinal> = self.outbox.ordinals().collect();
         for ordinal in ordinals {
-            if let Some(effects) = self.decide(ordinal) {
-                self.outbox.show(ordinal, effects);
+            if let Some(prepared) = self.decide(ordinal) {
+                self.outbox.show(ordinal, prepared);
             }
         }
     }
@@ -217,23 +207,4 @@ impl Replica {
         self.healing = true;
         self.ask_from_start();
     }
-}
-
-/// The keys on which two lists of effects differ.
-fn differing(before: &[Shown], after: &[Shown]) -> Vec<Place> {
-    if let ([before], [after]) = (before, after)
-        && before.place == after.place
-    {
-        return alloc::vec![after.place.clone()];
-    }
-    let all: Vec<&Shown> = before.iter().chain(after).collect();
-    let shown = |at: &usize| all.get(*at).copied();
-    let place = |at: &usize| shown(at).map(|shown| &shown.place);
-    let sorted = order(all.len(), &|one, other| place(&one).cmp(&place(&other)));
-    let alike = |pair: &[usize]| matches!(pair, [one, other] if shown(one) == shown(other));
-    sorted
-        .chunk_by(|one, other| place(one) == place(other))
-        .filter(|pair| !alike(pair))
-        .filter_map(|pair| place(pair.first()?).cloned())
-        .collect()
 }

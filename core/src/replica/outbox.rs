@@ -1,6 +1,9 @@
 //! Mutations that the authority has not answered, and what they make of the view.
 
 use alloc::{boxed::Box, collections::VecDeque, rc::Rc, vec::Vec};
+use core::{ops::Range, str};
+
+use smallvec::SmallVec;
 
 use super::{
     index::{Index, Slots, hash_of},
@@ -26,12 +29,28 @@ impl Ordinal {
 /// A key of a collection.
 pub(super) type Place = (Collection, Rc<str>);
 
-/// What a pending mutation makes of a key.
+/// What a mutation makes of keys: the record that is there afterwards, or none.
+pub(super) type Effects = Vec<(Place, Option<Box<str>>)>;
+
+/// What a pending mutation shows under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shown {
-    pub(super) place: Place,
-    /// The record that is shown, or `None`.
-    pub(super) data: Option<Box<str>>,
+enum Shown {
+    /// What was there before.
+    Nothing,
+    /// No record.
+    Gone,
+    /// The record that lies here in the mutation's bytes.
+    Within(Range<usize>),
+    /// This record.
+    Own(Box<str>),
+}
+
+/// A key that a pending mutation speaks of.
+#[derive(Clone, Debug)]
+struct Touch {
+    /// The slot of the key's chain.
+    chain: usize,
+    shown: Shown,
 }
 
 /// A mutation without an answer.
@@ -43,29 +62,27 @@ pub(super) struct Pending {
     /// As encoded by [`wire::encode_ops`].
     pub(super) bytes: Box<[u8]>,
     /// Each key that its ops speak of, once.
-    places: Vec<Place>,
-    /// What it makes of them as things stand; nothing where it is predicted to be refused.
-    effects: Vec<Shown>,
+    touches: SmallVec<[Touch; 1]>,
     /// Whether its effects depend on what was there before.
     pub(super) depends: bool,
 }
 
 impl Pending {
-    pub(super) fn new(author: usize, turn: Turn, bytes: Box<[u8]>) -> Self {
-        Pending { author, turn, bytes, places: Vec::new(), effects: Vec::new(), depends: true }
-    }
-
     /// Its ops. The bytes were encoded here or checked when they were restored.
     pub(super) fn ops(&self) -> Vec<Op<'_>> {
         wire::decode_ops(&self.bytes).unwrap_or_default()
     }
 
-    pub(super) fn places(&self) -> &[Place] {
-        &self.places
-    }
-
-    pub(super) fn effects(&self) -> &[Shown] {
-        &self.effects
+    /// What it shows by one of its touches: `None` where that is what was there before.
+    fn shown(&self, touch: usize) -> Option<Option<&str>> {
+        match &self.touches.get(touch)?.shown {
+            Shown::Nothing => None,
+            Shown::Gone => Some(None),
+            Shown::Within(range) => {
+                Some(self.bytes.get(range.clone()).and_then(|data| str::from_utf8(data).ok()))
+            }
+            Shown::Own(data) => Some(Some(data)),
+        }
     }
 }
 
@@ -77,18 +94,26 @@ struct Waiting {
     who: Ordinal,
 }
 
-/// A pending mutation that speaks of a key, and which of its effects is on that key.
+/// A pending mutation that speaks of a key, and by which of its touches.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     ordinal: Ordinal,
-    effect: Option<usize>,
+    touch: usize,
 }
 
 /// All pending mutations that speak of a key, in order.
 #[derive(Debug)]
 struct Chain {
     place: Place,
-    links: Vec<Link>,
+    links: SmallVec<[Link; 1]>,
+}
+
+/// What [`Outbox::prepare`] got ready.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    shown: Vec<Shown>,
+    /// The keys under which something else will be shown.
+    pub(super) moved: Vec<Place>,
 }
 
 /// The pending mutations of this replica and of those that it listens for.
@@ -141,63 +166,113 @@ impl Outbox {
         held.filter(|(entry, _)| entry.is_some()).map(|(_, ordinal)| Ordinal(ordinal))
     }
 
-    /// Appends an entry that shows nothing yet.
+    /// Appends a mutation, which shows nothing yet.
     pub(super) fn append(
         &mut self,
-        mut entry: Pending,
-        collection: impl Fn(&str) -> Collection,
+        author: usize,
+        turn: Turn,
+        bytes: Box<[u8]>,
+        mut collection: impl FnMut(&str) -> Collection,
     ) -> Ordinal {
+        let touches = SmallVec::new();
+        let mut entry = Pending { author, turn, bytes, touches, depends: false };
         let ordinal = self.next();
-        let mut places: Vec<Place> = Vec::new();
+        let mut places: SmallVec<[Place; 1]> = SmallVec::new();
         let mut depends = false;
         for op in entry.ops() {
             let (name, key) = op.place();
-            let place: Place = (collection(name), key.into());
-            let slot = self.open_chain(&place);
-            if let Some(Chain { links, .. }) = self.chains.get_mut(slot)
-                && links.last().is_none_or(|link| link.ordinal != ordinal)
+            places.push((collection(name), key.into()));
+            let is_plain = matches!(op, Op::Set { only_if: Condition::None, .. });
+            if let Condition::Mine(awaited) = op.only_if()
+                && awaited != turn
             {
-                links.push(Link { ordinal, effect: None });
-                places.push(place);
-            }
-            depends |= !matches!(op, Op::Set { only_if: Condition::None, .. });
-            if let Condition::Mine(turn) = op.only_if()
-                && turn != entry.turn
-            {
-                let waiting = Waiting { author: entry.author, turn, who: ordinal };
+                let waiting = Waiting { author, turn: awaited, who: ordinal };
                 let rank = self.waiting.partition_point(|other| *other < waiting);
                 self.waiting.insert(rank, waiting);
             }
+            depends |= !is_plain;
         }
         entry.depends = depends;
-        entry.places = places;
+        for place in places {
+            self.touch(&mut entry, ordinal, place, Shown::Nothing);
+        }
         self.entries.push_back(Some(entry));
         ordinal
     }
 
-    /// Sets what an entry shows.
-    pub(super) fn show(&mut self, ordinal: Ordinal, effects: Vec<Shown>) {
-        let Some(entry) = self.get_mut(ordinal) else {
-            return;
-        };
-        let before = core::mem::replace(&mut entry.effects, effects);
-        for shown in &before {
-            self.link(&shown.place, ordinal, None);
-        }
-        let Some(entry) = self.get(ordinal) else {
-            return;
-        };
-        let places: Vec<Place> = entry.effects.iter().map(|shown| shown.place.clone()).collect();
-        for (effect, place) in places.iter().enumerate() {
-            self.link(place, ordinal, Some(effect));
+    /// Appends an unconditional set, which shows the record that lies at `data` in its bytes whatever
+    /// was there before.
+    pub(super) fn append_set(
+        &mut self,
+        author: usize,
+        turn: Turn,
+        bytes: Box<[u8]>,
+        place: Place,
+        data: Range<usize>,
+    ) -> Ordinal {
+        let touches = SmallVec::new();
+        let mut entry = Pending { author, turn, bytes, touches, depends: false };
+        let ordinal = self.next();
+        self.touch(&mut entry, ordinal, place, Shown::Within(data));
+        self.entries.push_back(Some(entry));
+        ordinal
+    }
+
+    fn touch(&mut self, entry: &mut Pending, ordinal: Ordinal, place: Place, shown: Shown) {
+        let slot = self.open_chain(place);
+        let Some(Chain { links, .. }) = self.chains.get_mut(slot) else { return };
+        if links.last().is_none_or(|link| link.ordinal != ordinal) {
+            links.push(Link { ordinal, touch: entry.touches.len() });
+            entry.touches.push(Touch { chain: slot, shown });
         }
     }
 
-    fn link(&mut self, place: &Place, ordinal: Ordinal, effect: Option<usize>) {
-        let Some(Chain { links, .. }) = self.chain_mut(place) else { return };
-        // Mostly the newest entry is the one that changes.
-        if let Some(link) = links.iter_mut().rev().find(|link| link.ordinal == ordinal) {
-            link.effect = effect;
+    /// The keys that an entry speaks of.
+    pub(super) fn places_of(&self, ordinal: Ordinal) -> Vec<Place> {
+        let touches = self.get(ordinal).map_or(&[][..], |entry| &entry.touches);
+        touches.iter().filter_map(|touch| self.place(touch)).collect()
+    }
+
+    fn place(&self, touch: &Touch) -> Option<Place> {
+        self.chains.get(touch.chain).map(|chain| chain.place.clone())
+    }
+
+    /// What an entry would show by each of its touches, given its effects.
+    fn arrange(&self, ordinal: Ordinal, effects: Effects) -> Vec<Shown> {
+        let count = self.get(ordinal).map_or(0, |entry| entry.touches.len());
+        let mut all = alloc::vec![Shown::Nothing; count];
+        for ((collection, key), data) in effects {
+            let links = self.chain((collection, &key)).map_or(&[][..], |chain| &chain.links);
+            let link = links.iter().rev().find(|link| link.ordinal == ordinal);
+            if let Some(shown) = link.and_then(|link| all.get_mut(link.touch)) {
+                *shown = data.map_or(Shown::Gone, Shown::Own);
+            }
+        }
+        all
+    }
+
+    /// Gets ready to let an entry show these effects: where that differs from what it shows.
+    pub(super) fn prepare(&self, ordinal: Ordinal, effects: Effects) -> Prepared {
+        let shown = self.arrange(ordinal, effects);
+        let Some(entry) = self.get(ordinal) else { return Prepared { shown, moved: Vec::new() } };
+        let differs = |(touch, new): (usize, &Shown)| {
+            let new = match new {
+                Shown::Nothing | Shown::Within(_) => None,
+                Shown::Gone => Some(None),
+                Shown::Own(data) => Some(Some(&**data)),
+            };
+            let place = entry.touches.get(touch).and_then(|touch| self.place(touch));
+            place.filter(|_| entry.shown(touch) != new)
+        };
+        let moved = shown.iter().enumerate().filter_map(differs).collect();
+        Prepared { shown, moved }
+    }
+
+    /// Lets an entry show what was prepared.
+    pub(super) fn show(&mut self, ordinal: Ordinal, prepared: Prepared) {
+        let Some(entry) = self.get_mut(ordinal) else { return };
+        for (touch, shown) in entry.touches.iter_mut().zip(prepared.shown) {
+            touch.shown = shown;
         }
     }
 
@@ -205,11 +280,12 @@ impl Outbox {
     pub(super) fn remove(&mut self, ordinal: Ordinal) -> Option<Pending> {
         let index = self.index(ordinal);
         let entry = self.entries.get_mut(index)?.take()?;
-        for place in &entry.places {
-            let Some(Chain { links, .. }) = self.chain_mut(place) else { continue };
+        for touch in &entry.touches {
+            let Some(Chain { place, links }) = self.chains.get_mut(touch.chain) else { continue };
             links.retain(|link| link.ordinal != ordinal);
             if links.is_empty() {
-                self.drop_chain(place);
+                let place = place.clone();
+                self.drop_chain(&place);
             }
         }
         while let Some(None) = self.entries.front() {
@@ -262,20 +338,19 @@ impl Outbox {
         self.waiting.drain(start..end.max(start)).map(|waiting| waiting.who).collect()
     }
 
-    /// The newest entry before `end` that has an effect on a key, and that effect.
+    /// The newest entry before `end` that has an effect on a key, and what it shows.
     pub(super) fn newest(
         &self,
         place: (Collection, &str),
         end: Ordinal,
-    ) -> Option<(&Pending, &Shown)> {
-        let links = &self.chain(place)?.links;
-        let earlier = links.iter().rev().filter(|link| link.ordinal < end);
+    ) -> Option<(&Pending, Option<&str>)> {
+        let earlier = self.chain(place)?.links.iter().rev().filter(|link| link.ordinal < end);
         earlier.filter_map(|link| self.effect(link)).next()
     }
 
-    fn effect(&self, link: &Link) -> Option<(&Pending, &Shown)> {
+    fn effect(&self, link: &Link) -> Option<(&Pending, Option<&str>)> {
         let entry = self.get(link.ordinal)?;
-        Some((entry, entry.effects.get(link.effect?)?))
+        Some((entry, entry.shown(link.touch)?))
     }
 
     /// All entries that speak of a key and stand at `start` or after it.
@@ -301,33 +376,28 @@ impl Outbox {
         hash_of(self.seed, place.0, place.1)
     }
 
-    fn slot(&self, place: (Collection, &str)) -> Option<usize> {
+    fn slot(&self, hash: u64, place: (Collection, &str)) -> Option<usize> {
         let is_it = |slot: usize| self.chains.get(slot).is_some_and(|chain| chain.is_at(place));
-        self.index.find(self.hash(place), &is_it)
+        self.index.find(hash, &is_it)
     }
 
     fn chain(&self, place: (Collection, &str)) -> Option<&Chain> {
-        self.chains.get(self.slot(place)?)
+        self.chains.get(self.slot(self.hash(place), place)?)
     }
 
     /// The slot of a key's chain, which is opened where there is none.
-    fn open_chain(&mut self, place: &Place) -> usize {
-        let at = (place.0, &*place.1);
-        if let Some(slot) = self.slot(at) {
+    fn open_chain(&mut self, place: Place) -> usize {
+        let hash = self.hash((place.0, &place.1));
+        if let Some(slot) = self.slot(hash, (place.0, &place.1)) {
             return slot;
         }
-        let hash = self.hash(at);
-        let slot = self.chains.insert(Chain { place: place.clone(), links: Vec::new() });
+        let slot = self.chains.insert(Chain { place, links: SmallVec::new() });
         let (chains, seed) = (&self.chains, self.seed);
         self.index.insert(hash, slot, &|slot| {
             let place = chains.get(slot).map(|chain| &chain.place);
             place.map_or(0, |place| hash_of(seed, place.0, &place.1))
         });
         slot
-    }
-
-    fn chain_mut(&mut self, place: &Place) -> Option<&mut Chain> {
-        self.chains.get_mut(self.slot((place.0, &place.1))?)
     }
 
     fn drop_chain(&mut self, place: &Place) {

@@ -126,7 +126,8 @@ pub(super) struct Table {
     seed: u64,
     counts: Vec<usize>,
     digest: Digest,
-    /// Which pages of [`SNAPSHOT_PAGE_RECORDS`] slots have changed since they were last encoded.
+    page_records: usize,
+    /// Which pages of so many slots have changed since they were last encoded.
     dirty: Vec<bool>,
 }
 
@@ -139,6 +140,7 @@ impl Table {
             seed,
             counts: Vec::new(),
             digest: Digest::EMPTY,
+            page_records: SNAPSHOT_PAGE_RECORDS,
             dirty: Vec::new(),
         }
     }
@@ -218,7 +220,7 @@ impl Table {
     }
 
     fn touch(&mut self, slot: usize) {
-        let page = slot / SNAPSHOT_PAGE_RECORDS;
+        let page = slot / self.page_records;
         if self.dirty.len() <= page {
             self.dirty.resize(page + 1, false);
         }
@@ -247,7 +249,7 @@ impl Table {
         if let Some(dirty) = self.dirty.get_mut(page) {
             *dirty = false;
         }
-        let blocks = self.slots.part(page * SNAPSHOT_PAGE_RECORDS, SNAPSHOT_PAGE_RECORDS);
+        let blocks = self.slots.part(page * self.page_records, self.page_records);
         let rows: Vec<_> = blocks.map(|block| row_of(block, names)).collect();
         let seq = |place: usize| rows.get(place).map(|row| row.seq);
         let sorted = order(rows.len(), &|one, other| seq(one).cmp(&seq(other)));

@@ -42,10 +42,7 @@ impl Base for Before<'_> {
         if let Some((entry, shown)) = self.outbox.newest((collection, key), self.end) {
             let is_mine = entry.author == self.author;
             let stamp = if is_mine { Stamp::Mine(entry.turn) } else { Stamp::Theirs };
-            return Ok(shown
-                .data
-                .as_deref()
-                .map(|data| Found { stamp, data: Cow::Borrowed(data) }));
+            return Ok(shown.map(|data| Found { stamp, data: Cow::Borrowed(data) }));
         }
         let held = self.table.get(collection, key);
         Ok(held
@@ -63,7 +60,7 @@ impl Replica {
         if self.outbox.speaks_of((collection, key))
             && let Some((_, shown)) = self.outbox.newest((collection, key), self.outbox.next())
         {
-            return shown.data.as_deref();
+            return shown;
         }
         self.table.get(collection, key).map(|held| held.data)
     }

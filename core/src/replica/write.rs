@@ -1,13 +1,13 @@
 //! Mutations of the app: shown at once, kept in the outbox.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, rc::Rc, vec::Vec};
 
 use super::{
     Origin, Replica,
-    outbox::{Ordinal, Pending, Shown},
+    outbox::{Effects, Ordinal, Prepared},
 };
 use crate::{
-    id::{Seq, Turn},
+    id::Turn,
     limits::{INTEGER_MAX, MUTATION_BYTES_MAX, OPS_MAX, PUSH_BYTES, RECORD_BYTES_MAX},
     mutation::{Condition, Effect, Malformed, Op, Reason, Refusal, Resolution, resolve},
     value::{as_string, check_array},
@@ -63,7 +63,7 @@ impl Replica {
     /// What is wrong with the first bad one; then none was made.
     pub fn set_many(&mut self, collection: &str, records: &str) -> Result<(), Malformed> {
         crate::id::check_name(collection).map_err(Malformed::Name)?;
-        let mut sets: Vec<(String, &str)> = Vec::new();
+        let mut sets: Vec<(Cow<'_, str>, &str)> = Vec::new();
         let mut bad = None;
         check_array(records, self.primary(), |data, raw| {
             let key = raw.and_then(as_string).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Replica {
             } else if let Err(why) = crate::id::check_key(&key) {
                 bad.get_or_insert(Malformed::Key(why));
             }
-            sets.push((key.into_owned(), data));
+            sets.push((key, data));
         })
         .map_err(Malformed::Data)?;
         if let Some(bad) = bad {
@@ -80,10 +80,13 @@ impl Replica {
         }
         let place = self.names.intern(collection);
         for (key, data) in sets {
-            let op = Op::Set { collection, key: &key, data, only_if: Condition::None };
-            let shown = Shown { place: (place, key.as_str().into()), data: Some(data.into()) };
-            let bytes = wire::encode_ops(&[op]);
-            self.append(bytes.into(), Some(alloc::vec![shown]));
+            let bytes = wire::encode_set(collection, &key, data);
+            // The condition, of one byte, follows the data.
+            let end = bytes.len() - 1;
+            let Some(turn) = self.mint() else { break };
+            let place = (place, Rc::from(&*key));
+            let ordinal = self.outbox.append_set(0, turn, bytes, place, end - data.len()..end);
+            self.queue(0, ordinal);
         }
         Ok(())
     }
@@ -101,15 +104,16 @@ impl Replica {
         data: &str,
         only_if: Condition,
     ) -> Result<Turn, Malformed> {
-        self.begin();
-        let result = self.op(kind, collection, key, data, only_if);
-        match result {
-            Ok(()) => self.commit(),
-            Err(malformed) => {
-                self.abort();
-                Err(malformed)
-            }
-        }
+        let only_if = self.chained(&Resolution::new(), collection, key, only_if);
+        let op = match kind {
+            OpKind::Set => Op::Set { collection, key, data, only_if },
+            OpKind::Patch => Op::Patch { collection, key, data, only_if },
+            OpKind::Delete => Op::Delete { collection, key, only_if },
+        };
+        op.check(self.primary())?;
+        let mut resolution = Resolution::new();
+        let refusal = self.step(&mut resolution, &op)?;
+        self.finish_draft(&[op], resolution, refusal)
     }
 
     /// Begins a mutation of several ops, in place of one that was begun before.
@@ -147,13 +151,7 @@ impl Replica {
         if draft.steps.len() >= OPS_MAX {
             return Err(Malformed::OpCount);
         }
-        let turn = self.minted().next();
-        let only_if = match only_if {
-            Condition::Seq(seq) => self.chained(draft, collection, key, turn, seq),
-            Condition::None | Condition::Absent | Condition::Present | Condition::Mine(_) => {
-                only_if
-            }
-        };
+        let only_if = self.chained(&draft.resolution, collection, key, only_if);
         let step = Step {
             kind,
             collection: collection.into(),
@@ -163,39 +161,44 @@ impl Replica {
         };
         step.op().check(self.primary())?;
         if draft.refusal.is_none() {
-            let view = self.before(self.outbox.next(), 0);
-            let Ok(verdict) = draft.resolution.step(&step.op(), turn, &view);
-            match verdict {
-                Ok(()) => {}
-                Err(Refusal { reason: Reason::TooLarge, .. }) => {
-                    return Err(Malformed::MutationSize);
-                }
-                Err(refusal) => draft.refusal = Some(refusal),
-            }
+            draft.refusal = self.step(&mut draft.resolution, &step.op())?;
         }
         draft.steps.push(step);
         Ok(())
     }
 
-    /// A condition on a seq, as it is meant.
+    /// Takes an op into a resolution over the view. What is too large is told at the call; any other
+    /// refusal is a prediction.
+    fn step(&self, resolution: &mut Resolution, op: &Op<'_>) -> Result<Option<Refusal>, Malformed> {
+        let view = self.before(self.outbox.next(), 0);
+        let Ok(verdict) = resolution.step(op, self.minted().next(), &view);
+        match verdict {
+            Ok(()) => Ok(None),
+            Err(Refusal { reason: Reason::TooLarge, .. }) => Err(Malformed::MutationSize),
+            Err(refusal) => Ok(Some(refusal)),
+        }
+    }
+
+    /// A condition as it is meant: one on a seq, where the newest write of the record is a pending one
+    /// of this replica, means that write.
     fn chained(
         &self,
-        draft: &Draft,
+        resolution: &Resolution,
         collection: &str,
         key: &str,
-        turn: Turn,
-        seq: Seq,
+        condition: Condition,
     ) -> Condition {
-        if draft.resolution.written(collection, key).is_some() {
-            return Condition::Mine(turn);
+        if !matches!(condition, Condition::Seq(_)) {
+            return condition;
         }
-        let newest = self
-            .names
-            .find(collection)
-            .and_then(|collection| self.outbox.newest((collection, key), self.outbox.next()));
-        match newest {
+        if resolution.written(collection, key).is_some() {
+            return Condition::Mine(self.minted().next());
+        }
+        let collection = self.names.find(collection);
+        let end = self.outbox.next();
+        match collection.and_then(|collection| self.outbox.newest((collection, key), end)) {
             Some((entry, _)) if entry.author == 0 => Condition::Mine(entry.turn),
-            Some(_) | None => Condition::Seq(seq),
+            Some(_) | None => condition,
         }
     }
 
@@ -218,16 +221,27 @@ impl Replica {
     pub fn commit(&mut self) -> Result<Turn, Malformed> {
         let draft = self.draft.take().unwrap_or_default();
         let ops: Vec<Op<'_>> = draft.steps.iter().map(Step::op).collect();
-        let bytes = wire::encode_ops(&ops);
-        if bytes.len() > MUTATION_BYTES_MAX || self.minted().0 >= INTEGER_MAX {
+        self.finish_draft(&ops, draft.resolution, draft.refusal)
+    }
+
+    fn finish_draft(
+        &mut self,
+        ops: &[Op<'_>],
+        resolution: Resolution,
+        refusal: Option<Refusal>,
+    ) -> Result<Turn, Malformed> {
+        let bytes = wire::encode_ops(ops);
+        if bytes.len() > MUTATION_BYTES_MAX {
             return Err(Malformed::MutationSize);
         }
-        let effects =
-            if draft.refusal.is_none() { self.shown_effects(draft.resolution) } else { Vec::new() };
-        for shown in &effects {
-            self.mark(shown.place.0, &shown.place.1);
+        let effects = if refusal.is_none() { self.placed(resolution) } else { Vec::new() };
+        for ((collection, key), _) in &effects {
+            self.mark(*collection, key);
         }
-        let turn = self.append(bytes.into(), Some(effects));
+        let Some(turn) = self.mint() else { return Err(Malformed::MutationSize) };
+        let ordinal = self.enqueue(0, turn, bytes.into());
+        let prepared = self.outbox.prepare(ordinal, effects);
+        self.outbox.show(ordinal, prepared);
         self.report(Origin::Local);
         Ok(turn)
     }
@@ -237,50 +251,41 @@ impl Replica {
         self.draft = None;
     }
 
-    pub(super) fn shown_effects(&mut self, resolution: Resolution) -> Vec<Shown> {
+    /// The effects of a resolution, with their collections by place.
+    fn placed(&mut self, resolution: Resolution) -> Effects {
         let names = &mut self.names;
-        let shown = |effect: Effect| Shown {
-            place: (names.intern(&effect.collection), effect.key.as_ref().into()),
-            data: effect.data,
-        };
-        resolution.effects().map(shown).collect()
+        let place =
+            |Effect { collection, key, data }| ((names.intern(&collection), Rc::from(&*key)), data);
+        resolution.effects().map(place).collect()
     }
 
-    /// Mints a turn of its own for a mutation.
-    fn append(&mut self, bytes: Box<[u8]>, effects: Option<Vec<Shown>>) -> Turn {
-        let Some(me) = self.authors.first_mut() else {
-            return Turn::ZERO;
-        };
+    /// Mints its own next turn; after 2^53 of them there is none.
+    fn mint(&mut self) -> Option<Turn> {
+        let me = self.authors.first_mut().filter(|me| me.minted.0 < INTEGER_MAX)?;
         me.minted = me.minted.next();
-        let turn = me.minted;
-        let ordinal = self.enqueue(0, turn, bytes);
-        if let Some(effects) = effects {
-            self.outbox.show(ordinal, effects);
+        Some(me.minted)
+    }
+
+    fn queue(&mut self, author: usize, ordinal: Ordinal) {
+        if let Some(author) = self.authors.get_mut(author) {
+            author.queue.push_back(ordinal);
         }
-        turn
     }
 
     /// Puts a mutation of any author at the end of the outbox.
     pub(super) fn enqueue(&mut self, author: usize, turn: Turn, bytes: Box<[u8]>) -> Ordinal {
-        let entry = Pending::new(author, turn, bytes);
-        for op in entry.ops() {
-            self.names.intern(op.place().0);
-        }
-        let names = &self.names;
-        let known = |name: &str| names.find(name).unwrap_or(super::table::Collection(u32::MAX));
-        let ordinal = self.outbox.append(entry, known);
-        if let Some(author) = self.authors.get_mut(author) {
-            author.queue.push_back(ordinal);
-        }
+        let names = &mut self.names;
+        let ordinal = self.outbox.append(author, turn, bytes, |name| names.intern(name));
+        self.queue(author, ordinal);
         ordinal
     }
 
-    /// Decides an entry anew over the view before it, and shows what it now makes.
-    pub(super) fn decide(&mut self, ordinal: Ordinal) -> Option<Vec<Shown>> {
+    /// Decides an entry anew over the view before it.
+    pub(super) fn decide(&mut self, ordinal: Ordinal) -> Option<Prepared> {
         let entry = self.outbox.get(ordinal)?;
-        let ops = entry.ops();
-        let Ok(verdict) = resolve(&ops, entry.turn, &self.before(ordinal, entry.author));
-        Some(verdict.map_or_else(|_| Vec::new(), |resolution| self.shown_effects(resolution)))
+        let Ok(verdict) = resolve(&entry.ops(), entry.turn, &self.before(ordinal, entry.author));
+        let effects = verdict.map_or_else(|_| Vec::new(), |resolution| self.placed(resolution));
+        Some(self.outbox.prepare(ordinal, effects))
     }
 
     /// Outbox entries that are to be stored under their first turn: that turn, the last one, and the
