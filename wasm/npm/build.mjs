@@ -1,0 +1,113 @@
+// Makes `dist/` from `src/`: one file for each way to load the package, types for both module systems.
+//   npm run build -w wasm/npm
+
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { deflateRawSync, gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const src = join(here, "src");
+const dist = join(here, "dist");
+const wasm = join(src, "generated", "neap_wasm_bg.wasm");
+
+/** Largest `import { open } from "neap"`, minified and gzipped, all of it. */
+const BUDGET = 40_000;
+
+if (!existsSync(wasm)) {
+  console.error("wasm/npm: the core is not built yet; run `npm run build` at the root");
+  process.exit(1);
+}
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist);
+await bundle("index.js", { format: "esm", module: "inline.ts" });
+await bundle("index.cjs", { format: "cjs", module: "inline.ts" });
+await bundle("index.workerd.js", { format: "esm", module: "workerd.ts" });
+copyFileSync(wasm, join(dist, "neap_bg.wasm"));
+writeTypes();
+printSize();
+
+async function bundle(file, { format, module }) {
+  const outfile = join(dist, file);
+  await build({
+    entryPoints: [join(src, "index.ts")],
+    outfile,
+    format,
+    bundle: true,
+    minify: true,
+    keepNames: false,
+    platform: "neutral",
+    target: "es2022",
+    charset: "utf8",
+    sourcemap: true,
+    external: ["./neap_bg.wasm"],
+    logLevel: "warning",
+    plugins: [core(module)],
+  });
+  slimMap(`${outfile}.map`);
+}
+
+/** Puts the core in: its glue without the URL that bundlers stumble over, its module as `module` has it. */
+function core(module) {
+  return {
+    name: "core",
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^neap:module$/ }, () => ({ path: join(src, "module", module) }));
+      onResolve({ filter: /^neap:bytes$/ }, () => ({ path: "bytes", namespace: "neap" }));
+      onLoad({ filter: /^bytes$/, namespace: "neap" }, () => ({
+        contents: `export const deflated = "${deflated().toString("base64")}";`,
+      }));
+      onLoad({ filter: /generated[\\/]neap_wasm\.js$/ }, ({ path }) => ({ contents: withoutUrl(path), loader: "js" }));
+    },
+  };
+}
+
+function deflated() {
+  return deflateRawSync(readFileSync(wasm), { level: 9, memLevel: 9 });
+}
+
+function withoutUrl(path) {
+  const text = readFileSync(path, "utf8");
+  const url = "module_or_path = new URL('neap_wasm_bg.wasm', import.meta.url);";
+  if (!text.includes(url)) throw new Error("wasm-bindgen's output has changed: the URL of the wasm is not where it was");
+  return text.replace(url, "throw new Error('no wasm');");
+}
+
+/** The map need not carry the wasm a second time. */
+function slimMap(file) {
+  const map = JSON.parse(readFileSync(file, "utf8"));
+  map.sources.forEach((source, index) => {
+    if (source.startsWith("neap:")) map.sourcesContent[index] = null;
+  });
+  writeFileSync(file, JSON.stringify(map));
+}
+
+/** Declarations that can be reached from the entry, once for ESM and once for CommonJS. */
+function writeTypes() {
+  const out = mkdtempSync(join(tmpdir(), "neap-types-"));
+  const packageFile = createRequire(import.meta.url).resolve("typescript/package.json");
+  const tsc = join(dirname(packageFile), JSON.parse(readFileSync(packageFile, "utf8")).bin.tsc);
+  execFileSync(process.execPath, [tsc, "-p", here, "--outDir", out], { stdio: "inherit" });
+  const queue = ["index.d.ts"];
+  for (const file of queue) {
+    const text = readFileSync(join(out, file), "utf8");
+    writeFileSync(join(dist, file), text);
+    writeFileSync(join(dist, file.replace(/\.d\.ts$/, ".d.cts")), text.replace(/(["'])(\.\/[\w/-]+)\.js\1/g, "$1$2.cjs$1"));
+    for (const [, name] of text.matchAll(/["']\.\/([\w/-]+)\.js["']/g)) {
+      if (!queue.includes(`${name}.d.ts`)) queue.push(`${name}.d.ts`);
+    }
+  }
+  rmSync(out, { recursive: true });
+}
+
+function printSize() {
+  const gzip = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
+  const whole = gzip(join(dist, "index.js"));
+  const core = gzip(wasm);
+  console.log(`neap: ${whole} bytes gzipped (wasm ${core}, JavaScript about ${gzip(join(dist, "index.workerd.js"))}), budget ${BUDGET}`);
+  if (whole > BUDGET) console.warn(`neap: ${basename(dist)}/index.js is over the budget`);
+}

@@ -1,0 +1,249 @@
+// The public face: everything that a user of the package sees, but for `open` and `NeapError`.
+
+import type { ErrorCode, NeapError } from "./errors.js";
+
+/** What `open` takes. Everything may be left out in a browser. */
+export interface OpenOptions {
+  /**
+   * Origin of a relay, like `https://relay.example.com`. In a browser it defaults to the page's own origin.
+   * `null`: no relay, this device only; mutations stay pending.
+   */
+  relay?: string | null;
+  /** Public id of the datastore, 1 to 64 of `A-Z a-z 0-9 _ -`. Left out: a fresh one of 32 hex digits, made here. */
+  id?: string;
+  /** `"temp"` (the default) expires, `"permanent"` does not. */
+  kind?: Kind;
+  /** Name of the field that holds a record's key, 1 to 64 bytes; `"id"` where nobody says otherwise. */
+  primary?: string;
+  /** Life of a temp datastore in seconds, from 1; 3600 where nobody says otherwise. It never moves an existing expiry. */
+  ttl?: number;
+  /** Whether the ttl is counted from the newest accepted mutation or opening instead of from creation. */
+  sliding?: boolean;
+  /** A JWT for a relay that wants one, or a function that gets one; it is asked before each connection. */
+  token?: string | (() => string | Promise<string>);
+  /**
+   * Whose data this is: each user of a device has an own local copy. It must equal the token's `sub`.
+   * Needed with a token function and `storage: "indexeddb"`; defaults to the `sub` of a token that is a text.
+   */
+  user?: string;
+  /** Where the local copy lies. Defaults to `"indexeddb"` where there is one, else `"memory"`. */
+  storage?: StorageKind;
+  /** A WebSocket class, where the platform has none (Node 20). */
+  WebSocket?: WebSocketClass;
+}
+
+/** Whether a datastore expires. */
+export type Kind = "temp" | "permanent";
+/** Where the local copy lies. */
+export type StorageKind = "indexeddb" | "memory";
+/** How the connection stands. `"connecting"` is said of the first try only; while further tries fail it is `"offline"`. */
+export type Connection = "offline" | "connecting" | "catching-up" | "live" | "closed";
+
+/** As much of the WebSocket class as is used. */
+export type WebSocketClass = new (url: string, protocols?: string | string[]) => WebSocketLike;
+/** As much of a WebSocket as is used. */
+export interface WebSocketLike {
+  binaryType: string;
+  readonly bufferedAmount: number;
+  send(data: string | ArrayBufferView<ArrayBuffer>): void;
+  close(code?: number, reason?: string): void;
+  addEventListener(type: "open" | "error", listener: (event: unknown) => void): void;
+  addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
+  addEventListener(type: "close", listener: (event: { code: number }) => void): void;
+}
+
+/** How a datastore stands. The same object until something changes. */
+export interface Status {
+  readonly connection: Connection;
+  /** Mutations of this replica that the relay has not answered. */
+  readonly pending: number;
+  /** The newest confirmed seq that this replica holds. */
+  readonly seq: number;
+  /** The newest seq that it has heard of. */
+  readonly head: number;
+  /** Where edits are kept. It says `"memory"` also when the disk could not be had; an `error` event says why. */
+  readonly storage: StorageKind;
+  /** Until when edits made offline are sure to be taken. `null` before the first contact with a relay. */
+  readonly offlineUntil: Date | null;
+}
+
+/** What became of a mutation. */
+export type Outcome =
+  /** In the order at `seq`; `null`: it changed nothing and took no seq. */
+  | { readonly status: "accepted"; readonly seq: number | null }
+  /** Not applied. `code` is `not-found`, `precondition-failed`, `too-large`, `storage-full`, `forbidden` or `outcome-unknown`. */
+  | { readonly status: "refused"; readonly code: string; readonly message: string };
+
+/** A mutation on its way. */
+export interface Mutation {
+  /** Names it for ever. */
+  readonly id: string;
+  /** It is on this device's disk and survives the page; with memory storage at once. */
+  readonly durable: Promise<void>;
+  /** What became of it at the relay. Never rejects; after `close` it stays open. */
+  readonly settled: Promise<Outcome>;
+}
+
+/** What must hold when a mutation arrives at the relay, else it is refused `precondition-failed`. */
+export type Condition =
+  /**
+   * The record was last written at this seq. Where this replica's own pending mutation wrote it last, that
+   * write is meant, so conditions can be chained offline.
+   */
+  | { ifSeq: number }
+  /** There is no record. */
+  | { ifAbsent: true }
+  /** There is a record. */
+  | { ifPresent: true };
+
+/** A JSON Merge Patch (RFC 7396): what it does not name stays, `null` takes a member away, objects are merged. */
+export type Patch<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { [K in keyof T]?: Patch<T[K]> | null }
+    : T;
+
+/** What is known of a record besides its data. */
+export interface Meta {
+  /** Seq at which it was last written; `null` where the order knows no such record. */
+  readonly seq: number | null;
+  /** Whether a mutation of it waits for an answer. */
+  readonly pending: boolean;
+}
+
+/** A record that is not what it was. */
+export interface Change<T> {
+  readonly key: string;
+  /** What it was, `undefined` where there was none. */
+  readonly before: Readonly<T> | undefined;
+  /** What it is, `undefined` where there is none. */
+  readonly after: Readonly<T> | undefined;
+  /** Whether this replica's app changed it, or the order. */
+  readonly origin: "local" | "remote";
+}
+
+/** A named set of records, read and written at once. All reads give the view: what is confirmed, with own pending mutations on top. */
+export interface Collection<T extends object = Record<string, unknown>> {
+  /** Its name. */
+  readonly name: string;
+  /**
+   * Puts a record in place of the one with its key, or makes it. The key is its primary field.
+   *
+   * Throws `invalid-key`, `invalid-data`, `too-large` (over 256 KiB), `invalid-options`, `closed`.
+   */
+  set(record: T, condition?: Condition): Mutation;
+  /**
+   * Merges into a record; refused `not-found` where there is none.
+   *
+   * Throws as `set`, and `key-mismatch` when it would change the primary field.
+   */
+  patch(key: string, partial: Patch<T>, condition?: Condition): Mutation;
+  /** Removes a record. Where there is none it is accepted and takes no seq. Throws `invalid-key`, `invalid-options`, `closed`. */
+  delete(key: string, condition?: Condition): Mutation;
+  /** The record, frozen; the same object until it changes. */
+  get(key: string): Readonly<T> | undefined;
+  has(key: string): boolean;
+  readonly size: number;
+  /** Keys in the order of their UTF-8 bytes, which is the order of all iteration. */
+  keys(): IterableIterator<string>;
+  values(): IterableIterator<Readonly<T>>;
+  entries(): IterableIterator<[string, Readonly<T>]>;
+  [Symbol.iterator](): IterableIterator<[string, Readonly<T>]>;
+  /** What is known of a record besides its data. */
+  meta(key: string): Meta;
+  /** Calls `listener` once for each batch of changes, never during a call into the store. Returns what ends it. */
+  subscribe(listener: (batch: { readonly changes: readonly Change<T>[] }) => void): () => void;
+}
+
+/** A collection inside `transact`: reads see what the transaction has written so far. */
+export interface TransactionCollection<T extends object = Record<string, unknown>> {
+  readonly name: string;
+  set(record: T, condition?: Condition): void;
+  patch(key: string, partial: Patch<T>, condition?: Condition): void;
+  delete(key: string, condition?: Condition): void;
+  get(key: string): Readonly<T> | undefined;
+  has(key: string): boolean;
+  readonly size: number;
+  keys(): IterableIterator<string>;
+  values(): IterableIterator<Readonly<T>>;
+  entries(): IterableIterator<[string, Readonly<T>]>;
+  [Symbol.iterator](): IterableIterator<[string, Readonly<T>]>;
+}
+
+/** What `transact` gives to its function; of no use after it. */
+export interface Transaction {
+  collection<T extends object = Record<string, unknown>>(name: string): TransactionCollection<T>;
+}
+
+/** An op of a refused mutation, so that an app can offer the data back. */
+export interface Op {
+  readonly op: "set" | "patch" | "delete";
+  readonly collection: string;
+  readonly key: string;
+  /** The record or the patch. */
+  readonly data?: object;
+}
+
+/** A mutation of this replica that the relay refused, also one made in an earlier life of the page. */
+export interface Refused {
+  readonly id: string;
+  readonly ops: readonly Op[];
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Events of a datastore and what they bring. */
+export interface Events {
+  /** Something about `status` has changed. */
+  status: Status;
+  /** A mutation was refused; in the same batch it has disappeared from the view. */
+  refused: Refused;
+  /** The replica started again: the id lives in another `epoch`, or its `history` does not reach back. Pending mutations go on. */
+  reset: { readonly reason: "epoch" | "history" };
+  /** The datastore is gone. The outbox stays readable; `open` anew or `forget`. */
+  expired: undefined;
+  /** Something is wrong that the app did not do in this call. */
+  error: NeapError;
+}
+
+/** A shared space of named collections. */
+export interface Datastore {
+  /** The public id. */
+  readonly id: string;
+  readonly kind: Kind;
+  /** Name of the field that holds a record's key. */
+  readonly primary: string;
+  /** When it expires; `null` for a permanent one and before the first contact with a relay. */
+  readonly expiresAt: Date | null;
+  /** This incarnation of the id, 16 hex digits; `null` before the first contact with a relay. */
+  readonly epoch: string | null;
+  /** The newest confirmed seq that this replica holds. */
+  readonly seq: number;
+  /** Over all confirmed records, 32 hex digits: two replicas with one digest hold the same. */
+  readonly digest: string;
+  readonly status: Status;
+  /** The first catch-up with the relay is complete. Rejects `closed`; never settles without a relay. */
+  readonly ready: Promise<void>;
+  /** Nothing is pending any more. Rejects `closed`. */
+  settled(): Promise<void>;
+  /** A collection, made on first use. Throws `invalid-name`. */
+  collection<T extends object = Record<string, unknown>>(name: string): Collection<T>;
+  /**
+   * Runs `fn`; all that it writes is one mutation: all or nothing, one seq. A throw inside undoes it all.
+   *
+   * Throws what `fn` throws, `invalid-options` when it is async or nested, `too-large` over 900 KiB or 10 000 ops, `closed`.
+   */
+  transact(fn: (transaction: Transaction) => void): Mutation;
+  /** Stays away from the relay until `goOnline`. */
+  goOffline(): void;
+  goOnline(): void;
+  /** Calls `listener` at each event. Returns what ends it. */
+  on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void;
+  off<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): void;
+  /** Ends it; what is on the disk stays. Resolves when the last write there is complete. */
+  close(): Promise<void>;
+  /** Ends it and erases the local copy, with what was pending. */
+  forget(): Promise<void>;
+}
+
+export type { ErrorCode };

@@ -1,0 +1,215 @@
+// A collection as the app holds it.
+
+import type { Change, Collection, Condition, Meta, Mutation, Patch } from "./api.js";
+import { conditionKind, conditionSeq } from "./condition.js";
+import { DELETE, PATCH, SET, WATCH_KEYS, WATCH_NOTHING, WATCH_RECORDS, type Watch } from "./core.js";
+import { NeapError, reportUncaught } from "./errors.js";
+import { checkKey, isKey } from "./key.js";
+import { copyRecord, freeze, lastSize, parseFrozen, type Plain } from "./record.js";
+import type { Engine } from "./engine.js";
+import { iterateEntries, iterateKeys, iterateValues, View } from "./view.js";
+
+type Batch<T> = { readonly changes: readonly Change<T>[] };
+type Listener<T> = (batch: Batch<T>) => void;
+
+export class LiveCollection<T extends object> implements Collection<T> {
+  private readonly view = new View({
+    fetch: (key) => this.fetch(key),
+    has: (key) => this.engine.core.has(this.name, key),
+    size: () => this.engine.flushed().size(this.name),
+    dump: (each) => this.dump(each),
+  });
+  private readonly listeners = new Set<Listener<T>>();
+  private changes: Change<T>[] = [];
+  private watch: Watch = WATCH_NOTHING;
+
+  constructor(
+    private readonly engine: Engine,
+    readonly name: string,
+  ) {}
+
+  // Writes.
+
+  set(record: T, condition?: Condition): Mutation {
+    const engine = this.engine;
+    engine.checkOpen();
+    const copy = copyRecord(record);
+    const size = lastSize();
+    const key = checkKey(copy[engine.primary]);
+    if (condition !== undefined) {
+      return engine.mutate(SET, this.name, key, JSON.stringify(copy), conditionKind(condition), conditionSeq(condition));
+    }
+    // Nothing can make the relay's verdict differ from this one, so the core need not be asked first.
+    if (this.watch === WATCH_NOTHING) this.firstWrite();
+    const known = this.view.put(key, copy);
+    if (this.listeners.size > 0) {
+      const before = known === undefined ? this.fetch(key) : (known ?? undefined);
+      this.note(key, before, copy, "local");
+    }
+    return engine.queue(this.name, copy, size);
+  }
+
+  patch(key: string, partial: Patch<T>, condition?: Condition): Mutation {
+    this.engine.checkOpen();
+    checkKey(key);
+    const json = patchText(partial, key, this.engine.primary);
+    return this.engine.mutate(PATCH, this.name, key, json, conditionKind(condition), conditionSeq(condition));
+  }
+
+  delete(key: string, condition?: Condition): Mutation {
+    this.engine.checkOpen();
+    checkKey(key);
+    return this.engine.mutate(DELETE, this.name, key, "", conditionKind(condition), conditionSeq(condition));
+  }
+
+  // Reads.
+
+  get(key: string): Readonly<T> | undefined {
+    return this.view.get(key) as Readonly<T> | undefined;
+  }
+
+  has(key: string): boolean {
+    return this.view.has(key);
+  }
+
+  get size(): number {
+    return this.view.size();
+  }
+
+  keys(): IterableIterator<string> {
+    return iterateKeys(this.view);
+  }
+
+  values(): IterableIterator<Readonly<T>> {
+    return iterateValues(this.view);
+  }
+
+  entries(): IterableIterator<[string, Readonly<T>]> {
+    return iterateEntries(this.view);
+  }
+
+  [Symbol.iterator](): IterableIterator<[string, Readonly<T>]> {
+    return iterateEntries(this.view);
+  }
+
+  meta(key: string): Meta {
+    if (!isKey(key)) return { seq: null, pending: false };
+    const core = this.engine.flushed();
+    const seq = core.metaSeq(this.name, key);
+    return { seq: seq < 0 ? null : seq, pending: core.metaPending(this.name, key) };
+  }
+
+  subscribe(listener: Listener<T>): () => void {
+    // A wrapper of its own, so that one function can be subscribed twice.
+    const own: Listener<T> = (batch) => listener(batch);
+    this.listeners.add(own);
+    this.watchAtLeast(WATCH_RECORDS);
+    return () => {
+      if (this.listeners.delete(own) && this.listeners.size === 0) this.setWatch(WATCH_KEYS);
+    };
+  }
+
+  // What the view asks for. What waits in the queue has a node, so the core can be asked as it is.
+
+  private fetch(key: string): Plain | undefined {
+    this.watchAtLeast(WATCH_KEYS);
+    const json = this.engine.core.get(this.name, key);
+    return json === undefined ? undefined : parseFrozen(json);
+  }
+
+  private dump(each: (key: string, record: object) => void): void {
+    this.watchAtLeast(WATCH_KEYS);
+    const core = this.engine.flushed();
+    core.dumpBegin(this.name);
+    for (let piece = core.dumpNext(); piece !== undefined; piece = core.dumpNext()) {
+      for (const [key, record] of JSON.parse(piece) as [string, object][]) each(key, record);
+    }
+  }
+
+  private firstWrite(): void {
+    this.watchAtLeast(WATCH_KEYS);
+    // Nothing of this collection waits in the queue yet: all writes come through here.
+    if (this.view.isEmpty && this.engine.core.size(this.name) === 0) this.view.startComplete();
+  }
+
+  private watchAtLeast(level: Watch): void {
+    if (this.watch < level) this.setWatch(level);
+  }
+
+  private setWatch(level: Watch): void {
+    this.watch = level;
+    this.engine.flushed().watch(this.name, level);
+  }
+
+  // Changes.
+
+  /** Takes changes of which the core tells keys only; `written` has what a transaction made of them. */
+  takeKeys(keys: readonly string[], written: ReadonlyMap<string, Plain | null> | undefined): void {
+    if (!written) return this.view.invalidate(keys);
+    const unwritten: string[] = [];
+    for (const key of keys) {
+      const record = written.get(key);
+      if (record === undefined) unwritten.push(key);
+      else this.view.take(key, record);
+    }
+    if (unwritten.length > 0) this.view.invalidate(unwritten);
+  }
+
+  /** Takes a change of which the core tells everything; a record already here stays the same object. */
+  takeRecord(
+    key: string,
+    before: object | null,
+    after: object | null,
+    origin: "local" | "remote",
+    written: ReadonlyMap<string, Plain | null> | undefined,
+  ): void {
+    const known = this.view.peek(key);
+    const own = written?.get(key);
+    const record = own !== undefined ? own : after && (freeze(after) as Plain);
+    this.view.take(key, record);
+    if (this.listeners.size === 0) return;
+    const was = known === undefined ? before && (freeze(before) as Plain) : known;
+    this.note(key, was ?? undefined, record ?? undefined, origin);
+  }
+
+  private note(key: string, before: Plain | undefined, after: Plain | undefined, origin: "local" | "remote"): void {
+    if (this.changes.length === 0) this.engine.notifyLater(this);
+    this.changes.push({ key, before, after, origin } as Change<T>);
+  }
+
+  /** Tells the subscribers what has come together. */
+  notify(): void {
+    const changes = merged(this.changes);
+    this.changes = [];
+    if (changes.length === 0) return;
+    const batch: Batch<T> = Object.freeze({ changes });
+    for (const listener of [...this.listeners]) {
+      if (!this.listeners.has(listener)) continue;
+      try {
+        listener(batch);
+      } catch (error) {
+        reportUncaught(error);
+      }
+    }
+  }
+}
+
+/** One change for each key; what came and went again is none. */
+function merged<T>(changes: Change<T>[]): readonly Change<T>[] {
+  if (changes.length === 1) return changes;
+  const byKey = new Map<string, Change<T>>();
+  for (const change of changes) {
+    const earlier = byKey.get(change.key);
+    byKey.set(change.key, earlier ? { ...change, before: earlier.before } : change);
+  }
+  if (byKey.size === changes.length) return changes;
+  return [...byKey.values()].filter(({ before, after }) => before !== after);
+}
+
+/** The JSON of a merge patch. It may name the primary field only with the key. */
+export function patchText(partial: unknown, key: string, primary: string): string {
+  const copy = copyRecord(partial);
+  if (Object.hasOwn(copy, primary) && copy[primary] !== key)
+    throw new NeapError("key-mismatch", `a patch may not change the primary field "${primary}"`);
+  return JSON.stringify(copy);
+}

@@ -1,0 +1,142 @@
+// The one private face of the wasm-bindgen output: what the Rust binding in `wasm/src` provides.
+
+/** How an op changes a record. */
+export const SET = 0;
+export const PATCH = 1;
+export const DELETE = 2;
+export type OpKind = typeof SET | typeof PATCH | typeof DELETE;
+
+/** What must hold for an op at the relay. */
+export const ALWAYS = 0;
+export const IF_SEQ = 1;
+export const IF_ABSENT = 2;
+export const IF_PRESENT = 3;
+export type ConditionKind = typeof ALWAYS | typeof IF_SEQ | typeof IF_ABSENT | typeof IF_PRESENT;
+
+/** What the core reports of a collection's changes. */
+export const WATCH_NOTHING = 0;
+export const WATCH_KEYS = 1;
+export const WATCH_RECORDS = 2;
+export type Watch = typeof WATCH_NOTHING | typeof WATCH_KEYS | typeof WATCH_RECORDS;
+
+/** Phases of a connection as the core sees them. */
+export const OFFLINE = 0;
+export const GREETING = 1;
+export const CATCHING_UP = 2;
+export const LIVE = 3;
+export const STOPPED = 4;
+
+/** What is to be done with the frame that was just received. */
+export const JOURNAL_NOTHING = 0;
+export const JOURNAL_FRAME = 1;
+export const JOURNAL_PAGES = 2;
+export const JOURNAL_CHECKPOINT = 3;
+
+/** The replica of one datastore, in wasm. Texts are JSON where a name says so, times are milliseconds since 1970. */
+export interface Core {
+  // What is stored comes back, in this order, before anything else. `false`: the bytes could not be read.
+  restoreInfo(bytes: Uint8Array): boolean;
+  restoreAccount(bytes: Uint8Array): boolean;
+  restorePage(bytes: Uint8Array): boolean;
+  restoreFrame(bytes: Uint8Array): boolean;
+  dropRecords(): void;
+  restoreBlock(first: number, bytes: Uint8Array): boolean;
+  restored(): void;
+
+  // Writes. A turn below zero is minus an error's number; where no turn is given, 0 is none.
+  setMany(collection: string, jsonArray: string): number;
+  mutate(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): number;
+  begin(): void;
+  op(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): number;
+  draftGet(collection: string, key: string): string | undefined;
+  commit(): number;
+  abort(): void;
+  lastTurn(): number;
+
+  // Reads of the view.
+  get(collection: string, key: string): string | undefined;
+  has(collection: string, key: string): boolean;
+  size(collection: string): number;
+  metaSeq(collection: string, key: string): number;
+  metaPending(collection: string, key: string): boolean;
+  dumpBegin(collection: string): void;
+  dumpNext(): string | undefined;
+  watch(collection: string, level: Watch): void;
+
+  // Outputs, drained in this order.
+  changes(): string | undefined;
+  events(): string | undefined;
+  block(): Uint8Array | undefined;
+  blockFirst(): number;
+  blockLast(): number;
+  journal(): number;
+  frame(): Uint8Array | undefined;
+
+  durable(turn: number): void;
+  saved(turn: number): void;
+  infoSaved(): void;
+  setSpare(spare: Uint8Array): void;
+  info(): Uint8Array | undefined;
+  account(): Uint8Array;
+  pageCount(): number;
+  dirtyPage(): number;
+  page(index: number): Uint8Array;
+
+  connected(now: number): void;
+  received(bytes: Uint8Array, now: number): number;
+  closed(code: number): void;
+  pong(text: string, now: number): number;
+  tick(now: number): number;
+  deadline(): number;
+
+  seq(): number;
+  head(): number;
+  pending(): number;
+  settled(): number;
+  phase(): number;
+  epoch(): string | undefined;
+  expiresAt(): number;
+  kind(): string;
+  primary(): string;
+  id(): Uint8Array;
+  replicaTag(): string;
+  digest(): string;
+  free(): void;
+}
+
+/** Options that the relay gets to see; what is left out takes what the datastore has. */
+export interface CoreConstructor {
+  new (
+    id: Uint8Array,
+    spare: Uint8Array,
+    seed: number,
+    kind?: string,
+    primary?: string,
+    ttl?: number,
+    sliding?: boolean,
+  ): Core;
+  errorCode(error: number): string;
+  errorMessage(error: number): string;
+}
+
+/** What has happened, as `Core.events` tells it. */
+export type CoreEvent =
+  | ["settled", turn: number, seqs: (number | null)[]]
+  | ["refused", turn: number, code: string, message: string, ops: CoreOp[]]
+  | ["welcome"]
+  | ["live"]
+  | ["reset", reason: "epoch" | "history"]
+  | ["renumbered"]
+  | ["expired"]
+  | ["stopped", code: string]
+  | ["error", code: string];
+
+/** An op of a refused mutation. */
+export type CoreOp = { op: "set" | "patch" | "delete"; collection: string; key: string; data?: object };
+
+/** One collection's changes, as `Core.changes` tells them; without records where only keys are watched. */
+export type CoreChanges = [
+  collection: string,
+  origin: 0 | 1,
+  changes: [key: string, before?: object | null, after?: object | null][],
+];

@@ -1,0 +1,333 @@
+// Drives one replica: whatever comes in goes to the core, and what the core puts out is carried out in one
+// order. The view first, then the disk, then the relay: what reaches the wire is on the disk.
+
+import type { Connection, StorageKind, WebSocketClass } from "./api.js";
+import { after, now, soon, type Cancel } from "./clock.js";
+import { CATCHING_UP, LIVE, STOPPED, type Core, type CoreConstructor, type CoreEvent } from "./core.js";
+import { randomBytes } from "./dice.js";
+import { Engine } from "./engine.js";
+import { NeapError, closedError } from "./errors.js";
+import { Journal } from "./journal.js";
+import { LEDGER_MS } from "./limits.js";
+import { Socket, type Target } from "./socket.js";
+import { StatusKeeper } from "./status.js";
+import { MemoryStorage } from "./storage/memory.js";
+import type { Storage, Stored } from "./storage/storage.js";
+
+export interface DriverParts {
+  readonly core: Core;
+  readonly Core: CoreConstructor;
+  readonly storage: Storage;
+  readonly stored: Stored & { readonly isDamaged: boolean };
+  /** How to reach the relay; `undefined`: there is none. */
+  readonly remote: { target: () => Promise<Target>; WebSocket: WebSocketClass } | undefined;
+}
+
+export class Driver {
+  readonly core: Core;
+  readonly engine: Engine;
+  private readonly status: StatusKeeper;
+  private journal: Journal;
+  private readonly disk: Storage;
+  private storageKind: StorageKind;
+  private readonly socket: Socket | undefined;
+  private cancelTick: Cancel = () => {};
+  private tickAt = -1;
+  /** Whether the first try to connect is under way, or the connection was there a moment ago. */
+  private isHopeful = true;
+  private lastCloseCode = 0;
+  private lastFailure = "";
+  private isClosed = false;
+  private isReady = false;
+  private readyWaiters: Waiter[] = [];
+  private settledWaiters: Waiter[] = [];
+
+  constructor({ core, Core, storage, stored, remote }: DriverParts) {
+    this.core = core;
+    this.disk = storage;
+    this.storageKind = storage.kind;
+    this.engine = new Engine(core, Core, this, soon);
+    this.journal = new Journal(core, storage, stored, this);
+    storage.onLost = (reason) => this.failed(new Error(reason));
+    this.socket = remote && new Socket(remote.target, remote.WebSocket, this);
+    this.status = new StatusKeeper(this.lookAround());
+  }
+
+  start(): void {
+    this.socket?.start();
+    this.engine.workLater();
+    this.look();
+  }
+
+  // What the app asks.
+
+  get current() {
+    if (!this.isClosed) this.status.take(this.lookAround());
+    return this.status.current;
+  }
+
+  whenReady(): Promise<void> {
+    if (this.isReady) return Promise.resolve();
+    return this.wait(this.readyWaiters);
+  }
+
+  whenSettled(): Promise<void> {
+    if (!this.isClosed && this.engine.pending === 0) return Promise.resolve();
+    return this.wait(this.settledWaiters);
+  }
+
+  private wait(waiters: Waiter[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.isClosed) reject(closedError());
+      else waiters.push({ resolve, reject });
+    });
+  }
+
+  goOffline(): void {
+    if (!this.socket || this.isClosed) return;
+    const wasOpen = this.socket.isOpen;
+    this.socket.stop();
+    this.isHopeful = false;
+    if (wasOpen) this.disconnected(1000);
+    this.engine.tellLater();
+  }
+
+  goOnline(): void {
+    if (!this.socket || this.isClosed) return;
+    this.isHopeful = true;
+    this.socket.start();
+    this.engine.tellLater();
+  }
+
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.engine.close();
+    this.socket?.dispose();
+    this.cancelTick();
+    this.journal.flush();
+    this.isClosed = true;
+    this.status.take({ ...this.status.current, connection: "closed" });
+    for (const waiter of [...this.readyWaiters, ...this.settledWaiters]) waiter.reject(closedError());
+    this.readyWaiters = [];
+    this.settledWaiters = [];
+    await this.journal.close();
+    await this.disk.close();
+  }
+
+  async erase(): Promise<void> {
+    this.journal.abandon();
+    await this.close();
+    await this.disk.erase();
+  }
+
+  // What the engine asks of its surroundings.
+
+  /** One round of everything that waits. */
+  work(): void {
+    if (this.isClosed) return;
+    this.engine.flushed();
+    this.engine.drain();
+    this.journal.flush();
+    this.sendFrames();
+    this.tickLater();
+  }
+
+  heard(event: CoreEvent): void {
+    switch (event[0]) {
+      case "welcome":
+        this.journal.welcomed();
+        break;
+      case "live":
+        this.socket?.settle();
+        this.lastCloseCode = 0;
+        this.isReady = true;
+        for (const waiter of this.readyWaiters.splice(0)) waiter.resolve();
+        break;
+      case "settled":
+      case "refused":
+        this.journal.settled();
+        break;
+      case "renumbered": {
+        const spare = randomBytes(16);
+        this.core.setSpare(spare);
+        this.journal.startAnew(spare);
+        break;
+      }
+      case "stopped":
+        this.engine.trouble(event[1], messageOf(event[1]));
+        break;
+      case "error":
+        this.engine.trouble(event[1], messageOf(event[1]));
+        break;
+      case "reset":
+      case "expired":
+        break;
+    }
+  }
+
+  look(): void {
+    if (this.isClosed) return;
+    if (this.engine.pending === 0) for (const waiter of this.settledWaiters.splice(0)) waiter.resolve();
+    if (this.status.take(this.lookAround())) this.engine.emitter.emit("status", this.status.current);
+  }
+
+  private lookAround() {
+    const { core } = this;
+    return {
+      connection: this.connection(),
+      pending: this.engine.pending,
+      seq: core.seq(),
+      head: core.head(),
+      storage: this.storageKind,
+      offlineUntil: this.offlineUntil(),
+    };
+  }
+
+  private connection(): Connection {
+    if (this.isClosed) return "closed";
+    const phase = this.core.phase();
+    if (phase === LIVE) return "live";
+    if (phase === CATCHING_UP) return "catching-up";
+    if (phase === STOPPED || !this.socket) return "offline";
+    return this.socket.isOpen || (this.socket.isConnecting && this.isHopeful) ? "connecting" : "offline";
+  }
+
+  private offlineUntil(): Date | null {
+    const { contact } = this.journal;
+    if (contact === undefined) return null;
+    const expiresAt = this.core.expiresAt();
+    return new Date(expiresAt < 0 ? contact + LEDGER_MS : expiresAt);
+  }
+
+  // What the socket tells.
+
+  opened(): void {
+    this.engine.flushed();
+    this.core.connected(now());
+    this.sendFrames();
+    this.tickLater();
+    this.engine.tellLater();
+  }
+
+  frame(bytes: Uint8Array): void {
+    const { core } = this;
+    this.engine.flushed();
+    const from = core.seq();
+    const phase = core.phase();
+    const error = core.received(bytes, now());
+    if (phase < CATCHING_UP) this.journal.contact = now();
+    this.engine.drain();
+    this.journal.frame(bytes, from, phase);
+    this.journal.flush();
+    if (error !== 0) this.socket?.restart();
+    else this.sendFrames();
+    this.tickLater();
+  }
+
+  pong(text: string): void {
+    const error = this.core.pong(text, now());
+    if (error !== 0) this.socket?.restart();
+    else this.work();
+  }
+
+  closed(code: number): void {
+    this.isHopeful = false;
+    this.disconnected(code);
+    const isNews = code !== this.lastCloseCode;
+    this.lastCloseCode = code;
+    if (this.core.phase() === STOPPED) this.socket?.stop();
+    else if (isNews && code in CLOSE_CODES) {
+      const known = CLOSE_CODES[code] as string;
+      this.engine.trouble(known, messageOf(known));
+    }
+  }
+
+  private disconnected(code: number): void {
+    this.engine.flushed();
+    this.core.closed(code);
+    this.journal.disconnected();
+    this.engine.drain();
+    this.tickLater();
+  }
+
+  /** No token could be had. */
+  targetFailed(error: unknown): void {
+    const known = error instanceof NeapError ? error : new NeapError("token-failed", String(error), { cause: error });
+    const isNews = this.lastFailure !== known.message;
+    this.lastFailure = known.message;
+    this.isHopeful = false;
+    if (isNews) this.engine.trouble(known.code, known.message, known.cause);
+    // Another token of the same function will not do either.
+    if (known.code === "user-mismatch") this.socket?.stop();
+    this.engine.tellLater();
+  }
+
+  // What the journal tells.
+
+  written(turn: number | undefined): void {
+    if (turn !== undefined) {
+      this.core.durable(turn);
+      this.engine.turns.durable(turn);
+    }
+    this.sendFrames();
+    this.tickLater();
+  }
+
+  failed(error: unknown): void {
+    if (this.isClosed || this.storageKind === "memory") return;
+    this.journal.abandon();
+    const memory = new MemoryStorage();
+    const { id, spare, contact } = this.journal;
+    const nothing = { known: undefined, stamp: undefined, pages: [], frames: [], blocks: [], logBytes: 0, isDamaged: false };
+    this.journal = new Journal(this.core, memory, { ...nothing, replica: { id, spare, contact, account: undefined } }, this);
+    this.storageKind = "memory";
+    this.engine.trouble("storage-failed", "edits are kept in memory only, until the page is closed", error);
+    this.engine.workLater();
+  }
+
+  private sendFrames(): void {
+    if (!this.socket?.isOpen) return;
+    for (let frame = this.core.frame(); frame; frame = this.core.frame()) this.socket.send(frame);
+  }
+
+  private tickLater(): void {
+    const deadline = this.core.deadline();
+    if (deadline === this.tickAt) return;
+    this.cancelTick();
+    this.tickAt = deadline;
+    if (deadline < 0) return;
+    this.cancelTick = after(deadline - now(), () => {
+      this.tickAt = -1;
+      if (this.core.tick(now()) !== 0) this.socket?.restart();
+      this.work();
+    });
+  }
+}
+
+interface Waiter {
+  resolve(): void;
+  reject(error: NeapError): void;
+}
+
+/** Close codes of the relay after which another try makes sense, but the app should know. */
+const CLOSE_CODES: Record<number, string> = {
+  4400: "bad-request",
+  4401: "unauthorized",
+  4404: "not-found",
+  4408: "too-slow",
+  4429: "rate-limited",
+};
+
+const MESSAGES: Record<string, string> = {
+  "bad-request": "the relay could not read what this replica sent",
+  unauthorized: "the relay wants a token, or another one",
+  forbidden: "the token does not allow this",
+  "not-found": "the token is not for this datastore",
+  "too-slow": "the relay gave up a connection that took its frames too slowly",
+  "rate-limited": "the relay was told too much at once",
+  "options-mismatch": "the datastore has another kind or primary field than was asked for; nothing was sent",
+  superseded: "another owner goes on with this replica",
+  diverged: "this replica's records differ from the relay's, also after they were fetched anew",
+};
+
+const messageOf = (code: string): string => MESSAGES[code] ?? code;

@@ -1,0 +1,253 @@
+// The core and what stands right around it: the queue of sets that have not crossed yet, the turns, the
+// collections, and the one microtask that tells the app what has happened.
+
+import type { Mutation, Transaction } from "./api.js";
+import { LiveCollection } from "./collection.js";
+import type { ConditionKind, Core, CoreChanges, CoreConstructor, CoreEvent, OpKind } from "./core.js";
+import { NeapError, closedError } from "./errors.js";
+import { Emitter } from "./events.js";
+import { checkName } from "./key.js";
+import { QUEUE_CHARS, QUEUE_RECORDS } from "./limits.js";
+import { Turns, type Handle } from "./mutation.js";
+import type { Plain } from "./record.js";
+import { Draft } from "./transaction.js";
+
+/** Sets of one collection in a row. */
+interface Run {
+  readonly collection: string;
+  readonly records: Plain[];
+}
+
+/** What a transaction has made of keys, by collection: it need not be parsed again. */
+export type Written = ReadonlyMap<string, ReadonlyMap<string, Plain | null>>;
+
+/** What the engine asks of the room around it. */
+export interface Surroundings {
+  /** There is something to store, to send or to wait for. */
+  work(): void;
+  /** The core has told something that is not about the view. */
+  heard(event: CoreEvent): void;
+  /** Looks at the status, and tells the app if it is another. */
+  look(): void;
+}
+
+export class Engine {
+  readonly emitter = new Emitter();
+  readonly turns: Turns;
+  /** Name of the field that holds a record's key. */
+  primary: string;
+  private readonly collections = new Map<string, LiveCollection<object>>();
+  private runs: Run[] = [];
+  private queued = 0;
+  private queuedChars = 0;
+  private workIsDue = false;
+  private changed: { notify(): void }[] = [];
+  private news: (() => void)[] = [];
+  private tellIsDue = false;
+  private isClosed = false;
+  private draft: Draft | undefined = undefined;
+
+  constructor(
+    readonly core: Core,
+    private readonly Core: CoreConstructor,
+    private readonly surroundings: Surroundings,
+    private readonly macrotask: (fn: () => void) => void,
+  ) {
+    this.primary = core.primary();
+    this.turns = new Turns(core.replicaTag(), core.lastTurn());
+  }
+
+  // Commands.
+
+  checkOpen(): void {
+    if (this.isClosed) throw closedError();
+    if (this.draft) throw new NeapError("invalid-options", "inside transact write through the transaction");
+  }
+
+  collection<T extends object>(name: string): LiveCollection<T> {
+    let found = this.collections.get(name);
+    if (!found) {
+      found = new LiveCollection<object>(this, checkName(name));
+      this.collections.set(name, found);
+    }
+    return found as unknown as LiveCollection<T>;
+  }
+
+  /** Takes an unconditional set that is shown already; it crosses into the core with others. */
+  queue(collection: string, record: Plain, chars: number): Handle {
+    let run = this.runs[this.runs.length - 1];
+    if (run === undefined || run.collection !== collection) this.runs.push((run = { collection, records: [] }));
+    run.records.push(record);
+    this.queued += 1;
+    this.queuedChars += chars;
+    if (!this.workIsDue) this.workLater();
+    if (this.queued >= QUEUE_RECORDS || this.queuedChars >= QUEUE_CHARS) this.flush();
+    if (!this.tellIsDue) this.tellLater();
+    return this.turns.mint();
+  }
+
+  /** The core, with everything in it that the app has done. */
+  flushed(): Core {
+    if (this.queued > 0) this.flush();
+    return this.core;
+  }
+
+  private flush(): void {
+    const runs = this.runs;
+    this.runs = [];
+    this.queued = 0;
+    this.queuedChars = 0;
+    for (const { collection, records } of runs) {
+      const error = this.core.setMany(collection, JSON.stringify(records));
+      // The walk lets nothing through that the core does not take.
+      if (error !== 0) throw this.errorOf(error);
+    }
+  }
+
+  /** Makes a mutation of one op by asking the core. */
+  mutate(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): Mutation {
+    const turn = this.flushed().mutate(kind, collection, key, json, condition, seq);
+    if (turn < 0) throw this.errorOf(-turn);
+    return this.minted(undefined);
+  }
+
+  transact(fn: (transaction: Transaction) => void): Mutation {
+    this.checkOpen();
+    const draft = new Draft(this, this.flushed());
+    this.draft = draft;
+    try {
+      draft.run(fn);
+      const turn = this.core.commit();
+      if (turn < 0) throw this.errorOf(-turn);
+    } catch (error) {
+      this.core.abort();
+      throw error;
+    } finally {
+      draft.end();
+      this.draft = undefined;
+    }
+    return this.minted(draft.written);
+  }
+
+  private minted(written: Written | undefined): Mutation {
+    this.drainView(written);
+    const handle = this.turns.mint();
+    this.workLater();
+    this.tellLater();
+    return handle;
+  }
+
+  errorOf(error: number): NeapError {
+    return new NeapError(this.Core.errorCode(error), this.Core.errorMessage(error));
+  }
+
+  // Outputs about the view and about what has happened.
+
+  /** Takes what the core tells of view and world, after any input. Frames and storage are the driver's. */
+  drain(): void {
+    this.drainView(undefined);
+    for (let text = this.core.events(); text !== undefined; text = this.core.events()) {
+      for (const event of JSON.parse(text) as CoreEvent[]) this.hear(event);
+    }
+    this.tellLater();
+  }
+
+  private drainView(written: Written | undefined): void {
+    for (let text = this.core.changes(); text !== undefined; text = this.core.changes()) {
+      const [name, origin, changes] = JSON.parse(text) as CoreChanges;
+      const collection = this.collections.get(name);
+      const own = written?.get(name);
+      if (!collection || changes.length === 0) continue;
+      if ((changes[0] as unknown[]).length === 1) {
+        collection.takeKeys(changes.map(([key]) => key), own);
+        continue;
+      }
+      const from = origin === 0 ? "local" : "remote";
+      for (const [key, before = null, after = null] of changes) collection.takeRecord(key, before, after, from, own);
+    }
+  }
+
+  private hear(event: CoreEvent): void {
+    switch (event[0]) {
+      case "settled":
+        this.turns.accepted(event[1], event[2]);
+        break;
+      case "refused": {
+        const [, turn, code, message, ops] = event;
+        const id = this.turns.refused(turn, code, message);
+        this.tell(() => this.emitter.emit("refused", { id, ops, code, message }));
+        break;
+      }
+      case "renumbered":
+        this.turns.renumbered(this.core.replicaTag(), this.core.lastTurn());
+        break;
+      case "welcome":
+        this.primary = this.core.primary();
+        break;
+      case "reset":
+        this.tell(() => this.emitter.emit("reset", { reason: event[1] }));
+        break;
+      case "expired":
+        this.tell(() => this.emitter.emit("expired", undefined));
+        break;
+      case "live":
+      case "stopped":
+      case "error":
+        break;
+    }
+    this.surroundings.heard(event);
+  }
+
+  /** Tells the app of trouble that no call of its own has caused. */
+  trouble(code: string, message: string, cause?: unknown): void {
+    const error = new NeapError(code, message, cause === undefined ? undefined : { cause });
+    this.tell(() => this.emitter.emit("error", error));
+  }
+
+  // One macrotask for the world, one microtask for the app.
+
+  workLater(): void {
+    if (this.workIsDue) return;
+    this.workIsDue = true;
+    this.macrotask(() => {
+      this.workIsDue = false;
+      this.surroundings.work();
+    });
+  }
+
+  notifyLater(collection: { notify(): void }): void {
+    this.changed.push(collection);
+    this.tellLater();
+  }
+
+  private tell(news: () => void): void {
+    this.news.push(news);
+    this.tellLater();
+  }
+
+  tellLater(): void {
+    if (this.tellIsDue) return;
+    this.tellIsDue = true;
+    queueMicrotask(() => {
+      this.tellIsDue = false;
+      const changed = this.changed;
+      const news = this.news;
+      this.changed = [];
+      this.news = [];
+      for (const collection of changed) collection.notify();
+      for (const tell of news) tell();
+      this.surroundings.look();
+    });
+  }
+
+  /** Mutations without an answer. */
+  get pending(): number {
+    return this.core.pending() + this.queued;
+  }
+
+  close(): void {
+    this.flushed();
+    this.isClosed = true;
+  }
+}
+

@@ -1,0 +1,27 @@
+// The package `neap`: a shared datastore that keeps working with no network.
+
+export { open } from "./open.js";
+export { NeapError } from "./errors.js";
+export type {
+  Change,
+  Collection,
+  Condition,
+  Connection,
+  Datastore,
+  ErrorCode,
+  Events,
+  Kind,
+  Meta,
+  Mutation,
+  Op,
+  OpenOptions,
+  Outcome,
+  Patch,
+  Refused,
+  Status,
+  StorageKind,
+  Transaction,
+  TransactionCollection,
+  WebSocketClass,
+  WebSocketLike,
+} from "./api.js";

@@ -1,0 +1,277 @@
+// What goes to the disk, in one write after the other, and what may go on once it is there.
+
+import { soon, stopwatch } from "./clock.js";
+import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, type Core } from "./core.js";
+import { randomBytes, toHex } from "./dice.js";
+import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
+import type { Batch, Block, Checkpoint, Known, Step, Storage, Stored } from "./storage/storage.js";
+
+/** What the journal tells its owner. */
+export interface JournalListener {
+  /** Something is on the disk, mutations up to `turn` if it is told: there may be more to send. */
+  written(turn: number | undefined): void;
+  /** The disk is of no more use. */
+  failed(error: unknown): void;
+}
+
+/**
+ * Keeps a replica on the disk. Two kinds of things are stored: the outbox, at once and for certain, and the
+ * confirmed records, which the relay has too. What is settled leaves the outbox in the very transaction
+ * that stores its effect.
+ */
+export class Journal {
+  private blocks: Block[] = [];
+  private steps: Step[] = [];
+  private renumbered = false;
+  private replicaIsDue = false;
+  private knownIsDue = false;
+  private checkpoint: Checkpoint | undefined = undefined;
+  /** Blocks that are on the disk, oldest first. */
+  private stored: { first: number; last: number }[];
+  /** Frames of the catch-up under way, until they are too many. */
+  private pages: Uint8Array[] | undefined = undefined;
+  private pagesBytes = 0;
+  private catchUpFrom = 0;
+  /** Confirmed things wait while a checkpoint that they build on is being made. */
+  private isHeld = false;
+  /** What is stored of the records is of no use until it is written anew. */
+  private isDamaged: boolean;
+  private stamp: string | undefined;
+  private logBytes: number;
+  private checkpointBytes: number;
+  private writing: Promise<void> | undefined = undefined;
+  private isOver = false;
+  /** Counts the ids under which the replica went on: what was written for one says nothing of another. */
+  private life = 0;
+  id: Uint8Array;
+  spare: Uint8Array;
+  contact: number | undefined;
+
+  constructor(
+    private readonly core: Core,
+    private readonly storage: Storage,
+    stored: Stored & { readonly isDamaged: boolean },
+    private readonly listener: JournalListener,
+  ) {
+    ({ id: this.id, spare: this.spare, contact: this.contact } = stored.replica);
+    this.stored = stored.blocks.map(({ first, last }) => ({ first, last }));
+    this.stamp = stored.isDamaged ? undefined : stored.stamp;
+    this.isDamaged = stored.isDamaged;
+    this.logBytes = stored.logBytes;
+    this.checkpointBytes = stored.pages.reduce((sum, page) => sum + page.length, 0);
+  }
+
+  /** What is known of replica and datastore wants to be stored before anything is pushed. */
+  welcomed(): void {
+    this.replicaIsDue = true;
+    this.knownIsDue = true;
+  }
+
+  /** The replica goes on under its spare id; every pending mutation has another turn. */
+  startAnew(spare: Uint8Array): void {
+    this.life += 1;
+    this.id = this.core.id();
+    this.spare = spare;
+    this.renumbered = true;
+    this.replicaIsDue = true;
+    this.blocks = [];
+    this.stored = [];
+  }
+
+  /** Something was settled. */
+  settled(): void {
+    this.replicaIsDue = true;
+  }
+
+  /** Takes a frame that led the core from seq `from` and phase `phase` to where it is now. */
+  frame(bytes: Uint8Array, from: number, phase: number): void {
+    if (phase === CATCHING_UP && !this.pages) {
+      this.pages = [];
+      this.pagesBytes = 0;
+      this.catchUpFrom = from;
+    }
+    this.pages?.push(bytes);
+    this.pagesBytes += bytes.length;
+    // Too many for the log: they need not be kept.
+    if (this.pages && this.pagesBytes > CATCH_UP_LOG_BYTES) this.pages.length = 0;
+    switch (this.core.journal()) {
+      case JOURNAL_NOTHING:
+        break;
+      case JOURNAL_FRAME:
+        this.append(from, [bytes], bytes.length);
+        break;
+      case JOURNAL_PAGES:
+        if (this.isDamaged) this.makeCheckpoint("whole");
+        else if (this.pagesBytes <= CATCH_UP_LOG_BYTES) this.append(this.catchUpFrom, this.pages ?? [], this.pagesBytes);
+        else this.makeCheckpoint("changed");
+        break;
+      case JOURNAL_CHECKPOINT:
+        this.makeCheckpoint("whole");
+        break;
+    }
+    if (this.core.phase() !== CATCHING_UP) this.pages = undefined;
+  }
+
+  /** The connection is gone, and with it a catch-up that was under way. */
+  disconnected(): void {
+    this.pages = undefined;
+  }
+
+  private append(from: number, frames: readonly Uint8Array[], bytes: number): void {
+    this.steps.push({ from, to: this.core.seq(), frames });
+    this.logBytes += bytes;
+    const isLong = this.logBytes > LOG_BYTES_MIN && this.logBytes > this.checkpointBytes / 4;
+    if (isLong && !this.isHeld) this.makeCheckpoint("changed");
+  }
+
+  /** Encodes the pages that have changed, or all, in slices, and has them written with what waits. */
+  private makeCheckpoint(pages: "changed" | "whole"): void {
+    if (this.storage.kind === "memory") return;
+    const known = this.known();
+    if (!known) return;
+    const isWhole = pages === "whole" || this.stamp === undefined;
+    this.isDamaged = false;
+    // A checkpoint that was being made is overtaken by this one.
+    const mine = toHex(randomBytes(8));
+    this.making = mine;
+    this.isHeld = true;
+    this.steps = [];
+    const encoded = new Map<number, Uint8Array>();
+    let next = 0;
+    const slice = () => {
+      if (this.making !== mine || this.isOver) return;
+      const end = stopwatch() + SLICE_MS;
+      do {
+        const index = isWhole && next < this.core.pageCount() ? next++ : this.core.dirtyPage();
+        if (index < 0) return this.finishCheckpoint(known, encoded, isWhole, mine);
+        encoded.set(index, this.core.page(index));
+      } while (stopwatch() < end);
+      soon(slice);
+    };
+    slice();
+  }
+
+  private making: string | undefined = undefined;
+
+  private finishCheckpoint(known: Known, pages: Map<number, Uint8Array>, isWhole: boolean, stamp: string): void {
+    const pageCount = this.core.pageCount();
+    const onto = isWhole ? undefined : this.stamp;
+    this.checkpoint = { known, pages, pageCount, onto, stamp };
+    this.making = undefined;
+    this.isHeld = false;
+    this.replicaIsDue = true;
+    this.flush();
+  }
+
+  private known(): Known | undefined {
+    const info = this.core.info();
+    const epoch = this.core.epoch();
+    return info && epoch !== undefined ? { seq: this.core.seq(), epoch, info } : undefined;
+  }
+
+  /** Takes what the core wants stored, and writes it as soon as the write before is done. */
+  flush(): void {
+    const { core } = this;
+    for (let bytes = core.block(); bytes; bytes = core.block()) {
+      this.blocks.push({ first: core.blockFirst(), last: core.blockLast(), bytes });
+    }
+    if (this.storage.kind === "memory") return this.forgetAll();
+    if (!this.writing && this.isDue()) this.writing = this.writeAll();
+  }
+
+  /** Memory is as durable as it gets: everything may go on at once. */
+  private forgetAll(): void {
+    this.blocks = [];
+    this.steps = [];
+    this.replicaIsDue = false;
+    this.knownIsDue = false;
+    this.core.infoSaved();
+    this.core.saved(this.core.settled());
+    this.listener.written(this.core.lastTurn());
+  }
+
+  private isDue(): boolean {
+    const confirmed = this.steps.length > 0 || this.checkpoint || this.replicaIsDue || this.knownIsDue;
+    return !this.isOver && (this.blocks.length > 0 || (!this.isHeld && Boolean(confirmed)));
+  }
+
+  private async writeAll(): Promise<void> {
+    try {
+      while (this.isDue()) await this.writeOnce();
+    } catch (error) {
+      if (!this.isOver) this.listener.failed(error);
+    } finally {
+      this.writing = undefined;
+    }
+  }
+
+  private async writeOnce(): Promise<void> {
+    const { core, life } = this;
+    const batch = this.takeBatch();
+    const settled = core.settled();
+    const verdict = await this.storage.write(batch);
+    if (batch.checkpoint) {
+      // Pages that another tab has overtaken say nothing of what is stored now.
+      this.stamp = verdict === "behind" ? undefined : batch.checkpoint.stamp;
+      this.logBytes = 0;
+      this.checkpointBytes = Math.max(this.checkpointBytes, sizeOf(batch.checkpoint.pages.values()));
+    }
+    if (verdict === "gap") {
+      this.replicaIsDue = true;
+      this.knownIsDue ||= batch.known !== undefined;
+      this.makeCheckpoint("whole");
+    } else if (batch.known || batch.checkpoint) core.infoSaved();
+    if (life !== this.life) return;
+    this.stored.push(...batch.blocks.map(({ first, last }) => ({ first, last })));
+    if (verdict !== "gap") {
+      this.stored = this.stored.filter(({ first }) => !batch.gone.includes(first));
+      if (batch.replica) core.saved(settled);
+    }
+    const lastTurn = batch.blocks.at(-1)?.last;
+    this.listener.written(lastTurn);
+  }
+
+  private takeBatch(): Batch {
+    const { core, blocks, renumbered } = this;
+    this.blocks = [];
+    this.renumbered = false;
+    const outbox = { blocks, renumbered, epoch: core.epoch() };
+    const replica = { id: this.id, spare: this.spare, account: core.account(), contact: this.contact };
+    if (this.isHeld) {
+      const needed = renumbered ? replica : undefined;
+      return { ...outbox, gone: [], replica: needed, steps: [], known: undefined, checkpoint: undefined };
+    }
+    const settled = core.settled();
+    const batch: Batch = {
+      ...outbox,
+      gone: this.stored.filter(({ last }) => last <= settled).map(({ first }) => first),
+      replica: this.replicaIsDue || renumbered ? replica : undefined,
+      steps: this.steps,
+      known: this.knownIsDue ? this.known() : undefined,
+      checkpoint: this.checkpoint,
+    };
+    this.steps = [];
+    this.checkpoint = undefined;
+    this.replicaIsDue = false;
+    this.knownIsDue = false;
+    return batch;
+  }
+
+  /** Waits until everything that is due is written, then writes nothing more. */
+  async close(): Promise<void> {
+    this.flush();
+    while (this.writing) await this.writing;
+    this.isOver = true;
+  }
+
+  /** Writes nothing more. */
+  abandon(): void {
+    this.isOver = true;
+  }
+}
+
+const sizeOf = (chunks: Iterable<Uint8Array>): number => {
+  let sum = 0;
+  for (const chunk of chunks) sum += chunk.length;
+  return sum;
+};

@@ -1,0 +1,34 @@
+// The bounds of `core/src/limits.rs` that are judged at the call, before anything crosses into wasm.
+
+/** Longest name of a primary field, in bytes of UTF-8. */
+export const NAME_BYTES_MAX = 64;
+/** Longest key, in bytes of UTF-8. */
+export const KEY_BYTES_MAX = 512;
+/** Largest record, in bytes of its minified JSON. */
+export const RECORD_BYTES_MAX = 256 * 1024;
+/** Deepest nesting of arrays and objects, the record itself being the first level. */
+export const DEPTH_MAX = 32;
+
+// Shell's own bounds.
+
+/** Sets that wait in JavaScript before they cross into wasm together. */
+export const QUEUE_RECORDS = 512;
+/** The same by estimated characters of JSON: large records gain nothing from waiting. */
+export const QUEUE_CHARS = 64 * 1024;
+/** Frames of one catch-up that are still appended to the stored log instead of a checkpoint. */
+export const CATCH_UP_LOG_BYTES = 256 * 1024;
+/** A stored log beyond this size, and beyond a quarter of the pages, is folded into them. */
+export const LOG_BYTES_MIN = 1024 * 1024;
+/** The page is never blocked longer than about this by encoding a checkpoint, in milliseconds. */
+export const SLICE_MS = 8;
+/** How often a visible page asks whether the connection still stands. */
+export const PING_MS = 25_000;
+/** How long the answer may take. */
+export const PONG_MS = 10_000;
+/** The first wait before connecting again is drawn from 0 to this; it doubles up to the cap. */
+export const RETRY_MS = 500;
+export const RETRY_CAP_MS = 30_000;
+/** How long a connection may take to stand. */
+export const CONNECT_MS = 15_000;
+/** How long the relay remembers a replica of a permanent datastore that stays away. */
+export const LEDGER_MS = 400 * 24 * 3600 * 1000;

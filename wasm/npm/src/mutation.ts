@@ -1,0 +1,137 @@
+// Mutations on their way, by their turns.
+
+import type { Mutation, Outcome } from "./api.js";
+
+const PENDING = 0;
+const ACCEPTED = 1;
+const REFUSED = 2;
+
+/** What the app holds of a mutation. Promises are made only when asked for: a write must cost next to nothing. */
+export class Handle implements Mutation {
+  private fixedId: string | undefined = undefined;
+  private state: typeof PENDING | typeof ACCEPTED | typeof REFUSED = PENDING;
+  private seq: number | null = null;
+  private refusal: { code: string; message: string } | undefined = undefined;
+  private promise: Promise<Outcome> | undefined = undefined;
+  private resolve: ((outcome: Outcome) => void) | undefined = undefined;
+
+  constructor(
+    private readonly turns: Turns,
+    private readonly tag: string,
+    public turn: number,
+  ) {}
+
+  get id(): string {
+    return (this.fixedId ??= idOf(this.tag, this.turn));
+  }
+
+  get durable(): Promise<void> {
+    return this.turns.whenDurable(this);
+  }
+
+  get settled(): Promise<Outcome> {
+    if (this.promise) return this.promise;
+    if (this.state !== PENDING) return (this.promise = Promise.resolve(this.outcome()));
+    return (this.promise = new Promise((resolve) => (this.resolve = resolve)));
+  }
+
+  get isSettled(): boolean {
+    return this.state !== PENDING;
+  }
+
+  accept(seq: number | null): void {
+    this.state = ACCEPTED;
+    this.seq = seq;
+    this.resolve?.(this.outcome());
+  }
+
+  refuse(code: string, message: string): void {
+    this.state = REFUSED;
+    this.refusal = { code, message };
+    this.resolve?.(this.outcome());
+  }
+
+  /** Goes on under another turn, and keeps the id that the app has seen. */
+  renumber(turn: number): void {
+    this.fixedId = this.id;
+    this.turn = turn;
+  }
+
+  private outcome(): Outcome {
+    return this.refusal
+      ? Object.freeze({ status: "refused", ...this.refusal })
+      : Object.freeze({ status: "accepted", seq: this.seq });
+  }
+}
+
+const idOf = (tag: string, turn: number): string => `${tag}-${turn}`;
+
+/** The turns of one replica: minted here in the very order in which the core mints them. */
+export class Turns {
+  /** Handles of this life that are pending, oldest first; those before `head` are settled already. */
+  private handles: Handle[] = [];
+  private head = 0;
+  private durableTurn: number;
+  private durableWaiters: { handle: Handle; resolve: () => void }[] = [];
+
+  /** `minted` is the newest turn of an earlier life. */
+  constructor(
+    private tag: string,
+    public minted: number,
+  ) {
+    this.durableTurn = minted;
+  }
+
+  mint(): Handle {
+    const handle = new Handle(this, this.tag, ++this.minted);
+    this.handles.push(handle);
+    return handle;
+  }
+
+  accepted(first: number, seqs: readonly (number | null)[]): void {
+    seqs.forEach((seq, index) => this.take(first + index)?.accept(seq));
+  }
+
+  /** Tells the id under which the app knows the mutation. */
+  refused(turn: number, code: string, message: string): string {
+    const handle = this.take(turn);
+    handle?.refuse(code, message);
+    return handle?.id ?? idOf(this.tag, turn);
+  }
+
+  /** Turns settle in order, so the oldest handle is the one, or it is of an earlier life. */
+  private take(turn: number): Handle | undefined {
+    const handle = this.handles[this.head];
+    if (!handle || handle.turn !== turn) return undefined;
+    this.head += 1;
+    if (this.head > 1024 && this.head * 2 > this.handles.length) {
+      this.handles = this.handles.slice(this.head);
+      this.head = 0;
+    }
+    return handle;
+  }
+
+  /** All pending turns are others now, and none is on the disk under its new number. */
+  renumbered(tag: string, minted: number): void {
+    const shift = this.minted - minted;
+    for (const handle of this.handles.slice(this.head)) handle.renumber(handle.turn - shift);
+    this.tag = tag;
+    this.minted = minted;
+    this.durableTurn = 0;
+  }
+
+  durable(turn: number): void {
+    this.durableTurn = Math.max(this.durableTurn, turn);
+    const reached = ({ handle }: { handle: Handle }) => handle.isSettled || handle.turn <= this.durableTurn;
+    const waiters = this.durableWaiters;
+    if (waiters.length === 0) return;
+    this.durableWaiters = waiters.filter((waiter) => !reached(waiter));
+    for (const waiter of waiters) if (reached(waiter)) waiter.resolve();
+  }
+
+  /** What has been settled needs the disk no longer. */
+  whenDurable(handle: Handle): Promise<void> {
+    if (handle.isSettled || handle.turn <= this.durableTurn) return Promise.resolve();
+    return new Promise((resolve) => this.durableWaiters.push({ handle, resolve }));
+  }
+}

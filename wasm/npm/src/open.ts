@@ -1,0 +1,88 @@
+// From options to a datastore that can be read.
+
+import type { Datastore, OpenOptions } from "./api.js";
+import { soon } from "./clock.js";
+import type { Core } from "./core.js";
+import { LiveDatastore } from "./datastore.js";
+import { random32 } from "./dice.js";
+import { Driver } from "./driver.js";
+import { NeapError } from "./errors.js";
+import { check, type Checked } from "./options.js";
+import type { Target } from "./socket.js";
+import { openIndexedDb } from "./storage/indexeddb.js";
+import { MemoryStorage } from "./storage/memory.js";
+import type { Storage, Stored } from "./storage/storage.js";
+import { subjectOf } from "./token.js";
+import { loadCore } from "./wasm.js";
+
+/**
+ * Opens a datastore. Resolves when the local replica can be read and written; it never waits for the
+ * network. A datastore that the relay does not have yet is created when it is first reached.
+ *
+ * Rejects `invalid-options`, and `invalid-name` for a bad id. What goes wrong later, the disk included,
+ * comes as `error` events.
+ */
+export async function open(options: OpenOptions = {}): Promise<Datastore> {
+  const checked = check(options);
+  const [Core, { storage, stored, trouble }] = await Promise.all([loadCore(), openStorage(checked)]);
+  const { kind, primary, ttl, sliding } = checked;
+  const core = new Core(stored.replica.id, stored.replica.spare, random32(), kind, primary, ttl, sliding);
+  const isDamaged = !restore(core, stored);
+  const driver = new Driver({ core, Core, storage, stored: { ...stored, isDamaged }, remote: remoteOf(checked) });
+  // Told when the app has had the time to listen.
+  soon(() => {
+    if (trouble !== undefined)
+      driver.engine.trouble("storage-failed", "there is no disk to be had: edits are kept in memory only", trouble);
+    if (isDamaged)
+      driver.engine.trouble("storage-damaged", "stored records could not be read and are fetched again");
+  });
+  driver.start();
+  return new LiveDatastore(checked.id, driver);
+}
+
+async function openStorage(checked: Checked): Promise<{ storage: Storage; stored: Stored; trouble?: unknown }> {
+  if (checked.storage === "indexeddb") {
+    try {
+      const storage = await openIndexedDb(databaseName(checked));
+      return { storage, stored: await storage.load() };
+    } catch (trouble) {
+      const storage = new MemoryStorage();
+      return { storage, stored: await storage.load(), trouble };
+    }
+  }
+  const storage = new MemoryStorage();
+  return { storage, stored: await storage.load() };
+}
+
+/** One database for each relay, datastore and user. */
+function databaseName({ relay, id, user }: Checked): string {
+  return ["neap", relay ?? "local", id, user ?? ""].map(encodeURIComponent).join("/");
+}
+
+/** Gives the core back what was stored of it; `false` when the records were of no use. The outbox counts in any case. */
+function restore(core: Core, stored: Stored): boolean {
+  const { known, pages, frames, blocks, replica } = stored;
+  if (replica.account) core.restoreAccount(replica.account);
+  const isGood =
+    !known ||
+    (core.restoreInfo(known.info) &&
+      pages.every((page) => core.restorePage(page)) &&
+      frames.every((frame) => core.restoreFrame(frame)));
+  if (!isGood) core.dropRecords();
+  // Blocks come in order; after a torn one nothing can be told of those behind it.
+  blocks.every(({ first, bytes }) => core.restoreBlock(first, bytes));
+  core.restored();
+  return isGood;
+}
+
+function remoteOf({ relay, id, token, user, WebSocket }: Checked) {
+  if (relay === undefined || WebSocket === undefined) return undefined;
+  const url = `${relay.replace(/^http/, "ws")}/v1/datastores/${id}/socket`;
+  const target = async (): Promise<Target> => {
+    const given = typeof token === "function" ? await token() : token;
+    if (given !== undefined && user !== undefined && subjectOf(given) !== user)
+      throw new NeapError("user-mismatch", `the token is not for the user "${user}"`);
+    return { url, token: given };
+  };
+  return { target, WebSocket };
+}

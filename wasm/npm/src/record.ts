@@ -1,0 +1,165 @@
+// The one walk that an app's data takes on its way in: validated, copied, measured and frozen. After it
+// `JSON.stringify` of the copy is exactly the record, so nothing needs to look at it again.
+
+import { NeapError } from "./errors.js";
+import { isWellFormed } from "./key.js";
+import { DEPTH_MAX, RECORD_BYTES_MAX } from "./limits.js";
+
+/** A frozen record, or patch, as it is kept and handed out. */
+export type Plain = { readonly [name: string]: unknown };
+
+// Measured by the last walk: characters that are there at least, and numbers, whose print is up to 24.
+let chars = 0;
+let numbers = 0;
+
+/** About how many characters of JSON the last copy has. */
+export const lastSize = (): number => chars + 8 * numbers;
+
+/**
+ * Copies `value` as JSON would: own enumerable members, `toJSON` honoured, members of value `undefined`
+ * left out. The copy is frozen all through.
+ *
+ * Throws `invalid-data` for what is not JSON: functions, symbols, BigInt, NaN and infinities, `undefined`
+ * in an array, lone surrogates, built-in objects that JSON would empty (Map, Set, typed arrays, …),
+ * more than 32 levels, and so any cycle. Throws `too-large` when the JSON has over 256 KiB.
+ */
+export function copyRecord(value: unknown): Plain {
+  chars = 0;
+  numbers = 0;
+  const copy = copyValue(value, 0, "");
+  if (typeof copy !== "object" || copy === null || Array.isArray(copy))
+    throw new NeapError("invalid-data", "a record and a patch must be objects");
+  if (6 * chars + 24 * numbers > RECORD_BYTES_MAX) checkBytes(copy);
+  return copy as Plain;
+}
+
+/** Parses what the core gave out and freezes it all through. */
+export function parseFrozen(json: string): Plain {
+  return freeze(JSON.parse(json)) as Plain;
+}
+
+/** Freezes what `JSON.parse` made, all through. */
+export function freeze(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  for (const name in value) {
+    const member = (value as Plain)[name];
+    if (typeof member === "object" && member !== null) freeze(member);
+  }
+  return Object.freeze(value);
+}
+
+function checkBytes(copy: unknown): void {
+  const bytes = new TextEncoder().encode(JSON.stringify(copy)).length;
+  if (bytes > RECORD_BYTES_MAX) throw tooLarge();
+}
+
+const tooLarge = (): NeapError =>
+  new NeapError("too-large", `a record has at most ${RECORD_BYTES_MAX} bytes of JSON`);
+
+const invalid = (message: string): NeapError => new NeapError("invalid-data", message);
+
+function copyValue(value: unknown, depth: number, name: string): unknown {
+  switch (typeof value) {
+    case "string":
+      chars += value.length + 2;
+      if (!isWellFormed(value)) throw invalid(`${at(name)} has a lone surrogate`);
+      return value;
+    case "number":
+      numbers += 1;
+      if (!Number.isFinite(value)) throw invalid(`${at(name)} is ${value}, which is not JSON`);
+      // JSON prints minus zero as 0, so that is what every other replica will read.
+      return value === 0 ? 0 : value;
+    case "boolean":
+      chars += 5;
+      return value;
+    case "object":
+      if (value === null) {
+        chars += 4;
+        return null;
+      }
+      return copyObject(value, depth + 1, name);
+    case "undefined":
+      return undefined;
+    default:
+      throw invalid(`${at(name)} is a ${typeof value}, which is not JSON`);
+  }
+}
+
+function copyObject(value: object, depth: number, name: string): unknown {
+  if (depth > DEPTH_MAX) throw invalid(`the data has a cycle or more than ${DEPTH_MAX} levels`);
+  const toJSON = (value as { toJSON?: unknown }).toJSON;
+  // What `toJSON` gives may have one of its own; JSON asks only once.
+  if (typeof toJSON === "function") {
+    const plain: unknown = toJSON.call(value, name);
+    return typeof plain === "object" && plain !== null
+      ? copyMembers(plain, depth, name)
+      : copyValue(plain, depth, name);
+  }
+  return copyMembers(value, depth, name);
+}
+
+function copyMembers(value: object, depth: number, name: string): object {
+  if (Array.isArray(value)) return copyArray(value, depth);
+  const prototype: unknown = Object.getPrototypeOf(value);
+  // Objects of other realms and of classes have another prototype and the same tag.
+  if (prototype !== Object.prototype && prototype !== null) {
+    const tag: string = Object.prototype.toString.call(value);
+    if (tag !== "[object Object]") throw invalid(`${at(name)} is ${tag}, which is not JSON`);
+  }
+  const copy: Record<string, unknown> = { ...value };
+  let isWhole = true;
+  let size = 2;
+  for (const name in copy) {
+    const member = copy[name];
+    size += name.length + 4;
+    if (!goodNames.has(name)) checkMemberName(name);
+    // The commonest kinds stand here to spare them a call.
+    if (typeof member === "string") {
+      size += member.length + 2;
+      if (!isWellFormed(member)) throw invalid(`${at(name)} has a lone surrogate`);
+    } else if (typeof member === "number" && member !== 0 && member - member === 0) {
+      numbers += 1;
+    } else if (member === true || member === false || member === null) {
+      size += 4;
+    } else {
+      const own = copyValue(member, depth, name);
+      if (own === undefined) isWhole = false;
+      else copy[name] = own;
+    }
+  }
+  chars += size;
+  if (chars > RECORD_BYTES_MAX) throw tooLarge();
+  return Object.freeze(isWhole ? copy : rebuild(copy));
+}
+
+// Records of an app share their few names, and to look one up is cheaper than to look through it.
+const goodNames = new Set<string>();
+
+function checkMemberName(name: string): void {
+  if (!isWellFormed(name)) throw invalid("a member's name has a lone surrogate");
+  if (goodNames.size >= 1024) goodNames.clear();
+  if (name.length <= 64) goodNames.add(name);
+}
+
+function copyArray(value: readonly unknown[], depth: number): readonly unknown[] {
+  const length = value.length;
+  chars += 2 + length;
+  if (chars > RECORD_BYTES_MAX) throw tooLarge();
+  const copy: unknown[] = new Array(length);
+  for (let index = 0; index < length; index++) {
+    const own = copyValue(value[index], depth, String(index));
+    // To leave it out would move those after it.
+    if (own === undefined) throw invalid("an array has a hole or undefined in it, which is not JSON");
+    copy[index] = own;
+  }
+  return Object.freeze(copy);
+}
+
+/** The members that JSON has: named by texts, with a value. */
+function rebuild(copy: Record<string, unknown>): object {
+  const members = Object.entries(copy).filter(([, member]) => member !== undefined);
+  // Unlike assignment, fromEntries makes a member of the name `__proto__` too.
+  return Object.fromEntries(members);
+}
+
+const at = (name: string): string => (name === "" ? "the record" : `"${name.slice(0, 40)}"`);

@@ -1,0 +1,208 @@
+// The connection to the relay: one WebSocket after the other, for as long as somebody wants one.
+
+import type { WebSocketClass, WebSocketLike } from "./api.js";
+import { after, type Cancel } from "./clock.js";
+import { jitter } from "./dice.js";
+import { CONNECT_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS } from "./limits.js";
+
+const PROTOCOL = "neap.v1";
+const PING = "ping";
+
+/** Where to connect to, and as whom. */
+export interface Target {
+  readonly url: string;
+  readonly token: string | undefined;
+}
+
+/** What a socket tells. */
+export interface SocketListener {
+  /** A connection stands. */
+  opened(): void;
+  frame(bytes: Uint8Array): void;
+  /** The answer to a ping. */
+  pong(text: string): void;
+  /** The connection, or the try to get one, is over; with the close code. */
+  closed(code: number): void;
+  /** Nothing can be done until the next try: the target could not be told. */
+  targetFailed(error: unknown): void;
+}
+
+/** Closed by us, for good reason or since it is dead. */
+const GOING = 1000;
+const DEAD = 4000;
+/** What a browser says of a connection that broke. */
+const BROKEN = 1006;
+
+type State = "off" | "waiting" | "connecting" | "open";
+
+export class Socket {
+  private state: State = "off";
+  private socket: WebSocketLike | undefined = undefined;
+  private retries = 0;
+  private cancelRetry: Cancel = () => {};
+  private cancelPing: Cancel = () => {};
+  private cancelPong: Cancel = () => {};
+  private readonly ends: (() => void)[] = [];
+
+  constructor(
+    private readonly target: () => Promise<Target>,
+    private readonly WebSocket: WebSocketClass,
+    private readonly listener: SocketListener,
+  ) {
+    // A page that comes back asks at once, instead of after the rest of a wait.
+    this.listen("online", () => this.hurry());
+    this.listen("pageshow", () => this.hurry());
+    this.listen("visibilitychange", () => {
+      if (isVisible()) this.hurry();
+      else this.cancelPing();
+    }, globalThis.document);
+  }
+
+  /** Whether a connection stands. */
+  get isOpen(): boolean {
+    return this.state === "open";
+  }
+
+  /** Whether one is being made. */
+  get isConnecting(): boolean {
+    return this.state === "connecting";
+  }
+
+  /** Connects, and stays connected. */
+  start(): void {
+    if (this.state !== "off") return;
+    this.retries = 0;
+    void this.connect();
+  }
+
+  /** Ends the connection, and makes no other. */
+  stop(): void {
+    if (this.state === "off") return;
+    this.cancelRetry();
+    this.state = "off";
+    this.drop(GOING);
+  }
+
+  /** Stops for ever. */
+  dispose(): void {
+    this.stop();
+    for (const end of this.ends) end();
+  }
+
+  /** Sends a frame. What has not left when the connection breaks is lost; the core sends it again. */
+  send(bytes: Uint8Array): void {
+    if (this.state === "open") this.socket?.send(bytes as Uint8Array<ArrayBuffer>);
+  }
+
+  /** The connection is of no use: ends it and makes another, at once unless that has just been tried. */
+  restart(): void {
+    if (this.state === "open") this.lost(this.socket, DEAD);
+  }
+
+  /** The relay has answered well: the next break is a new one. */
+  settle(): void {
+    this.retries = 0;
+  }
+
+  private async connect(): Promise<void> {
+    this.state = "connecting";
+    let target: Target;
+    try {
+      target = await this.target();
+    } catch (error) {
+      if (this.state !== "connecting") return;
+      this.listener.targetFailed(error);
+      this.retryLater();
+      return;
+    }
+    // Stopped meanwhile, or overtaken by another start.
+    if (this.state !== "connecting" || this.socket) return;
+    const protocols = [PROTOCOL];
+    if (target.token !== undefined) protocols.push(`neap.token.${target.token}`);
+    const socket = new this.WebSocket(target.url, protocols);
+    this.socket = socket;
+    socket.binaryType = "arraybuffer";
+    this.cancelPong = after(CONNECT_MS, () => this.lost(socket, BROKEN));
+    socket.addEventListener("open", () => this.opened(socket));
+    socket.addEventListener("message", (event) => this.message(socket, event.data));
+    socket.addEventListener("close", (event) => this.lost(socket, event.code));
+    // A close event follows each error.
+    socket.addEventListener("error", () => {});
+  }
+
+  private opened(socket: WebSocketLike): void {
+    if (socket !== this.socket) return;
+    this.cancelPong();
+    this.state = "open";
+    this.pingLater();
+    this.listener.opened();
+  }
+
+  private message(socket: WebSocketLike, data: unknown): void {
+    if (socket !== this.socket) return;
+    // Whatever comes shows that the connection stands.
+    this.cancelPong();
+    if (typeof data === "string") this.listener.pong(data);
+    else if (data instanceof ArrayBuffer) this.listener.frame(new Uint8Array(data));
+    this.pingLater();
+  }
+
+  private lost(socket: WebSocketLike | undefined, code: number): void {
+    if (socket === undefined || socket !== this.socket) return;
+    this.state = "waiting";
+    this.drop(code === BROKEN ? GOING : code);
+    this.listener.closed(code);
+    // The listener may have stopped it.
+    if ((this.state as State) === "waiting") this.retryLater();
+  }
+
+  private drop(code: number): void {
+    this.cancelPing();
+    this.cancelPong();
+    const socket = this.socket;
+    this.socket = undefined;
+    try {
+      socket?.close(code === DEAD ? DEAD : GOING);
+    } catch {
+      // It is closed already.
+    }
+  }
+
+  private retryLater(): void {
+    this.state = "waiting";
+    const most = Math.min(RETRY_CAP_MS, RETRY_MS * 2 ** this.retries);
+    this.retries += 1;
+    this.cancelRetry();
+    this.cancelRetry = after(jitter() * most, () => void this.connect(), "holds");
+  }
+
+  /** Something has changed in the world: asks whether the connection stands, or tries for one at once. */
+  private hurry(): void {
+    if (this.state === "waiting") {
+      this.cancelRetry();
+      void this.connect();
+    } else if (this.state === "open") this.ping();
+  }
+
+  private pingLater(): void {
+    this.cancelPing();
+    if (isVisible()) this.cancelPing = after(PING_MS, () => this.ping());
+  }
+
+  private ping(): void {
+    if (this.state !== "open") return;
+    this.cancelPing();
+    this.cancelPong();
+    this.socket?.send(PING);
+    const socket = this.socket;
+    this.cancelPong = after(PONG_MS, () => this.lost(socket, DEAD));
+  }
+
+  private listen(type: string, listener: () => void, on: EventTarget | undefined = globalThis.window): void {
+    if (!on) return;
+    on.addEventListener(type, listener);
+    this.ends.push(() => on.removeEventListener(type, listener));
+  }
+}
+
+const isVisible = (): boolean => globalThis.document === undefined || document.visibilityState !== "hidden";

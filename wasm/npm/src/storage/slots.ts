@@ -1,0 +1,39 @@
+// Which replica of a database a tab may be. A slot is a replica's place; who holds its lock is its owner.
+
+type Release = () => void;
+
+// Where the platform has no locks, at least the datastores of one page do not take each other's slots.
+const held = new Set<string>();
+
+/** Takes the lock of `name` if it is free; `undefined` when it is not. */
+export async function tryLock(name: string): Promise<Release | undefined> {
+  if (held.has(name)) return undefined;
+  held.add(name);
+  const locks = (globalThis as { navigator?: { locks?: LockManager } }).navigator?.locks;
+  const release = locks ? await requestLock(locks, name) : () => {};
+  if (!release) {
+    held.delete(name);
+    return undefined;
+  }
+  return () => {
+    held.delete(name);
+    release();
+  };
+}
+
+function requestLock(locks: LockManager, name: string): Promise<Release | undefined> {
+  return new Promise((resolve, reject) => {
+    const hold = (lock: Lock | null): Promise<void> | undefined => {
+      if (!lock) {
+        resolve(undefined);
+        return undefined;
+      }
+      return new Promise((release) => resolve(release));
+    };
+    locks.request(name, { ifAvailable: true }, hold).catch(reject);
+  });
+}
+
+/** Whether other tabs see the locks that this one takes. */
+export const hasSharedLocks = (): boolean =>
+  !("document" in globalThis) || (globalThis as { navigator?: { locks?: LockManager } }).navigator?.locks !== undefined;

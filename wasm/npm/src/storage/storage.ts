@@ -1,0 +1,98 @@
+// What the driver asks of a place where a replica is kept. All of one `write` is stored, or nothing.
+
+import type { StorageKind } from "../api.js";
+
+/** A row of the outbox: mutations from `first` to `last`, in the core's own bytes. */
+export interface Block {
+  readonly first: number;
+  readonly last: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Frames that lead from one seq to another: a delta, or all pages of a catch-up. */
+export interface Step {
+  readonly from: number;
+  readonly to: number;
+  readonly frames: readonly Uint8Array[];
+}
+
+/** What is known of the datastore, at a seq. */
+export interface Known {
+  readonly seq: number;
+  readonly epoch: string;
+  readonly info: Uint8Array;
+}
+
+/** Pages of the confirmed records that put a stored log out of use. */
+export interface Checkpoint {
+  readonly known: Known;
+  readonly pages: ReadonlyMap<number, Uint8Array>;
+  readonly pageCount: number;
+  /** The checkpoint that these pages change; `undefined`: they are all there are. */
+  readonly onto: string | undefined;
+  /** Names this checkpoint. */
+  readonly stamp: string;
+}
+
+/** One write. */
+export interface Batch {
+  readonly blocks: readonly Block[];
+  /** First turns of blocks that are settled as a whole. */
+  readonly gone: readonly number[];
+  /** The stored outbox is replaced: the replica goes on under another id. */
+  readonly renumbered: boolean;
+  /** Who the replica is and what it knows of itself. */
+  readonly replica: Identity | undefined;
+  readonly epoch: string | undefined;
+  readonly steps: readonly Step[];
+  readonly known: Known | undefined;
+  readonly checkpoint: Checkpoint | undefined;
+}
+
+/** Who a replica is. */
+export interface Identity {
+  /** 16 bytes, nobody else's business. */
+  readonly id: Uint8Array;
+  readonly spare: Uint8Array;
+  /** What the core wants to have stored of it. */
+  readonly account: Uint8Array | undefined;
+  /** When it last met the relay, in milliseconds since 1970. */
+  readonly contact: number | undefined;
+}
+
+/** What became of the confirmed part of a batch; the rest was stored. */
+export type Verdict =
+  /** It was stored, or is there already. */
+  | "stored"
+  /** The stored seq is not where the steps begin: only a checkpoint of everything can help. */
+  | "gap"
+  /** Another tab has stored something newer; the checkpoint was left out. */
+  | "behind";
+
+/** What was found. */
+export interface Stored {
+  readonly replica: Identity;
+  readonly known: Known | undefined;
+  readonly stamp: string | undefined;
+  readonly pages: readonly Uint8Array[];
+  readonly frames: readonly Uint8Array[];
+  readonly blocks: readonly Block[];
+  readonly logBytes: number;
+}
+
+export interface Storage {
+  readonly kind: StorageKind;
+  /** Reads everything, once. */
+  load(): Promise<Stored>;
+  write(batch: Batch): Promise<Verdict>;
+  /** Called when the place is lost under the open datastore. */
+  onLost: (reason: string) => void;
+  close(): Promise<void>;
+  /** Closes and removes all, also what other replicas keep in the same place. */
+  erase(): Promise<void>;
+}
+
+/** Storage could not be had or has failed. */
+export class StorageError extends Error {
+  override readonly name = "StorageError";
+}
