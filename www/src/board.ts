@@ -1,4 +1,4 @@
-import { open, NeapError, type Collection, type Datastore, type Status } from "neap";
+import { open, NeapError, type Change, type Collection, type Datastore, type Op, type Refused, type Status } from "neap";
 import { Edits, oursCameLater, theirsCameLater, type Verdict, type Wish } from "./edits";
 import { Notices } from "./notices";
 import { byAge, newTask, type Task } from "./task";
@@ -12,19 +12,6 @@ interface History {
   redo(): unknown;
   readonly canUndo: boolean;
   readonly canRedo: boolean;
-}
-
-interface Change {
-  key: string;
-  before: Task | undefined;
-  after: Task | undefined;
-  origin: "local" | "remote";
-}
-
-interface Refused {
-  ops: readonly unknown[];
-  code: string;
-  message: string;
 }
 
 /** One task board: the datastore, what was done to it here, and what there is to say about it. */
@@ -157,7 +144,7 @@ export class Board {
   }
 
   /** Someone else changed a task; when it meets an edit of ours, the later arrival wins and we say so. */
-  #met({ key, before, after }: Change): void {
+  #met({ key, before, after }: Change<Task>): void {
     const edit = this.#edits.get(key);
     if (edit === undefined || edit.insisted) return;
     if (edit.settledAt === null) return this.#carryOut(key, oursCameLater(edit, after));
@@ -205,11 +192,9 @@ export class Board {
   }
 }
 
-function wishOf(op: unknown): { key: string; wish: Wish } | null {
-  const { op: kind, collection, key, data } = op as { op: string; collection: string; key?: string; data?: Partial<Task> };
-  if (collection !== "tasks" || key === undefined) return null;
-  if (kind === "delete") return { key, wish: "gone" };
-  return kind === "patch" && data !== undefined ? { key, wish: data } : null;
+function wishOf({ op, collection, key, data }: Op): { key: string; wish: Wish } | null {
+  if (collection !== "tasks" || op === "set") return null;
+  return { key, wish: op === "delete" ? "gone" : (data as Partial<Task>) };
 }
 
 function remembered(slot: string): boolean {
