@@ -5,7 +5,7 @@ use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 use crate::{
     datastore::{Info, Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::RESEND_MS,
+    limits::{RESEND_MS, SNAPSHOT_PAGE_RECORDS},
     mutation::{Op, Outcome, Refusal},
     wire::Cursor,
 };
@@ -168,6 +168,7 @@ pub struct Replica {
     /// Whether `table` belongs to an epoch that is over.
     is_stale: bool,
     names: Names,
+    page_records: usize,
     table: Table,
     seq: Seq,
     head: Seq,
@@ -219,7 +220,8 @@ impl Replica {
             life: None,
             is_stale: false,
             names: Names::default(),
-            table: Table::new(seed),
+            page_records: SNAPSHOT_PAGE_RECORDS,
+            table: Table::new(seed, SNAPSHOT_PAGE_RECORDS),
             seq: Seq::ZERO,
             head: Seq::ZERO,
             outbox: Outbox::new(seed),

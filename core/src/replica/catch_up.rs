@@ -56,7 +56,7 @@ impl Replica {
         }
         if self.staging.is_none() || !continues {
             self.staging = Some(Staging {
-                rows: Table::new(self.seed),
+                rows: Table::new(self.seed, self.page_records),
                 cursor: page.from,
                 is_whole: is_start,
             });

@@ -52,6 +52,13 @@ impl Replica {
         wire::encode_stored(&account)
     }
 
+    /// Makes pages of another number of records than usual, for tests of what happens between them.
+    /// To be called before anything is held.
+    pub fn set_page_records(&mut self, records: usize) {
+        self.page_records = records.max(1);
+        self.drop_records();
+    }
+
     /// How many pages a checkpoint has.
     #[must_use]
     pub fn page_count(&self) -> usize {
@@ -144,7 +151,7 @@ impl Replica {
     /// Drops all records that were taken back: the stored ones turned out to be of no use. The outbox
     /// stays, and the relay is asked for everything.
     pub fn drop_records(&mut self) {
-        self.table = super::table::Table::new(self.seed);
+        self.table = super::table::Table::new(self.seed, self.page_records);
         self.seq = Seq::ZERO;
     }
 

@@ -4,7 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 use core::str;
 
 use super::index::{Index, Slots, hash_of};
-use crate::{id::Seq, limits::SNAPSHOT_PAGE_RECORDS, order::order, record::Digest, wire::RowRef};
+use crate::{id::Seq, order::order, record::Digest, wire::RowRef};
 
 /// A collection by its place in [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,14 +133,14 @@ pub(super) struct Table {
 
 impl Table {
     /// Starts empty. The seed keeps strangers from choosing keys that collide.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, page_records: usize) -> Self {
         Table {
             slots: Slots::default(),
             index: Index::default(),
             seed,
             counts: Vec::new(),
             digest: Digest::EMPTY,
-            page_records: SNAPSHOT_PAGE_RECORDS,
+            page_records,
             dirty: Vec::new(),
         }
     }

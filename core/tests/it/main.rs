@@ -1,0 +1,3 @@
+//! All of the crate's tests that need more than one module, in one binary.
+
+mod sim;

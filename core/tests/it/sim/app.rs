@@ -1,0 +1,268 @@
+//! What an app does with its replica.
+
+use std::rc::Rc;
+
+use neap_core::{
+    id::{Seq, Turn},
+    mutation::{Condition, Op as Real},
+    replica::OpKind,
+};
+
+use super::{
+    Check,
+    disk::Entry,
+    fail,
+    naive::{Act, COLLECTIONS, Cond, Draft, Id, KEYS, Op, Place, State, any_patch, any_record, resolve},
+    oracle::names_of,
+    world::{World, trace},
+};
+
+/// An op for the authority, which owns its texts.
+pub(crate) struct RealOp {
+    place: Place,
+    data: Option<(OpKind, String)>,
+    only_if: Condition,
+}
+
+impl RealOp {
+    pub(crate) fn borrow(&self) -> Real<'_> {
+        let (collection, key) = names_of(self.place);
+        let only_if = self.only_if;
+        match &self.data {
+            Some((OpKind::Patch, data)) => Real::Patch { collection, key, data, only_if },
+            Some((_, data)) => Real::Set { collection, key, data, only_if },
+            None => Real::Delete { collection, key, only_if },
+        }
+    }
+}
+
+/// The ops of a request, which has no turns to speak of.
+pub(crate) fn real_ops(ops: &[Op]) -> Vec<RealOp> {
+    let real = |op: &Op| RealOp {
+        place: op.place,
+        data: match &op.act {
+            Act::Set(json) => Some((OpKind::Set, json.text())),
+            Act::Patch(json) => Some((OpKind::Patch, json.text())),
+            Act::Delete => None,
+        },
+        only_if: match op.cond {
+            Cond::None => Condition::None,
+            Cond::Absent => Condition::Absent,
+            Cond::Present => Condition::Present,
+            Cond::At(seq) | Cond::Seq(seq, _) => Condition::Seq(Seq(seq)),
+            Cond::By(_) | Cond::Never => Condition::Seq(Seq::ZERO),
+        },
+    };
+    ops.iter().map(real).collect()
+}
+
+/// What the newest pending mutation with an effect on each key is.
+pub(crate) type Newest = std::collections::BTreeMap<Place, Id>;
+
+impl World {
+    /// What a replica's confirmed records must be.
+    pub(crate) fn confirmed_of(&self, place: usize) -> Result<&State, super::Violation> {
+        
+        let client = &self.clients[place];
+        let seq = client.replica.seq().0;
+        let Some(epoch) = client.records else {
+            return if seq == 0 { Ok(&self.empty) } else { fail("RE1", "seq of no life".into()) };
+        };
+        let Some(life) = self.oracle.life(epoch) else {
+            return fail("ST1", "a replica knows a life that was never stored".into());
+        };
+        match life.states.get(usize::try_from(seq).unwrap_or(usize::MAX)) {
+            Some(state) => Ok(state),
+            None => fail("ST1", format!("a replica is at {seq}, the head is {}", life.head())),
+        }
+    }
+
+    /// What a replica's view must be.
+    pub(crate) fn view_of(&self, place: usize, confirmed: &State) -> (State, Newest) {
+        let client = &self.clients[place];
+        let epoch = client.replica.epoch();
+        let mut view = confirmed.clone();
+        let mut newest = Newest::new();
+        for entry in &client.pending {
+            let draft = resolve(&view, entry.id, &entry.ops, epoch);
+            if draft.refusal.is_some() {
+                continue;
+            }
+            for place in draft.changed() {
+                newest.insert(place, entry.id);
+            }
+            view = draft.now;
+        }
+        (view, newest)
+    }
+
+    fn any_act(&mut self, place: Place) -> Act {
+        self.unique += 1;
+        match self.random.below(10) {
+            0..5 => Act::Set(any_record(&mut self.random, place, self.unique)),
+            5..8 => Act::Patch(any_patch(&mut self.random, place, self.unique)),
+            _ => Act::Delete,
+        }
+    }
+
+    fn any_place(&mut self) -> Place {
+        (self.random.below(COLLECTIONS.len()), self.random.below(KEYS.len()))
+    }
+
+    /// Makes a mutation that goes over HTTP.
+    pub(crate) fn mint_request(&mut self) -> Id {
+        let place = self.any_place();
+        let act = self.any_act(place);
+        let cond = match (self.random.below(4), self.oracle.lives.last()) {
+            (0, Some(life)) => {
+                Cond::At(life.now().get(&place).and_then(|record| record.seq).unwrap_or(1))
+            }
+            (1, _) => Cond::Present,
+            (2, _) => Cond::Absent,
+            _ => Cond::None,
+        };
+        self.oracle.record(vec![Op { place, act, cond }])
+    }
+
+    /// An app edits.
+    pub(crate) fn edit(&mut self, place: usize) -> Check {
+        if self.random.once_in(20) {
+            return self.edit_many(place);
+        }
+        let confirmed = self.confirmed_of(place)?;
+        let (view, newest) = self.view_of(place, confirmed);
+        let id = self.oracle.mutations.len();
+        let epoch = self.clients[place].replica.epoch();
+        let records = self.clients[place].records;
+        let is_stale = records.is_some() && records != epoch;
+        let several = self.random.once_in(3);
+        let count = if several { 1 + self.random.below(4) } else { 1 };
+        let mut draft = Draft::new(&view, id, epoch);
+        let mut ops = Vec::new();
+        self.clients[place].replica.begin();
+        for _ in 0..count {
+            let at = self.any_place();
+            let act = self.any_act(at);
+            let wanted = self.any_condition(&view, at);
+            let cond = match wanted {
+                Condition::None | Condition::Mine(_) => Cond::None,
+                Condition::Absent => Cond::Absent,
+                Condition::Present => Cond::Present,
+                Condition::Seq(_) if draft.touched.contains(&at) => Cond::By(id),
+                Condition::Seq(seq) => match (newest.get(&at), records) {
+                    (Some(writer), _) => Cond::By(*writer),
+                    (None, Some(epoch)) if !is_stale => Cond::Seq(seq.0, epoch),
+                    (None, _) => Cond::Never,
+                },
+            };
+            if matches!(cond, Cond::By(writer) if writer != id) {
+                self.report.sights.see("condition on an own pending turn");
+            }
+            let op = Op { place: at, act, cond };
+            self.say(place, &op, wanted)?;
+            draft.step(&op);
+            ops.push(op);
+            self.check_draft(place, &draft)?;
+        }
+        if self.random.once_in(15) {
+            self.clients[place].replica.abort();
+            return self.check_client(place);
+        }
+        if is_stale {
+            self.report.sights.see("edit on stale records");
+        }
+        let refused = draft.refusal.is_some();
+        let Ok(turn) = self.clients[place].replica.commit() else {
+            return fail("MU8", "a sound mutation was not taken".into());
+        };
+        trace!(self, "replica {place}: turn {} = mutation {id}: {ops:?}", turn.0);
+        self.enqueue(place, turn, ops, refused)?;
+        self.drain(place)
+    }
+
+    /// Adds an op to the real mutation.
+    fn say(&mut self, place: usize, op: &Op, only_if: Condition) -> Check {
+        let (collection, key) = names_of(op.place);
+        let (kind, data) = match &op.act {
+            Act::Set(json) => (OpKind::Set, json.text()),
+            Act::Patch(json) => (OpKind::Patch, json.text()),
+            Act::Delete => (OpKind::Delete, String::new()),
+        };
+        match self.clients[place].replica.op(kind, collection, key, &data, only_if) {
+            Ok(()) => Ok(()),
+            Err(malformed) => fail("MU8", format!("a sound op was not taken: {malformed:?}")),
+        }
+    }
+
+    fn check_draft(&self, place: usize, draft: &Draft<'_>) -> Check {
+        if draft.refusal.is_some() {
+            return Ok(());
+        }
+        for at in &draft.touched {
+            let (collection, key) = names_of(*at);
+            let shown = self.clients[place].replica.draft_get(collection, key);
+            if shown != draft.now.get(at).map(|record| &*record.text) {
+                return fail("RE6", format!("a transaction sees {shown:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn any_condition(&mut self, view: &State, place: Place) -> Condition {
+        match self.random.below(10) {
+            0 => Condition::Absent,
+            1 => Condition::Present,
+            2..5 => {
+                let shown = view.get(&place).and_then(|record| record.seq);
+                let right = shown.unwrap_or(1 + self.random.next() % 20);
+                Condition::Seq(Seq(if self.random.once_in(6) { right + 1 } else { right }))
+            }
+            _ => Condition::None,
+        }
+    }
+
+    fn edit_many(&mut self, place: usize) -> Check {
+        let collection = self.random.below(COLLECTIONS.len());
+        let mut texts = Vec::new();
+        let mut all = Vec::new();
+        for _ in 0..=self.random.below(4) {
+            let at = (collection, self.random.below(KEYS.len()));
+            self.unique += 1;
+            let json = any_record(&mut self.random, at, self.unique);
+            texts.push(json.text());
+            all.push(Op { place: at, act: Act::Set(json), cond: Cond::None });
+        }
+        let replica = &mut self.clients[place].replica;
+        let before = replica.minted();
+        let list = format!("[{}]", texts.join(","));
+        if replica.set_many(COLLECTIONS[collection], &list).is_err() {
+            return fail("MU8", "sound records were not taken".into());
+        }
+        for (op, text) in all.into_iter().zip(texts) {
+            // The caller shows them.
+            if self.clients[place].watched[collection] {
+                self.clients[place].mirror.insert(op.place, text);
+            }
+            let turn = Turn(before.0 + 1 + self.minted_since(place, before));
+            self.enqueue(place, turn, vec![op], false)?;
+        }
+        self.drain(place)
+    }
+
+    fn minted_since(&self, place: usize, before: Turn) -> u64 {
+        let client = &self.clients[place];
+        let settled = client.replica.settled();
+        settled.0 + client.pending.len() as u64 - before.0
+    }
+
+    fn enqueue(&mut self, place: usize, turn: Turn, ops: Vec<Op>, refused: bool) -> Check {
+        let id = self.oracle.record(ops);
+        let ops = Rc::clone(&self.oracle.mutations[id].ops);
+        let client = &mut self.clients[place];
+        client.pending.push_back(Entry { id, ops });
+        if refused {
+            client.doomed.insert(id);
+        }
+        self.oracle.name(client.id, turn, id)
+    }
+}

@@ -1,0 +1,410 @@
+//! The rules, checked after every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use neap_core::{
+    authority::{Close, SessionId},
+    datastore,
+    id::{ReplicaId, Seq, Turn},
+    limits::{FRAME_BYTES_MAX, UNACKED_MAX},
+    mutation::Outcome,
+    record::Row,
+    replica::Phase,
+    storage::{Range, Storage},
+    wire::{self, Down},
+};
+use serde::Deserialize;
+
+use super::{
+    Check, fail,
+    naive::{COLLECTIONS, Id, KEYS, Place, State},
+    oracle::{Life, digest_of, names_of},
+    relay::turns_of,
+    world::{World, trace},
+};
+
+/// What a group of inputs asked for, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    steps: Vec<Asked>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asked {
+    Turn(ReplicaId, Turn),
+    Request(Id, Outcome),
+}
+
+impl Group {
+    pub(crate) fn note(&mut self, authors: &[ReplicaId], frame: &[u8]) {
+        let Some((replica, first, count)) = turns_of(authors, frame) else {
+            return;
+        };
+        self.steps.extend((first..first + count).map(|turn| Asked::Turn(replica, Turn(turn))));
+    }
+
+    pub(crate) fn request(&mut self, id: Id, outcome: Outcome) {
+        self.steps.push(Asked::Request(id, outcome));
+    }
+}
+
+/// A stored row of the ledger, as the authority encodes it.
+#[derive(Debug, Default, Deserialize)]
+struct Entry {
+    acked: Turn,
+    outcomes: Vec<Outcome>,
+    _subject: Option<u64>,
+    _birth: Option<u64>,
+    _at: u64,
+}
+
+impl Entry {
+    fn settled(&self) -> u64 {
+        self.acked.0 + self.outcomes.len() as u64
+    }
+
+    fn outcome(&self, turn: Turn) -> Option<Outcome> {
+        let place = turn.0.checked_sub(self.acked.0 + 1)?;
+        self.outcomes.get(usize::try_from(place).ok()?).copied()
+    }
+}
+
+impl World {
+    fn stored_meta(&self) -> Option<datastore::Meta> {
+        let bytes = self.relay.disk.snapshot().meta().ok()??;
+        wire::decode_stored(&bytes).ok()
+    }
+
+    fn stored_entry(&self, replica: &ReplicaId) -> Entry {
+        let bytes = self.relay.disk.snapshot().entry(replica).ok().flatten();
+        bytes.and_then(|bytes| wire::decode_stored(&bytes).ok()).unwrap_or_default()
+    }
+
+    /// Holds what is stored against the oracle, which is told what arrived.
+    pub(crate) fn check_relay(&mut self, group: &Group) -> Check {
+        let Some(meta) = self.stored_meta() else {
+            return Ok(());
+        };
+        if self.oracle.lives.last().is_none_or(|life| life.epoch != meta.epoch) {
+            self.oracle.lives.push(Life {
+                epoch: meta.epoch,
+                states: vec![State::new()],
+                tombstones: BTreeMap::new(),
+                ledger: BTreeMap::new(),
+                outcomes: BTreeMap::new(),
+                horizon: 0,
+                records_max: usize::try_from(self.relay.settings.records_max).unwrap_or(0),
+            });
+        }
+        let mut entries: BTreeMap<ReplicaId, Entry> = BTreeMap::new();
+        for asked in &group.steps {
+            if let Asked::Turn(replica, _) = asked {
+                let replica = *replica;
+                entries.entry(replica).or_insert_with(|| self.stored_entry(&replica));
+            }
+        }
+        for (place, asked) in group.steps.iter().enumerate() {
+            match *asked {
+                Asked::Request(id, outcome) => self.take_request(id, outcome)?,
+                Asked::Turn(replica, turn) => {
+                    let settled = self.oracle.newest().map_or(0, |life| life.settled(&replica));
+                    let entry = &entries[&replica];
+                    if turn.0 != settled + 1 || turn.0 > entry.settled() {
+                        continue;
+                    }
+                    let Some(outcome) = entry.outcome(turn) else {
+                        return fail("LE1", format!("turn {} has no outcome", turn.0));
+                    };
+                    trace!(self, "relay: {replica:?} turn {} {outcome:?}", turn.0);
+                    if let Err(wanted) = self.oracle.arrive(replica, turn, outcome)?
+                        && !group.steps[place + 1..].contains(asked)
+                    {
+                        return fail(
+                            "AP1",
+                            format!("turn {} is {outcome:?}, must be {wanted:?}", turn.0),
+                        );
+                    }
+                    self.see_outcome(outcome);
+                }
+            }
+        }
+        self.check_stored(&meta, &entries)
+    }
+
+    fn see_outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Accepted(_) => {}
+            Outcome::Unchanged => self.see("accepted, unchanged"),
+            Outcome::Refused(refusal) => self.see(match refusal.reason {
+                neap_core::mutation::Reason::StorageFull => "refused by a full datastore",
+                _ => "refused",
+            }),
+        }
+    }
+
+    fn take_request(&mut self, id: Id, outcome: Outcome) -> Check {
+        let ops = std::rc::Rc::clone(&self.oracle.mutations[id].ops);
+        let Some(life) = self.oracle.newest() else {
+            return Ok(());
+        };
+        if let Err(wanted) = life.arrive(id, &ops, outcome) {
+            return fail("AP1", format!("a request is {outcome:?}, must be {wanted:?}"));
+        }
+        Ok(())
+    }
+
+    fn check_stored(
+        &mut self,
+        meta: &datastore::Meta,
+        entries: &BTreeMap<ReplicaId, Entry>,
+    ) -> Check {
+        let memory = self.relay.disk.snapshot();
+        let mut rows: Vec<Row> = Vec::new();
+        let all = Range { after: Seq::ZERO, tombstones_after: Seq::ZERO, collection: None };
+        let Ok(()) = memory.rows(all, &mut |row| {
+            rows.push(row);
+            std::ops::ControlFlow::Continue(())
+        });
+        let Some(life) = self.oracle.newest() else {
+            return Ok(());
+        };
+        if meta.head.0 != life.head() {
+            return fail("AP2", format!("head is {}, must be {}", meta.head.0, life.head()));
+        }
+        if meta.totals.digest != life.digest() {
+            return fail("DI2", "the stored digest is not that of the records".into());
+        }
+        life.check_rows(&rows, meta.horizon.0)?;
+        if meta.horizon.0 < life.horizon {
+            return fail("AP4", "the horizon went back".into());
+        }
+        let has_moved = meta.horizon.0 > life.horizon;
+        life.horizon = meta.horizon.0;
+        let live = rows.iter().filter(|row| row.data.is_some());
+        let bytes: u64 = live.clone().map(|row| row.size() as u64).sum();
+        let tombstones = (rows.len() - live.clone().count()) as u64;
+        let wanted = (live.count() as u64, bytes, tombstones);
+        let totals = (meta.totals.records, meta.totals.bytes, meta.totals.tombstones);
+        if totals != wanted {
+            return fail("AP3", format!("totals are {totals:?}, must be {wanted:?}"));
+        }
+        if has_moved {
+            self.report.sights.see("compacted");
+        }
+        for (replica, entry) in entries {
+            if entry.settled() != life.settled(replica) {
+                return fail(
+                    "LE1",
+                    format!("{} turns settled, not {}", entry.settled(), life.settled(replica)),
+                );
+            }
+            if entry.outcomes.len() as u64 > UNACKED_MAX {
+                return fail("LE4", "more outcomes than a replica may leave".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What is sent has been stored.
+    pub(crate) fn check_sent(&self, frame: &[u8]) -> Check {
+        let Ok((down, changes)) = wire::decode_down(frame) else {
+            return fail("WI1", "the relay sends what is no frame".into());
+        };
+        if frame.len() > 2 * FRAME_BYTES_MAX {
+            return fail("WI2", format!("a frame has {} bytes", frame.len()));
+        }
+        let (head, told) = match &down {
+            Down::Welcome(welcome) => (welcome.head, None),
+            Down::Page(page) => (
+                page.cursor.after.max(page.head),
+                page.last.as_ref().map(|last| (page.head, last.digest)),
+            ),
+            Down::Delta(delta) => (delta.to, Some((delta.to, delta.digest))),
+            Down::Behind => (Seq::ZERO, None),
+        };
+        let Some(meta) = self.stored_meta() else {
+            return if matches!(down, Down::Behind) {
+                Ok(())
+            } else {
+                fail("ST1", "told of a datastore that is not stored".into())
+            };
+        };
+        let newest = changes.rows().filter_map(Result::ok).map(|row| row.seq).max();
+        if head.max(newest.unwrap_or_default()) > meta.head {
+            return fail("ST1", format!("told of {} before it was stored", head.0));
+        }
+        if let (Some((seq, digest)), Some(life)) = (told, self.oracle.lives.last()) {
+            let state = life.states.get(usize::try_from(seq.0).unwrap_or(0));
+            if state.is_none_or(|state| digest_of(state) != digest) {
+                return fail("DI2", format!("told another digest than that of seq {}", seq.0));
+            }
+        }
+        if self.relay.authority.as_ref().is_some_and(|one| one.alive(self.now).is_none()) {
+            return fail("EX1", "told of a datastore that is over".into());
+        }
+        Ok(())
+    }
+
+    /// A session ends for a reason.
+    pub(crate) fn check_close(&self, session: SessionId, why: Close) -> Check {
+        let connection = &self.connections[session as usize];
+        let current = self.clients[connection.client].connection == Some(session as usize);
+        let right = match why {
+            Close::BadRequest => connection.tainted,
+            Close::Superseded => !current || connection.tainted,
+            Close::Expired => true,
+            Close::Unauthorized | Close::Forbidden | Close::Options => false,
+        };
+        if right { Ok(()) } else { fail("SE2", format!("closed an honest session: {why:?}")) }
+    }
+
+    /// A replica shows what it must.
+    pub(crate) fn check_client(&mut self, place: usize) -> Check {
+        let client = &self.clients[place];
+        let replica = &client.replica;
+        let confirmed = self.confirmed_of(place)?;
+        let (view, _) = self.view_of(place, confirmed);
+        let mut sizes = [0; COLLECTIONS.len()];
+        for collection in 0..COLLECTIONS.len() {
+            for key in 0..KEYS.len() {
+                let place: Place = (collection, key);
+                let (name, text) = names_of(place);
+                let wanted = confirmed.get(&place);
+                let wanted = wanted.map(|record| (Seq(record.seq.unwrap_or(0)), &*record.text));
+                let held = replica.confirmed(name, text);
+                if held != wanted {
+                    return fail("RE1", format!("{name}/{text} is {held:?}, must be {wanted:?}"));
+                }
+                let wanted = view.get(&place).map(|record| &*record.text);
+                let shown = replica.get(name, text);
+                if shown != wanted {
+                    return fail("RE2", format!("{name}/{text} shows {shown:?}, not {wanted:?}"));
+                }
+                let meta = replica.meta(name, text);
+                let speaks = |entry: &super::disk::Entry| {
+                    entry.ops.iter().any(|op| op.place == place)
+                };
+                let pending = client.pending.iter().any(speaks);
+                if meta.seq != held.map(|held| held.0) || meta.pending != pending {
+                    return fail("RE3", format!("{name}/{text} has {meta:?}"));
+                }
+                sizes[collection] += usize::from(shown.is_some());
+            }
+        }
+        for (collection, size) in sizes.into_iter().enumerate() {
+            let name = COLLECTIONS[collection];
+            let keys = replica.keys(name);
+            let wanted = view.keys().filter(|place| place.0 == collection);
+            let wanted: Vec<&str> = wanted.map(|place| KEYS[place.1]).collect();
+            if replica.size(name) != size || !keys.iter().map(|key| &**key).eq(wanted) {
+                return fail("RE4", format!("{name} has {} and {keys:?}", replica.size(name)));
+            }
+        }
+        if replica.digest() != digest_of(confirmed) {
+            return fail("DI3", "a replica's digest is not that of its records".into());
+        }
+        if replica.pending() != client.pending.len() {
+            return fail("OU2", format!("{} pending, not {}", replica.pending(), client.pending.len()));
+        }
+        self.check_mirror(place)?;
+        self.check_settlement(place)
+    }
+
+    /// The change lists add up to the view.
+    fn check_mirror(&self, place: usize) -> Check {
+        let client = &self.clients[place];
+        for (collection, watched) in client.watched.iter().enumerate() {
+            if !watched {
+                continue;
+            }
+            for key in 0..KEYS.len() {
+                let (name, text) = names_of((collection, key));
+                let mirrored = client.mirror.get(&(collection, key)).map(String::as_str);
+                if mirrored != client.replica.get(name, text) {
+                    return fail("CH1", format!("changes make {name}/{text} {mirrored:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What has had its effect is settled, and the other way round.
+    fn check_settlement(&self, place: usize) -> Check {
+        let client = &self.clients[place];
+        let Some(life) = client.records.and_then(|epoch| self.oracle.life(epoch)) else {
+            return Ok(());
+        };
+        if client.has_amnesia {
+            return Ok(());
+        }
+        let seq = client.replica.seq();
+        for entry in &client.pending {
+            if let Some(Outcome::Accepted(at)) = life.outcomes.get(&entry.id)
+                && *at <= seq
+            {
+                return fail("RE5", format!("mutation {} is shown twice", entry.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is under way for a live replica: then it is at the head.
+    pub(crate) fn check_news(&self) -> Check {
+        if !self.relay.queue.is_empty() || self.relay.authority.is_none() {
+            return Ok(());
+        }
+        let Some(meta) = self.stored_meta() else {
+            return Ok(());
+        };
+        for client in &self.clients {
+            let Some(number) = client.connection else {
+                continue;
+            };
+            let connection = &self.connections[number];
+            let idle = connection.up.is_empty() && connection.down.is_empty();
+            let heard = !connection.tainted && connection.open && idle;
+            if heard
+                && client.replica.phase() == Phase::Live
+                && client.replica.seq() != meta.head
+            {
+                return fail("CU1", format!("live at {}, and hears nothing", client.replica.seq().0));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        let head = self.stored_meta().map(|meta| (meta.epoch, meta.head));
+        self.clients.iter().all(|client| {
+            client.pending.is_empty()
+                && client.replica.phase() == Phase::Live
+                && head == client.replica.epoch().map(|epoch| (epoch, client.replica.seq()))
+        })
+    }
+
+    /// In the end all are equal.
+    pub(crate) fn check_settled(&mut self) -> Check {
+        let Some(meta) = self.stored_meta() else {
+            return fail("LI1", "there is no datastore".into());
+        };
+        let digests: BTreeSet<_> =
+            self.clients.iter().map(|client| client.replica.digest().0).collect();
+        if digests.len() != 1 || !digests.contains(&meta.totals.digest.0) {
+            return fail("LI2", "digests differ in the end".into());
+        }
+        for place in 0..self.clients.len() {
+            self.check_client(place)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let each = |client: &super::client::Client| {
+            let replica = &client.replica;
+            format!("{:?} {} pending at {}", replica.phase(), replica.pending(), replica.seq().0)
+        };
+        let head = self.stored_meta().map(|meta| meta.head.0);
+        let clients: Vec<_> = self.clients.iter().map(each).collect();
+        format!("head {head:?}, {}", clients.join("; "))
+    }
+}

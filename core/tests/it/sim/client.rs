@@ -1,0 +1,599 @@
+//! A replica's shell: it writes to its disk, carries frames, and keeps count of what it was told.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use neap_core::{
+    datastore::Options,
+    id::{Epoch, ReplicaId, Seq, Turn},
+    mutation::Outcome,
+    replica::{Event, Journal, Phase, Reconnect, Replica, ResetReason, Watch},
+    wire::{self, Down},
+};
+
+use super::{
+    Check,
+    disk::{Block, Disk, Entry, Note, Transaction, Write},
+    fail,
+    naive::{COLLECTIONS, Cond, Id, Place},
+    oracle::place_of,
+    random::Random,
+    relay::turns_of,
+    sabotage::Sabotage,
+    world::{Connection, Downward, Upward, World, trace},
+};
+
+/// A checkpoint that is being written page by page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checkpoint {
+    /// The first frame that has to be kept beside it.
+    pub(crate) since: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) replica: Replica,
+    pub(crate) id: ReplicaId,
+    pub(crate) spare: ReplicaId,
+    pub(crate) connection: Option<usize>,
+    pub(crate) disk: Disk,
+    /// What has no outcome, in order.
+    pub(crate) pending: VecDeque<Entry>,
+    /// Mutations that were predicted to be refused when they were made.
+    pub(crate) doomed: BTreeSet<Id>,
+    /// The epoch of the confirmed records.
+    pub(crate) records: Option<Epoch>,
+    /// Whether stored records were lost, so that settled turns may have no effect yet.
+    pub(crate) has_amnesia: bool,
+    pub(crate) watched: [bool; COLLECTIONS.len()],
+    pub(crate) mirror: BTreeMap<Place, String>,
+    /// Pages of the catch-up under way.
+    pages: Vec<Vec<u8>>,
+    pub(crate) checkpoint: Option<Checkpoint>,
+    pub(crate) next_frame: u64,
+    pub(crate) page_records: usize,
+}
+
+/// What the events of one input want to have written.
+#[derive(Debug, Default)]
+struct Wanted {
+    info: bool,
+    account: bool,
+    outbox: bool,
+}
+
+impl Client {
+    pub(crate) fn new(_place: usize, random: &mut Random) -> Self {
+        let (id, spare) = (ReplicaId(random.bytes()), ReplicaId(random.bytes()));
+        let page_records = 1 + random.below(4);
+        let mut client = Client {
+            replica: Replica::new(id, spare, random.next(), Options::default()),
+            id,
+            spare,
+            connection: None,
+            disk: Disk::default(),
+            pending: VecDeque::new(),
+            doomed: BTreeSet::new(),
+            records: None,
+            has_amnesia: false,
+            watched: [false; COLLECTIONS.len()],
+            mirror: BTreeMap::new(),
+            pages: Vec::new(),
+            checkpoint: None,
+            next_frame: 0,
+            page_records,
+        };
+        client.replica.set_page_records(page_records);
+        client.begin(random);
+        client
+    }
+
+    /// The shell's first acts with a new replica.
+    pub(crate) fn begin(&mut self, random: &mut Random) {
+        self.pages.clear();
+        self.checkpoint = None;
+        self.mirror.clear();
+        for (collection, name) in COLLECTIONS.into_iter().enumerate() {
+            let level = random.pick(&[Watch::Nothing, Watch::Keys, Watch::Records]);
+            self.replica.watch(name, level);
+            self.watched[collection] = level != Watch::Nothing;
+        }
+        let writes = vec![self.identity(), self.account()];
+        self.disk.queue.push_back(Transaction { writes, notes: Vec::new() });
+    }
+
+    fn identity(&self) -> Write {
+        Write::Identity(self.id, self.spare)
+    }
+
+    pub(crate) fn account(&self) -> Write {
+        Write::Account { bytes: self.replica.account(), settled: self.replica.settled() }
+    }
+
+    /// The name of the turn before the first pending one.
+    fn entry(&self, turn: Turn) -> Option<&Entry> {
+        let place = turn.0.checked_sub(self.replica.settled().0 + 1)?;
+        self.pending.get(usize::try_from(place).ok()?)
+    }
+}
+
+impl World {
+    pub(crate) fn connect(&mut self, place: usize) -> Check {
+        let number = self.connections.len();
+        self.connections.push(Connection {
+            client: place,
+            up: VecDeque::from([Upward::Open]),
+            down: VecDeque::new(),
+            open: false,
+            closed: false,
+            tainted: false,
+            authors: Vec::new(),
+        });
+        trace!(self, "replica {place}: connects as {number}");
+        let client = &mut self.clients[place];
+        client.connection = Some(number);
+        client.replica.connected(self.now);
+        self.drain(place)
+    }
+
+    /// The replica's end of the connection is gone; the relay notices later, and may yet get some of
+    /// what was under way.
+    pub(crate) fn cut(&mut self, place: usize, code: u16) -> Check {
+        let Some(number) = self.clients[place].connection.take() else {
+            return Ok(());
+        };
+        trace!(self, "replica {place}: cut");
+        self.see("cut by the replica");
+        let connection = &mut self.connections[number];
+        let kept = self.random.below(connection.up.len() + 1);
+        if kept < connection.up.len() {
+            self.report.sights.see("frames lost with a cut");
+        }
+        connection.up.truncate(kept);
+        if connection.open || kept > 0 {
+            connection.up.push_back(Upward::Gone);
+        }
+        connection.down.clear();
+        self.clients[place].replica.closed(code);
+        self.drain(place)
+    }
+
+    pub(crate) fn ping(&mut self, place: usize) -> Check {
+        if let Some(number) = self.clients[place].connection
+            && let Some(text) = self.relay.pong(number as u64)
+        {
+            self.connections[number].down.push_back(Downward::Pong(text));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tick(&mut self, place: usize) -> Check {
+        let client = &mut self.clients[place];
+        let was_due = client.replica.deadline().is_some_and(|deadline| {
+            deadline <= self.now && client.replica.phase() == Phase::Live
+        });
+        match client.replica.tick(self.now) {
+            Ok(()) => {
+                if was_due {
+                    self.report.sights.see("push sent again");
+                }
+                self.drain(place)
+            }
+            Err(_) => {
+                self.see("silence noticed");
+                self.cut(place, 1006)
+            }
+        }
+    }
+
+    /// Takes what has come for a replica.
+    pub(crate) fn hear(&mut self, number: usize, downward: Downward) -> Check {
+        let place = self.connections[number].client;
+        if self.clients[place].connection != Some(number) {
+            return Ok(());
+        }
+        let now = self.now;
+        let result = match downward {
+            Downward::Close(code) => {
+                trace!(self, "replica {place}: closed {code}");
+                self.clients[place].connection = None;
+                self.clients[place].replica.closed(code);
+                Ok(())
+            }
+            Downward::Pong(text) => {
+                let before = self.clients[place].replica.phase();
+                let result = self.clients[place].replica.pong(&text, now);
+                if before == Phase::Live && self.clients[place].replica.phase() != before {
+                    self.see("pong told of news");
+                }
+                result
+            }
+            Downward::Frame(frame) => {
+                trace!(self, "replica {place}: {:?}", wire::decode_down(&frame));
+                self.note_frame(place, &frame);
+                let before = self.clients[place].replica.epoch();
+                let result = self.clients[place].replica.received(&frame, now);
+                let after = self.clients[place].replica.epoch();
+                if before.is_some() && before != after {
+                    self.see("new epoch met");
+                    self.forget_old_life(place);
+                }
+                self.keep(place, &frame);
+                result
+            }
+        };
+        match result {
+            Ok(()) => self.drain(place),
+            Err(why) => {
+                if why == Reconnect::BadFrame && !self.connections[number].tainted {
+                    self.check_confusion(place)?;
+                }
+                self.drain(place)?;
+                self.cut(place, 1006)
+            }
+        }
+    }
+
+    /// Only a pong of another life may confuse a replica.
+    fn check_confusion(&self, place: usize) -> Check {
+        if self.calm && self.relay.queue.is_empty() {
+            return Ok(());
+        }
+        let _ = place;
+        Ok(())
+    }
+
+    fn note_frame(&mut self, place: usize, frame: &[u8]) {
+        let Ok((down, _)) = wire::decode_down(frame) else {
+            return;
+        };
+        match down {
+            Down::Behind => self.see("told Behind"),
+            Down::Page(page) if page.last.is_none() => self.see("catch-up in several pages"),
+            Down::Page(page) if page.from.after == Seq::ZERO => {
+                self.see("catch-up from the start");
+            }
+            Down::Page(_) | Down::Delta(_) | Down::Welcome(_) => {}
+        }
+        let _ = place;
+    }
+
+    /// Keeps pages until they can be stored together.
+    fn keep(&mut self, place: usize, frame: &[u8]) {
+        if let Ok((Down::Page(_) | Down::Delta(_), _)) = wire::decode_down(frame) {
+            self.clients[place].pages.push(frame.to_vec());
+        }
+    }
+
+    /// Conditions on seqs of a life that is over never hold again.
+    fn forget_old_life(&mut self, place: usize) {
+        let client = &mut self.clients[place];
+        let pending: BTreeSet<Id> = client.pending.iter().map(|entry| entry.id).collect();
+        for entry in &mut client.pending {
+            let mut ops = (*entry.ops).clone();
+            for op in &mut ops {
+                op.cond = match op.cond {
+                    Cond::Seq(..) => Cond::Never,
+                    Cond::By(id) if !pending.contains(&id) => Cond::Never,
+                    cond => cond,
+                };
+            }
+            entry.ops = std::rc::Rc::new(ops);
+        }
+    }
+
+    /// Carries out what the replica wants done, in order. A crash may fall between any two.
+    pub(crate) fn drain(&mut self, place: usize) -> Check {
+        self.take_changes(place)?;
+        let wanted = self.take_events(place)?;
+        self.check_client(place)?;
+        self.check_news()?;
+        if self.sabotage == Some(Sabotage::AckBeforeSaved) {
+            let settled = self.clients[place].replica.settled();
+            self.clients[place].replica.saved(settled);
+        }
+        for transaction in self.transactions(place, &wanted) {
+            if self.dies(place) {
+                return self.crash(place);
+            }
+            self.clients[place].disk.queue.push_back(transaction);
+        }
+        if self.sabotage == Some(Sabotage::SendBeforePersist) {
+            let minted = self.clients[place].replica.minted();
+            self.clients[place].replica.durable(minted);
+        }
+        while let Some(frame) = self.clients[place].replica.take_frame() {
+            if self.dies(place) {
+                return self.crash(place);
+            }
+            self.send_up(place, frame)?;
+        }
+        Ok(())
+    }
+
+    fn dies(&mut self, _place: usize) -> bool {
+        let odds = self.odds.crash.saturating_mul(5);
+        let dies = self.chance(odds);
+        if dies {
+            self.see("crash between outputs");
+        }
+        dies
+    }
+
+    fn take_changes(&mut self, place: usize) -> Check {
+        let client = &mut self.clients[place];
+        let mut seen = BTreeSet::new();
+        while let Some((_, change)) = client.replica.take_changes() {
+            let Some(at) = place_of(&change.collection, &change.key) else {
+                return fail("CH1", format!("a change of {}", change.key));
+            };
+            if !client.watched[at.0] || change.before == change.after || !seen.insert(at) {
+                return fail("CH1", format!("a needless change: {change:?}"));
+            }
+            let before = client.mirror.get(&at).map(String::as_str);
+            if change.watch == Watch::Records && before != change.before.as_deref() {
+                return fail("CH1", format!("{change:?}, but it was {before:?}"));
+            }
+            match client.replica.get(&change.collection, &change.key) {
+                Some(data) => drop(client.mirror.insert(at, data.into())),
+                None => drop(client.mirror.remove(&at)),
+            }
+            if change.watch == Watch::Records
+                && client.mirror.get(&at).map(String::as_str) != change.after.as_deref()
+            {
+                return fail("CH1", format!("{change:?} is not what is shown"));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_events(&mut self, place: usize) -> Result<Wanted, super::Violation> {
+        let mut wanted = Wanted::default();
+        while let Some(event) = self.clients[place].replica.take_events() {
+            trace!(self, "replica {place}: {event:?}");
+            match event {
+                Event::Accepted { turn, seq } => {
+                    let outcome = seq.map_or(Outcome::Unchanged, Outcome::Accepted);
+                    self.told(place, turn, outcome)?;
+                    wanted.account = true;
+                }
+                Event::Refused { turn, refusal, .. } => {
+                    self.told(place, turn, Outcome::Refused(refusal))?;
+                    wanted.account = true;
+                }
+                Event::Welcome => wanted.info = true,
+                Event::Live => {
+                    let client = &mut self.clients[place];
+                    client.records = client.replica.epoch();
+                    client.has_amnesia = false;
+                }
+                Event::Reset(reason) => {
+                    if reason == ResetReason::History {
+                        self.see("history too short");
+                    }
+                }
+                Event::Renumbered => {
+                    self.see("renumbered");
+                    self.renumber(place)?;
+                    wanted.outbox = true;
+                }
+                Event::Expired => {}
+                Event::Stopped(code) => {
+                    if code != "superseded" {
+                        return fail("SE2", format!("stopped: {code}"));
+                    }
+                }
+                Event::Trouble(code) => return fail("DI4", format!("trouble: {code}")),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn told(&mut self, place: usize, turn: Turn, outcome: Outcome) -> Check {
+        let client = &mut self.clients[place];
+        let epoch = client.replica.epoch();
+        let Some(entry) = client.pending.pop_front() else {
+            return fail("RE7", format!("told of turn {}, and nothing is pending", turn.0));
+        };
+        let id = entry.id;
+        let named = self.oracle.names.get(&(client.id, turn)).map(|(id, _)| *id);
+        if named != Some(id) {
+            return fail("RE7", format!("told of turn {}, but {id} is next", turn.0));
+        }
+        let life = epoch.and_then(|epoch| self.oracle.life(epoch));
+        if life.and_then(|life| life.outcomes.get(&id)) != Some(&outcome) {
+            return fail("RE7", format!("mutation {id} was told {outcome:?}"));
+        }
+        let was_doomed = client.doomed.contains(&id);
+        match outcome {
+            Outcome::Accepted(_) if was_doomed => self.see("predicted refusal accepted"),
+            Outcome::Refused(_) if !was_doomed => self.see("prediction overturned"),
+            Outcome::Accepted(_) | Outcome::Unchanged | Outcome::Refused(_) => {}
+        }
+        if self.sabotage == Some(Sabotage::TellTwice) && self.random.once_in(10) {
+            return self.told(place, turn, outcome);
+        }
+        Ok(())
+    }
+
+    /// What is pending has other names now.
+    fn renumber(&mut self, place: usize) -> Check {
+        let spare = ReplicaId(self.random.bytes());
+        let client = &mut self.clients[place];
+        client.id = client.replica.id();
+        if client.id == client.spare {
+            client.spare = spare;
+            client.replica.set_spare(spare);
+        }
+        let mut turn = client.replica.settled();
+        for entry in &client.pending {
+            turn = turn.next();
+            self.oracle.name(client.id, turn, entry.id)?;
+        }
+        Ok(())
+    }
+
+    /// What has to be written, each transaction all or nothing.
+    fn transactions(&mut self, place: usize, wanted: &Wanted) -> Vec<Transaction> {
+        let lose_block = self.sabotage == Some(Sabotage::LoseBlock) && self.random.once_in(10);
+        let whole = self.random.once_in(8);
+        let client = &mut self.clients[place];
+        let mut all = Vec::new();
+        let mut blocks = Transaction::default();
+        while let Some((first, last, bytes)) = client.replica.take_block() {
+            let entries: Vec<Entry> =
+                (first.0..=last.0).filter_map(|turn| client.entry(Turn(turn)).cloned()).collect();
+            if !lose_block {
+                blocks.writes.push(Write::Block(Block { first, last, bytes, entries }));
+            }
+            blocks.notes.push(Note::Durable(client.id, last));
+        }
+        let settled = client.replica.settled();
+        if wanted.outbox {
+            let first = [Write::DropBlocks(Turn(u64::MAX)), client.identity(), client.account()];
+            blocks.writes.splice(0..0, first);
+        }
+        if !blocks.notes.is_empty() || !blocks.writes.is_empty() {
+            all.push(blocks);
+        }
+        let mut log = Transaction::default();
+        let journal = match client.replica.take_journal() {
+            Journal::Pages if whole => Journal::Checkpoint,
+            journal => journal,
+        };
+        let pages = std::mem::take(&mut client.pages);
+        match journal {
+            Journal::Nothing => {
+                if client.replica.phase() != Phase::Live {
+                    client.pages = pages.into_iter().filter(|frame| is_page(frame)).collect();
+                }
+            }
+            Journal::Frame | Journal::Pages => {
+                let frames = if journal == Journal::Frame {
+                    pages.into_iter().last().into_iter().collect::<Vec<_>>()
+                } else {
+                    pages
+                };
+                for frame in frames {
+                    log.writes.push(Write::Frame(client.next_frame, frame));
+                    client.next_frame += 1;
+                }
+            }
+            Journal::Checkpoint => {
+                client.checkpoint = None;
+                log.writes.push(Write::DropFrames(u64::MAX));
+                log.writes.push(Write::DropPages(client.replica.page_count()));
+                for page in 0..client.replica.page_count() {
+                    log.writes.push(Write::Page(page, client.replica.page(page)));
+                }
+                log.writes.extend(client.replica.info().map(Write::Info));
+            }
+        }
+        if wanted.account && !wanted.outbox {
+            log.writes.push(client.account());
+            log.writes.push(Write::DropBlocks(settled));
+            log.notes.push(Note::Saved(client.id, settled));
+        }
+        if !log.writes.is_empty() {
+            all.push(log);
+        }
+        if wanted.info {
+            let mut writes = vec![client.account()];
+            writes.extend(client.replica.info().map(Write::Info));
+            all.push(Transaction { writes, notes: vec![Note::InfoSaved] });
+        }
+        all
+    }
+
+    fn send_up(&mut self, place: usize, frame: Vec<u8>) -> Check {
+        let client = &self.clients[place];
+        let Some(number) = client.connection else {
+            return fail("RE8", "a frame with no connection".into());
+        };
+        let mut frame = frame;
+        if let Some((id, first, count)) = turns_of(&[client.id], &frame) {
+            let image = &client.disk.image;
+            let kept = image.settled.0 + image.outbox().len() as u64;
+            let stored = image.identity.map(|(id, _)| id) == Some(id) && kept >= first + count - 1;
+            let last_settled = client.replica.settled().0;
+            if !stored && last_settled < first + count - 1 && self.sabotage.is_none() {
+                return fail("OU1", format!("turns to {} are sent, not stored", first + count - 1));
+            }
+            for turn in first..first + count {
+                match self.oracle.names.get_mut(&(id, Turn(turn))) {
+                    Some((_, sent)) if *sent => self.report.sights.see("repeat pushed"),
+                    Some((_, sent)) => *sent = true,
+                    None => return fail("OU1", format!("turn {turn} is sent, nobody made it")),
+                }
+            }
+            if self.sabotage == Some(Sabotage::DropTurn) && count > 1 {
+                frame = without_first(&frame);
+            }
+        }
+        let connection = &mut self.connections[number];
+        if !connection.closed {
+            connection.up.push_back(Upward::Frame(frame));
+        }
+        Ok(())
+    }
+
+    /// Lets a transaction of a replica's disk become durable.
+    pub(crate) fn write_disk(&mut self, place: usize) -> Check {
+        let client = &mut self.clients[place];
+        let Some(notes) = client.disk.settle_one() else {
+            return Ok(());
+        };
+        for note in notes {
+            match note {
+                Note::Durable(id, turn) if id == client.id => client.replica.durable(turn),
+                Note::Saved(id, turn) if id == client.id => client.replica.saved(turn),
+                Note::InfoSaved => client.replica.info_saved(),
+                Note::Durable(..) | Note::Saved(..) => {}
+            }
+        }
+        self.drain(place)
+    }
+
+    /// Goes on with a checkpoint: one page, or the end of it.
+    pub(crate) fn checkpoint(&mut self, place: usize) -> Check {
+        let client = &mut self.clients[place];
+        let Some(checkpoint) = client.checkpoint else {
+            if client.replica.info().is_some() {
+                client.checkpoint = Some(Checkpoint { since: client.next_frame });
+            }
+            return Ok(());
+        };
+        let (writes, done) = match client.replica.dirty_page() {
+            Some(page) => (vec![Write::Page(page, client.replica.page(page))], false),
+            None => {
+                let mut writes = vec![Write::DropFrames(checkpoint.since)];
+                if self.sabotage == Some(Sabotage::DropLogEarly) {
+                    writes = vec![Write::DropFrames(u64::MAX)];
+                }
+                writes.extend(client.replica.info().map(Write::Info));
+                (writes, true)
+            }
+        };
+        client.disk.queue.push_back(Transaction { writes, notes: Vec::new() });
+        if done {
+            client.checkpoint = None;
+            self.see("checkpoint page by page");
+        }
+        Ok(())
+    }
+}
+
+fn is_page(frame: &[u8]) -> bool {
+    matches!(wire::decode_down(frame), Ok((Down::Page(_), _)))
+}
+
+/// A push without its first mutation.
+fn without_first(frame: &[u8]) -> Vec<u8> {
+    let Ok(wire::Up::Push(push)) = wire::decode_up(frame) else {
+        return frame.to_vec();
+    };
+    let mut block = Vec::new();
+    for mutation in wire::split_block(push.block).filter_map(Result::ok).skip(1) {
+        wire::append_to_block(&mut block, mutation);
+    }
+    wire::encode_up(&wire::Up::Push(wire::Push { block: &block, ..push }))
+}

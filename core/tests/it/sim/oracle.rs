@@ -1,0 +1,214 @@
+//! What must be true: every mutation that an app made, and what the order made of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use neap_core::{
+    id::{Epoch, ReplicaId, Turn},
+    mutation::{Outcome, Reason},
+    record::{Digest, Row},
+};
+
+use super::{
+    Check, fail,
+    naive::{COLLECTIONS, Id, KEYS, Op, Place, Record, State, resolve},
+};
+
+/// A mutation as its app made it.
+#[derive(Debug)]
+pub(crate) struct Mutation {
+    pub(crate) ops: Rc<Vec<Op>>,
+}
+
+/// One incarnation of the datastore.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) epoch: Epoch,
+    /// What holds at each seq.
+    pub(crate) states: Vec<State>,
+    /// Deleted keys, with the seq of the deletion.
+    pub(crate) tombstones: BTreeMap<Place, u64>,
+    /// What became of each replica's turns.
+    pub(crate) ledger: BTreeMap<ReplicaId, Vec<Outcome>>,
+    /// What became of each mutation.
+    pub(crate) outcomes: BTreeMap<Id, Outcome>,
+    pub(crate) records_max: usize,
+    pub(crate) horizon: u64,
+}
+
+impl Life {
+    pub(crate) fn head(&self) -> u64 {
+        self.states.len() as u64 - 1
+    }
+
+    pub(crate) fn now(&self) -> &State {
+        self.states.last().unwrap_or_else(|| unreachable!("a life begins with a state"))
+    }
+
+    pub(crate) fn settled(&self, replica: &ReplicaId) -> u64 {
+        self.ledger.get(replica).map_or(0, |outcomes| outcomes.len() as u64)
+    }
+
+    /// What the order must make of a mutation that arrives now.
+    fn verdict(&self, id: Id, ops: &[Op]) -> (Outcome, State, Vec<Place>) {
+        let refused = |reason, op| {
+            Outcome::Refused(neap_core::mutation::Refusal { reason, op })
+        };
+        let draft = resolve(self.now(), id, ops, Some(self.epoch));
+        if let Some((reason, op)) = draft.refusal {
+            return (refused(reason, op), State::new(), Vec::new());
+        }
+        let changed = draft.changed();
+        if changed.is_empty() {
+            return (Outcome::Unchanged, State::new(), changed);
+        }
+        let mut state = draft.now.clone();
+        if state.len() > self.now().len() && state.len() > self.records_max {
+            return (refused(Reason::StorageFull, 0), State::new(), Vec::new());
+        }
+        let seq = self.head() + 1;
+        for place in &changed {
+            if let Some(record) = state.get(place) {
+                let Record { writer, json, text, .. } = &**record;
+                let (json, text) = (json.clone(), text.clone());
+                let record = Record { seq: Some(seq), writer: *writer, json, text };
+                state.insert(*place, Rc::new(record));
+            }
+        }
+        (Outcome::Accepted(neap_core::id::Seq(seq)), state, changed)
+    }
+
+    /// Lets a mutation arrive; tells whether that makes the outcome that was seen.
+    pub(crate) fn arrive(&mut self, id: Id, ops: &[Op], seen: Outcome) -> Result<(), Outcome> {
+        let (outcome, state, changed) = self.verdict(id, ops);
+        if outcome != seen {
+            return Err(outcome);
+        }
+        if let Outcome::Accepted(seq) = outcome {
+            for place in changed {
+                if state.contains_key(&place) {
+                    self.tombstones.remove(&place);
+                } else {
+                    self.tombstones.insert(place, seq.0);
+                }
+            }
+            self.states.push(state);
+        }
+        Ok(())
+    }
+
+    /// Compares the rows that are stored with what must be there.
+    pub(crate) fn check_rows(&self, rows: &[Row], horizon: u64) -> Check {
+        let mut seen = BTreeSet::new();
+        for row in rows {
+            let place = place_of(&row.collection, &row.key);
+            let known = seen.insert(place);
+            let wanted = match (&row.data, place.and_then(|place| self.now().get(&place))) {
+                (Some(data), Some(record)) => {
+                    record.seq == Some(row.seq.0) && record.text == **data
+                }
+                (None, None) => {
+                    place.and_then(|place| self.tombstones.get(&place)) == Some(&row.seq.0)
+                }
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !known || !wanted {
+                return fail("AP1", format!("the relay stores {row:?}"));
+            }
+        }
+        let kept = self.tombstones.values().filter(|seq| **seq > horizon).count();
+        let live = self.now().len();
+        if rows.len() < live + kept || rows.iter().filter(|row| row.data.is_some()).count() != live
+        {
+            return fail("AP1", format!("{} rows for {live} and {kept}", rows.len()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        digest_of(self.now())
+    }
+}
+
+pub(crate) fn digest_of(state: &State) -> Digest {
+    let mut digest = Digest::EMPTY;
+    for (place, record) in state {
+        let seq = neap_core::id::Seq(record.seq.unwrap_or(0));
+        let (collection, key) = names_of(*place);
+        digest.add(Digest::of(collection, key, seq, record.text.as_bytes()));
+    }
+    digest
+}
+
+pub(crate) fn names_of(place: Place) -> (&'static str, &'static str) {
+    (COLLECTIONS[place.0], KEYS[place.1])
+}
+
+pub(crate) fn place_of(collection: &str, key: &str) -> Option<Place> {
+    let collection = COLLECTIONS.iter().position(|name| *name == collection)?;
+    Some((collection, KEYS.iter().position(|name| *name == key)?))
+}
+
+/// All that apps did, and all lives of the datastore.
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    pub(crate) mutations: Vec<Mutation>,
+    pub(crate) lives: Vec<Life>,
+    /// Which mutation goes under which name, and whether that name was ever sent.
+    pub(crate) names: BTreeMap<(ReplicaId, Turn), (Id, bool)>,
+}
+
+impl Oracle {
+    pub(crate) fn record(&mut self, ops: Vec<Op>) -> Id {
+        self.mutations.push(Mutation { ops: Rc::new(ops) });
+        self.mutations.len() - 1
+    }
+
+    pub(crate) fn life(&self, epoch: Epoch) -> Option<&Life> {
+        self.lives.iter().rev().find(|life| life.epoch == epoch)
+    }
+
+    pub(crate) fn newest(&mut self) -> Option<&mut Life> {
+        self.lives.last_mut()
+    }
+
+    /// Gives a mutation a name. A name that was ever sent is taken for ever.
+    pub(crate) fn name(&mut self, replica: ReplicaId, turn: Turn, id: Id) -> Check {
+        match self.names.get(&(replica, turn)) {
+            Some((other, true)) if *other != id => {
+                fail("OU1", format!("turn {} of {replica:?} was sent as another", turn.0))
+            }
+            Some((other, sent)) if *other == id && *sent => Ok(()),
+            Some(_) | None => {
+                self.names.insert((replica, turn), (id, false));
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets the turn of a replica arrive. Tells apart what must not be and what only does not fit.
+    pub(crate) fn arrive(
+        &mut self,
+        replica: ReplicaId,
+        turn: Turn,
+        seen: Outcome,
+    ) -> Result<Result<(), Outcome>, super::Violation> {
+        let Some((id, _)) = self.names.get(&(replica, turn)).copied() else {
+            return fail("LE1", format!("nobody made turn {} of {replica:?}", turn.0));
+        };
+        let ops = Rc::clone(&self.mutations[id].ops);
+        let Some(life) = self.lives.last_mut() else {
+            return fail("LE1", "settled in no life".into());
+        };
+        if let Err(wanted) = life.arrive(id, &ops, seen) {
+            return Ok(Err(wanted));
+        }
+        if let Some(before) = life.outcomes.insert(id, seen) {
+            return fail("LE2", format!("mutation {id} took effect twice: {before:?}, {seen:?}"));
+        }
+        life.ledger.entry(replica).or_default().push(seen);
+        Ok(Ok(()))
+    }
+}

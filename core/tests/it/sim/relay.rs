@@ -1,0 +1,399 @@
+//! The relay's shell: it queues what comes, decides it in one transaction, and only then tells.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use neap_core::{
+    authority::{Admission, Authority, Close, Moment, Output, PageSize, SessionId, Settings, Trouble},
+    datastore::{Kind, Options},
+    id::{Epoch, ReplicaId},
+    wire::{self, Up},
+};
+
+use super::{
+    Check, fail,
+    check::Group,
+    naive::Id,
+    random::Random,
+    sabotage::Sabotage,
+    storage::{Broken, Disk},
+    world::{Downward, Upward, World, trace},
+};
+
+/// Something that waits for the next flush.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    Connect(SessionId),
+    Frame(SessionId, Vec<u8>),
+    Gone(SessionId),
+    /// A mutation over HTTP.
+    Request(Id),
+    Open,
+    Destroy,
+}
+
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub(crate) disk: Disk,
+    pub(crate) authority: Option<Authority<Disk>>,
+    pub(crate) settings: Settings,
+    page: PageSize,
+    pub(crate) options: Options,
+    pub(crate) queue: Vec<Input>,
+    /// Sockets whose end here is open, with what is remembered of each.
+    pub(crate) sockets: BTreeMap<SessionId, Option<Vec<u8>>>,
+    /// What a ping is answered with.
+    pong: String,
+    expires_at: Option<u64>,
+}
+
+impl Relay {
+    pub(crate) fn new(random: &mut Random, sabotage: Option<Sabotage>) -> Self {
+        let settings = Settings {
+            records_max: if random.once_in(4) { 7 } else { 1_000 },
+            history: if random.once_in(2) { 3 } else { 1_000 },
+            ..Settings::default()
+        };
+        let kind = if random.once_in(2) { Kind::Temp } else { Kind::Permanent };
+        let options =
+            Options { kind: Some(kind), primary: None, ttl: Some(3_600), sliding: Some(random.once_in(2)) };
+        Relay {
+            disk: Disk::new(sabotage),
+            authority: None,
+            settings,
+            page: PageSize { rows: 1 + random.below(4), bytes: 100 + random.below(400) },
+            options,
+            queue: Vec::new(),
+            sockets: BTreeMap::new(),
+            pong: String::from("none"),
+            expires_at: None,
+        }
+    }
+
+    pub(crate) fn destroy(&mut self) {
+        self.queue.push(Input::Destroy);
+    }
+
+    pub(crate) fn open(&mut self) {
+        self.queue.push(Input::Open);
+    }
+
+    /// Moves the clock past the end of the datastore's life, if it has one.
+    pub(crate) fn outlive(&mut self, now: &mut u64) {
+        if let Some(last) = self.expires_at {
+            *now = (*now).max(last + 1);
+        }
+    }
+
+    pub(crate) fn calm(&mut self) {
+        self.disk.fail_after(None);
+    }
+
+    pub(crate) fn pong(&self, session: SessionId) -> Option<String> {
+        self.sockets.contains_key(&session).then(|| self.pong.clone())
+    }
+
+    /// Loads the authority and gives it its sessions back.
+    fn wake(&mut self, sabotage: Option<Sabotage>) -> Result<bool, Trouble<Broken>> {
+        if self.authority.is_some() {
+            return Ok(false);
+        }
+        let mut authority = Authority::load(self.disk.clone(), self.settings)?;
+        authority.set_page_size(self.page);
+        for (session, bytes) in &self.sockets {
+            match bytes {
+                Some(_) if sabotage == Some(Sabotage::LoseSessions) => {}
+                Some(bytes) => authority.restore(*session, bytes),
+                None => authority.connect(*session, Admission::OPEN),
+            }
+        }
+        self.authority = Some(authority);
+        Ok(self.sockets.values().any(Option::is_some))
+    }
+}
+
+impl World {
+    /// Takes what has come over a connection.
+    pub(crate) fn arrive(&mut self, number: usize, upward: Upward) {
+        let session = number as SessionId;
+        trace!(self, "relay: connection {number} brings {}", show(&upward));
+        match upward {
+            Upward::Open => {
+                self.connections[number].open = true;
+                self.relay.sockets.insert(session, None);
+                self.relay.queue.push(Input::Connect(session));
+            }
+            Upward::Gone => {
+                if self.relay.sockets.remove(&session).is_some() {
+                    self.relay.queue.push(Input::Gone(session));
+                }
+                self.connections[number].open = false;
+            }
+            Upward::Frame(frame) => {
+                let connection = &mut self.connections[number];
+                if !connection.open {
+                    return;
+                }
+                let current = self.clients[connection.client].connection;
+                if current != Some(number) {
+                    self.report.sights.see("half-open connection answered late");
+                }
+                if let Ok(Up::Hello(hello)) = wire::decode_up(&frame) {
+                    connection.authors = hello.authors.iter().map(|author| author.id).collect();
+                }
+                if self.sabotage == Some(Sabotage::TakeTwice) {
+                    self.relay.queue.push(Input::Frame(session, frame.clone()));
+                }
+                self.relay.queue.push(Input::Frame(session, frame));
+            }
+        }
+    }
+
+    /// Someone mutates, or opens, over HTTP.
+    pub(crate) fn request(&mut self) -> Check {
+        if self.random.once_in(3) {
+            self.relay.open();
+            return Ok(());
+        }
+        let id = self.mint_request();
+        self.relay.queue.push(Input::Request(id));
+        Ok(())
+    }
+
+    pub(crate) fn sleep(&mut self) {
+        if self.relay.authority.take().is_some() {
+            self.see("relay slept");
+            trace!(self, "relay: sleeps");
+        }
+    }
+
+    /// The process dies: sockets are cut, what was queued is lost.
+    pub(crate) fn restart(&mut self) -> Check {
+        trace!(self, "relay: restarts");
+        self.see("relay restarted");
+        self.relay.authority = None;
+        self.relay.queue.clear();
+        let open: Vec<SessionId> = std::mem::take(&mut self.relay.sockets).into_keys().collect();
+        for session in open {
+            self.see("cut by the relay");
+            let connection = &mut self.connections[session as usize];
+            connection.open = false;
+            connection.up.clear();
+            let kept = self.random.below(connection.down.len() + 1);
+            connection.down.truncate(kept);
+            connection.down.push_back(Downward::Close(1006));
+        }
+        Ok(())
+    }
+
+    /// Decides what is queued, in one transaction.
+    pub(crate) fn flush(&mut self) -> Check {
+        let inputs = std::mem::take(&mut self.relay.queue);
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        trace!(self, "relay: flushes {}", inputs.len());
+        if !matches!(self.relay.wake(self.sabotage), Ok(false)) {
+            self.see("relay woke with sessions");
+        }
+        let before = self.relay.disk.snapshot();
+        let dice = Epoch(self.random.bytes());
+        let moment = Moment { now: self.now, dice };
+        if self.chance(self.odds.trap) {
+            self.relay.disk.fail_after(Some(self.random.below(20)));
+        }
+        let mut group = Group::default();
+        let mut result = self.process(&inputs, moment, &mut group);
+        if self.relay.disk.has_failed() && result.is_ok() {
+            return fail("ST2", "storage failed and nobody said so".into());
+        }
+        self.relay.disk.fail_after(None);
+        if let Ok(outputs) = &mut result
+            && self.sabotage == Some(Sabotage::SendBeforeCommit)
+            && self.random.once_in(10)
+        {
+            let outputs = std::mem::take(outputs);
+            self.carry_out(outputs, usize::MAX)?;
+            result = Err(Trouble::Storage(Broken));
+        }
+        let outputs = match result {
+            Ok(outputs) => outputs,
+            Err(Trouble::Corrupt) => return fail("ST2", "stored values cannot be read".into()),
+            Err(Trouble::Storage(Broken)) => {
+                trace!(self, "relay: fails, and rolls back");
+                self.see("storage failed");
+                if self.sabotage != Some(Sabotage::KeepHalf) {
+                    self.relay.disk.roll_back(before);
+                }
+                self.lose(&inputs);
+                return self.check_relay(&Group::default());
+            }
+        };
+        self.check_relay(&group)?;
+        self.relay.know(self.now);
+        let count = if self.chance(self.odds.kill) {
+            self.random.below(outputs.len() + 1)
+        } else {
+            usize::MAX
+        };
+        let lost: Vec<SessionId> = outputs.iter().skip(count).flat_map(receivers).collect();
+        self.carry_out(outputs, count)?;
+        if count == usize::MAX {
+            return Ok(());
+        }
+        self.see("killed between outputs");
+        trace!(self, "relay: dies after {count} outputs");
+        if self.random.once_in(2) {
+            return self.restart();
+        }
+        self.relay.authority = None;
+        for session in lost {
+            self.see("outputs lost, sockets open");
+            self.connections[session as usize].tainted = true;
+        }
+        Ok(())
+    }
+
+    /// The handler has died with what was queued, but the sockets stay open.
+    fn lose(&mut self, inputs: &[Input]) {
+        self.see("handler trapped, sockets open");
+        self.relay.authority = None;
+        for input in inputs {
+            match input {
+                Input::Frame(session, _) | Input::Connect(session) => {
+                    self.connections[*session as usize].tainted = true;
+                }
+                Input::Gone(_)
+                | Input::Request(_)
+                | Input::Open
+                | Input::Destroy => {}
+            }
+        }
+    }
+
+    fn process(
+        &mut self,
+        inputs: &[Input],
+        moment: Moment,
+        group: &mut Group,
+    ) -> Result<Vec<Output>, Trouble<Broken>> {
+        self.relay.wake(self.sabotage)?;
+        let Some(authority) = &mut self.relay.authority else {
+            return Ok(Vec::new());
+        };
+        for input in inputs {
+            match input {
+                Input::Connect(session) => {
+                    if self.relay.sockets.contains_key(session) {
+                        authority.connect(*session, Admission::OPEN);
+                    }
+                }
+                Input::Frame(session, frame) => {
+                    group.note(&self.connections[*session as usize].authors, frame);
+                    authority.receive(*session, frame, moment)?;
+                }
+                Input::Gone(session) => authority.disconnect(*session),
+                Input::Request(id) => {
+                    let ops = super::app::real_ops(&self.oracle.mutations[*id].ops);
+                    let ops: Vec<_> = ops.iter().map(super::app::RealOp::borrow).collect();
+                    if let Some(Ok(outcome)) = authority.mutate(&ops, moment)? {
+                        group.request(*id, outcome);
+                    }
+                }
+                Input::Open => drop(authority.open(&self.relay.options, moment)?),
+                Input::Destroy => authority.destroy()?,
+            }
+        }
+        authority.commit()
+    }
+
+    /// Does what the authority wants done, as far as it gets.
+    fn carry_out(&mut self, outputs: Vec<Output>, count: usize) -> Check {
+        let mut outputs = outputs;
+        if self.sabotage == Some(Sabotage::DeltaBeforePage) {
+            outputs.reverse();
+        }
+        let mut closed = BTreeSet::new();
+        for output in outputs.into_iter().take(count) {
+            match output {
+                Output::Send { to, frame } => {
+                    self.check_sent(&frame)?;
+                    for session in to {
+                        if closed.contains(&session) && self.sabotage.is_none() {
+                            return fail("SE1", format!("session {session} is closed, and told more"));
+                        }
+                        self.send_down(session, Downward::Frame(frame.clone()));
+                    }
+                }
+                Output::Remember { session, bytes } => {
+                    if let Some(kept) = self.relay.sockets.get_mut(&session) {
+                        *kept = Some(bytes);
+                    }
+                }
+                Output::Close { session, why } => {
+                    trace!(self, "relay: closes {session}: {}", why.reason());
+                    closed.insert(session);
+                    self.check_close(session, why)?;
+                    if why == Close::Superseded {
+                        self.see("session superseded");
+                    }
+                    self.send_down(session, Downward::Close(why.code()));
+                    self.relay.sockets.remove(&session);
+                    let connection = &mut self.connections[session as usize];
+                    connection.open = false;
+                    connection.closed = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn send_down(&mut self, session: SessionId, downward: Downward) {
+        if let Downward::Frame(frame) = &downward {
+            for byte in frame.iter() {
+                let print = self.report.fingerprint ^ u64::from(*byte);
+                self.report.fingerprint = print.wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+        let connection = &mut self.connections[session as usize];
+        if connection.open {
+            connection.down.push_back(downward);
+        }
+    }
+}
+
+impl Relay {
+    /// Takes note of what a commit has made true.
+    fn know(&mut self, now: u64) {
+        let meta = self.authority.as_ref().and_then(|authority| authority.alive(now));
+        self.expires_at = meta.and_then(|meta| meta.info.expires_at);
+        // A datastore that is gone has no epoch that anybody knows.
+        self.pong = meta.map_or_else(
+            || String::from("0000000000000000:0"),
+            |meta| format!("{}:{}", meta.epoch.to_hex(), meta.head.0),
+        );
+    }
+}
+
+fn receivers(output: &Output) -> Vec<SessionId> {
+    match output {
+        Output::Send { to, .. } => to.clone(),
+        Output::Remember { session, .. } | Output::Close { session, .. } => vec![*session],
+    }
+}
+
+fn show(upward: &Upward) -> String {
+    match upward {
+        Upward::Open => "open".into(),
+        Upward::Gone => "gone".into(),
+        Upward::Frame(frame) => format!("{:?}", wire::decode_up(frame)),
+    }
+}
+
+/// Whose turns a push brings, if it is one: first turn and how many.
+pub(crate) fn turns_of(authors: &[ReplicaId], frame: &[u8]) -> Option<(ReplicaId, u64, u64)> {
+    let Ok(Up::Push(push)) = wire::decode_up(frame) else {
+        return None;
+    };
+    let count = wire::split_block(push.block).filter(Result::is_ok).count() as u64;
+    Some((*authors.get(usize::from(push.author))?, push.first.0, count))
+}

@@ -1,0 +1,163 @@
+//! A replica's crash, and how its shell brings it back from its disk.
+
+use std::collections::VecDeque;
+
+use neap_core::{
+    datastore::Options,
+    id::{ReplicaId, Turn},
+    replica::Replica,
+};
+
+use super::{
+    Check,
+    client::Client,
+    disk::{Disk, Entry},
+    fail,
+    sabotage::Sabotage,
+    world::{Upward, World, trace},
+};
+
+impl World {
+    /// The replica's process dies, and starts again from its disk.
+    pub(crate) fn crash(&mut self, place: usize) -> Check {
+        trace!(self, "replica {place}: crashes");
+        self.see("replica crashed");
+        self.hang_up(place);
+        let client = &mut self.clients[place];
+        if !client.disk.queue.is_empty() {
+            self.report.sights.see("writes lost in a crash");
+        }
+        if client.disk.crash(&mut self.random) {
+            self.report.sights.see("torn write");
+        }
+        self.restore(place)
+    }
+
+    /// The disk is lost with everything else.
+    pub(crate) fn lose_disk(&mut self, place: usize) -> Check {
+        trace!(self, "replica {place}: loses its disk");
+        self.see("disk lost");
+        self.hang_up(place);
+        let client = &mut self.clients[place];
+        client.disk = Disk::default();
+        self.restore(place)
+    }
+
+    fn hang_up(&mut self, place: usize) {
+        if let Some(number) = self.clients[place].connection.take() {
+            let connection = &mut self.connections[number];
+            connection.up.push_back(Upward::Gone);
+            connection.down.clear();
+        }
+    }
+
+    fn restore(&mut self, place: usize) -> Check {
+        let (id, spare) = (ReplicaId(self.random.bytes()), ReplicaId(self.random.bytes()));
+        let seed = self.random.next();
+        let client = &mut self.clients[place];
+        let image = &mut client.disk.image;
+        if self.sabotage == Some(Sabotage::ReuseTurns) {
+            image.blocks.clear();
+        }
+        let (id, spare) = *image.identity.get_or_insert((id, spare));
+        let mut replica = Replica::new(id, spare, seed, Options::default());
+        replica.set_page_records(client.page_records);
+        if let Some(bytes) = &image.account
+            && replica.restore_account(bytes).is_err()
+        {
+            return fail("RS1", "an account cannot be read".into());
+        }
+        let mut amnesia = false;
+        if let Some(bytes) = &image.info {
+            if replica.restore_info(bytes).is_err() {
+                return fail("RS1", "what is known cannot be read".into());
+            }
+            let sound = image.pages.values().all(|page| replica.restore_page(page).is_ok());
+            if sound {
+                let mut replayed = 0;
+                let mut torn = None;
+                for (number, frame) in &image.frames {
+                    if replica.restore_frame(frame).is_err() {
+                        torn = Some(*number);
+                        break;
+                    }
+                    replayed += 1;
+                }
+                if let Some(number) = torn {
+                    let _ = image.frames.split_off(&number);
+                    amnesia = true;
+                }
+                if replayed > 0 {
+                    self.report.sights.see("log replayed");
+                }
+            } else {
+                replica.drop_records();
+                image.pages.clear();
+                image.frames.clear();
+                amnesia = true;
+                self.report.sights.see("records dropped at restore");
+            }
+        }
+        for (first, block) in &image.blocks {
+            let _ = replica.restore_block(*first, &block.bytes);
+        }
+        replica.restored();
+
+        client.pending = VecDeque::from(image.outbox());
+        if !client.pending.is_empty() {
+            self.report.sights.see("pending restored");
+        }
+        (client.id, client.spare) = (id, spare);
+        client.next_frame = image.frames.keys().next_back().map_or(0, |last| last + 1);
+        client.records = replica.epoch();
+        client.has_amnesia = amnesia;
+        client.doomed.clear();
+        client.replica = replica;
+        client.begin(&mut self.random);
+        self.check_restored(place)?;
+        let client = &mut self.clients[place];
+        for (collection, name) in super::naive::COLLECTIONS.into_iter().enumerate() {
+            for key in client.replica.keys(name) {
+                let Some(at) = super::oracle::place_of(name, &key) else { continue };
+                if client.watched[collection] {
+                    let data = client.replica.get(name, &key).unwrap_or_default().into();
+                    client.mirror.insert(at, data);
+                }
+            }
+        }
+        self.drain(place)
+    }
+
+    /// What was ever sent is remembered; what was not may be made again.
+    fn check_restored(&mut self, place: usize) -> Check {
+        let client: &Client = &self.clients[place];
+        let id = client.id;
+        let mut turn = client.replica.settled();
+        for Entry { id: mutation, .. } in &client.pending {
+            turn = turn.next();
+            let named = self.oracle.names.get(&(id, turn)).map(|(id, _)| *id);
+            if named != Some(*mutation) {
+                return fail("OU3", format!("turn {} comes back as another", turn.0));
+            }
+        }
+        if client.replica.minted() != turn {
+            return fail(
+                "OU3",
+                format!("{} turns came back, not {}", client.replica.minted().0, turn.0),
+            );
+        }
+        let lost: Vec<Turn> = self
+            .oracle
+            .names
+            .range((id, turn.next())..=(id, Turn(u64::MAX)))
+            .map(|((_, turn), _)| *turn)
+            .collect();
+        for turn in lost {
+            if let Some((mutation, true)) = self.oracle.names.remove(&(id, turn)) {
+                return fail("OU1", format!("mutation {mutation} was sent and is forgotten"));
+            }
+        }
+        Ok(())
+    }
+}
+

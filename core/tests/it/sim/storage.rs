@@ -1,0 +1,142 @@
+//! The relay's storage: it can be rolled back, and it can fail or lie.
+
+use std::{cell::RefCell, ops::ControlFlow, rc::Rc};
+
+use neap_core::{
+    id::ReplicaId,
+    record::Row,
+    storage::{MemoryStorage, Pruned, Range, Storage},
+    wire::RowRef,
+};
+
+use super::sabotage::Sabotage;
+
+/// What a call that failed says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+/// A handle on the relay's disk; all handles see the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk(Rc<RefCell<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    memory: MemoryStorage,
+    /// Calls until one fails.
+    fails_after: Option<usize>,
+    sabotage: Option<Sabotage>,
+    writes: u64,
+}
+
+impl Disk {
+    pub(crate) fn new(sabotage: Option<Sabotage>) -> Self {
+        let memory = MemoryStorage::new();
+        Disk(Rc::new(RefCell::new(Inner { memory, fails_after: None, sabotage, writes: 0 })))
+    }
+
+    pub(crate) fn snapshot(&self) -> MemoryStorage {
+        self.0.borrow().memory.clone()
+    }
+
+    pub(crate) fn roll_back(&self, to: MemoryStorage) {
+        self.0.borrow_mut().memory = to;
+    }
+
+    pub(crate) fn fail_after(&self, calls: Option<usize>) {
+        self.0.borrow_mut().fails_after = calls;
+    }
+
+    /// Whether the failure that was ordered has happened.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.borrow().fails_after == Some(usize::MAX)
+    }
+
+    fn call<T>(&self, run: impl FnOnce(&mut Inner) -> T) -> Result<T, Broken> {
+        let mut inner = self.0.borrow_mut();
+        match &mut inner.fails_after {
+            Some(0 | usize::MAX) => {
+                inner.fails_after = Some(usize::MAX);
+                return Err(Broken);
+            }
+            Some(calls) => *calls -= 1,
+            None => {}
+        }
+        Ok(run(&mut inner))
+    }
+}
+
+fn sure<T>(result: Result<T, std::convert::Infallible>) -> T {
+    let Ok(value) = result;
+    value
+}
+
+impl Storage for Disk {
+    type Error = Broken;
+
+    fn meta(&self) -> Result<Option<Vec<u8>>, Broken> {
+        self.call(|inner| sure(inner.memory.meta()))
+    }
+
+    fn put_meta(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        self.call(|inner| sure(inner.memory.put_meta(bytes)))
+    }
+
+    fn entry(&self, replica: &ReplicaId) -> Result<Option<Vec<u8>>, Broken> {
+        self.call(|inner| match inner.sabotage {
+            Some(Sabotage::ForgetLedger) => None,
+            _ => sure(inner.memory.entry(replica)),
+        })
+    }
+
+    fn put_entry(&mut self, replica: &ReplicaId, at: u64, bytes: &[u8]) -> Result<(), Broken> {
+        self.call(|inner| {
+            inner.writes += 1;
+            if inner.sabotage == Some(Sabotage::LoseLedgerRow) && inner.writes.is_multiple_of(5) {
+                return;
+            }
+            sure(inner.memory.put_entry(replica, at, bytes));
+        })
+    }
+
+    fn row(&self, collection: &str, key: &str) -> Result<Option<Row>, Broken> {
+        self.call(|inner| sure(inner.memory.row(collection, key)))
+    }
+
+    fn put_row(&mut self, row: RowRef<'_>) -> Result<(), Broken> {
+        self.call(|inner| {
+            inner.writes += 1;
+            if inner.sabotage == Some(Sabotage::CorruptRow)
+                && inner.writes.is_multiple_of(7)
+                && let Some(data) = row.data
+            {
+                let data = data.replacen('1', "2", 1);
+                return sure(inner.memory.put_row(RowRef { data: Some(&data), ..row }));
+            }
+            sure(inner.memory.put_row(row));
+        })
+    }
+
+    fn rows(
+        &self,
+        range: Range<'_>,
+        visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), Broken> {
+        self.call(|inner| {
+            let hide = inner.sabotage == Some(Sabotage::HideTombstones);
+            sure(inner.memory.rows(range, &mut |row| {
+                if hide && row.data.is_none() {
+                    return ControlFlow::Continue(());
+                }
+                visit(row)
+            }));
+        })
+    }
+
+    fn prune(&mut self, count: u64) -> Result<Option<Pruned>, Broken> {
+        self.call(|inner| sure(inner.memory.prune(count)))
+    }
+
+    fn clear(&mut self) -> Result<(), Broken> {
+        self.call(|inner| sure(inner.memory.clear()))
+    }
+}

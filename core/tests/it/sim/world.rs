@@ -1,0 +1,329 @@
+//! The world of one seed: who is in it, and what happens next.
+
+use std::collections::VecDeque;
+
+use neap_core::id::ReplicaId;
+
+use super::{
+    Check, Plan, Report, Sights, Violation,
+    client::Client,
+    naive::State,
+    oracle::Oracle,
+    random::Random,
+    relay::Relay,
+    sabotage::Sabotage,
+};
+
+/// What travels to the relay.
+#[derive(Clone, Debug)]
+pub(crate) enum Upward {
+    Open,
+    Frame(Vec<u8>),
+    Gone,
+}
+
+/// What travels to a replica.
+#[derive(Clone, Debug)]
+pub(crate) enum Downward {
+    Frame(Box<[u8]>),
+    Close(u16),
+    Pong(String),
+}
+
+/// A connection, from one end to the other. Its number is the session's.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) client: usize,
+    pub(crate) up: VecDeque<Upward>,
+    pub(crate) down: VecDeque<Downward>,
+    /// Whether the relay's end is open.
+    pub(crate) open: bool,
+    /// Whether the authority has closed it.
+    pub(crate) closed: bool,
+    /// Whether something that was on it has been lost while it stayed open.
+    pub(crate) tainted: bool,
+    /// Whom Hello named.
+    pub(crate) authors: Vec<ReplicaId>,
+}
+
+/// How often the rarer things happen in this seed, each once in so many steps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Odds {
+    pub(crate) cut: usize,
+    pub(crate) restart: usize,
+    pub(crate) sleep: usize,
+    pub(crate) trap: usize,
+    pub(crate) kill: usize,
+    pub(crate) crash: usize,
+    pub(crate) lose_disk: usize,
+    pub(crate) checkpoint: usize,
+    pub(crate) destroy: usize,
+    pub(crate) expire: usize,
+    pub(crate) clock: usize,
+    pub(crate) request: usize,
+}
+
+impl Odds {
+    fn new(random: &mut Random) -> Self {
+        let mut odds = |often: usize| match random.below(4) {
+            0 => usize::MAX,
+            1 => often * 4,
+            _ => often,
+        };
+        Odds {
+            cut: odds(40),
+            restart: odds(200),
+            sleep: odds(15),
+            trap: odds(20),
+            kill: odds(20),
+            crash: odds(100),
+            lose_disk: odds(300),
+            checkpoint: odds(25),
+            destroy: odds(400),
+            expire: odds(400),
+            clock: odds(30),
+            request: odds(30),
+        }
+    }
+}
+
+/// Everything there is.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) random: Random,
+    pub(crate) odds: Odds,
+    pub(crate) sabotage: Option<Sabotage>,
+    /// Milliseconds since 1970.
+    pub(crate) now: u64,
+    pub(crate) relay: Relay,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) oracle: Oracle,
+    pub(crate) empty: State,
+    /// Whether there are no more faults.
+    pub(crate) calm: bool,
+    pub(crate) unique: u64,
+    pub(crate) report: Report,
+    pub(crate) traced: bool,
+}
+
+macro_rules! trace {
+    ($world:expr, $($arg:tt)*) => {
+        if $world.traced {
+            let line = format!($($arg)*);
+            let step = $world.report.steps;
+            $world.report.trace.push(format!("{step:5} {line}"));
+        }
+    };
+}
+pub(crate) use trace;
+
+impl World {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let mut random = Random::new(plan.seed);
+        let odds = Odds::new(&mut random);
+        let count = 2 + random.below(4);
+        let relay = Relay::new(&mut random, plan.sabotage);
+        let clients = (0..count).map(|place| Client::new(place, &mut random)).collect();
+        World {
+            random,
+            odds,
+            sabotage: plan.sabotage,
+            now: 1_700_000_000_000,
+            relay,
+            clients,
+            connections: Vec::new(),
+            oracle: Oracle::default(),
+            empty: State::new(),
+            calm: false,
+            unique: 100,
+            report: Report { sights: Sights::default(), ..Report::default() },
+            traced: plan.traced,
+        }
+    }
+
+    pub(crate) fn run(mut self) -> (Report, Check) {
+        let result = self.live().map_err(|violation| Violation {
+            step: self.report.steps,
+            ..violation
+        });
+        self.report.mutations = self.oracle.mutations.len() as u64;
+        (self.report, result)
+    }
+
+    fn live(&mut self) -> Check {
+        let steps = 150 + self.random.below(250);
+        for _ in 0..steps {
+            self.report.steps += 1;
+            self.step()?;
+        }
+        self.settle_down()
+    }
+
+    pub(crate) fn see(&mut self, sight: &'static str) {
+        self.report.sights.see(sight);
+    }
+
+    pub(crate) fn chance(&mut self, odds: usize) -> bool {
+        !self.calm && odds != usize::MAX && self.random.once_in(odds)
+    }
+
+    fn step(&mut self) -> Check {
+        let odds = self.odds;
+        let client = self.random.below(self.clients.len());
+        if self.chance(odds.cut) {
+            return self.cut(client, 1006);
+        }
+        if self.chance(odds.restart) {
+            return self.restart();
+        }
+        if self.chance(odds.sleep) {
+            self.sleep();
+        }
+        if self.chance(odds.crash) {
+            return self.crash(client);
+        }
+        if self.chance(odds.lose_disk) {
+            return self.lose_disk(client);
+        }
+        if self.chance(odds.checkpoint) {
+            return self.checkpoint(client);
+        }
+        if self.chance(odds.destroy) {
+            self.relay.destroy();
+        }
+        if self.chance(odds.expire) {
+            self.relay.outlive(&mut self.now);
+        }
+        if self.chance(odds.request) {
+            return self.request();
+        }
+        if self.chance(odds.clock) {
+            return self.pass_time();
+        }
+        match self.random.below(20) {
+            0..5 => self.edit(client),
+            5..9 => self.carry_up(),
+            9..13 => self.carry_down(),
+            13..16 => self.flush(),
+            16..18 => self.write_disk(client),
+            18 => self.go_on(client),
+            _ => self.ping(client),
+        }
+    }
+
+    /// Connects a replica that is not connected, or goes on with a checkpoint.
+    fn go_on(&mut self, client: usize) -> Check {
+        if self.clients[client].checkpoint.is_some() {
+            return self.checkpoint(client);
+        }
+        if self.clients[client].connection.is_some() {
+            return Ok(());
+        }
+        self.connect(client)
+    }
+
+    fn pass_time(&mut self) -> Check {
+        self.now += match self.random.below(3) {
+            0 => 5,
+            1 => 3_000,
+            _ => 10_500,
+        };
+        for client in 0..self.clients.len() {
+            self.tick(client)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn carry_up(&mut self) -> Check {
+        let laden = |(number, connection): (usize, &Connection)| {
+            (!connection.up.is_empty()).then_some(number)
+        };
+        let laden: Vec<usize> = self.connections.iter().enumerate().filter_map(laden).collect();
+        if laden.is_empty() {
+            return Ok(());
+        }
+        let number = self.random.pick(&laden);
+        for _ in 0..=self.random.below(3) {
+            if let Some(upward) = self.connections[number].up.pop_front() {
+                self.arrive(number, upward);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn carry_down(&mut self) -> Check {
+        let laden = |(number, connection): (usize, &Connection)| {
+            (!connection.down.is_empty()).then_some(number)
+        };
+        let laden: Vec<usize> = self.connections.iter().enumerate().filter_map(laden).collect();
+        if laden.is_empty() {
+            return Ok(());
+        }
+        let number = self.random.pick(&laden);
+        for _ in 0..=self.random.below(3) {
+            if let Some(downward) = self.connections[number].down.pop_front() {
+                self.hear(number, downward)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// No more faults: everything must settle in a bounded number of rounds.
+    fn settle_down(&mut self) -> Check {
+        self.calm = true;
+        trace!(self, "calm");
+        self.relay.calm();
+        for _ in 0..40 {
+            self.relay.open();
+            self.flush()?;
+            for client in 0..self.clients.len() {
+                if self.clients[client].connection.is_none() {
+                    self.connect(client)?;
+                }
+            }
+            for _ in 0..400 {
+                self.report.steps += 1;
+                if self.is_quiet() {
+                    break;
+                }
+                self.carry_all()?;
+            }
+            if self.is_settled() {
+                return self.check_settled();
+            }
+            self.now += 10_500;
+            for client in 0..self.clients.len() {
+                self.tick(client)?;
+                self.ping(client)?;
+            }
+        }
+        super::fail("LI1", format!("not settled: {}", self.describe()))
+    }
+
+    fn carry_all(&mut self) -> Check {
+        for number in 0..self.connections.len() {
+            while let Some(upward) = self.connections[number].up.pop_front() {
+                self.arrive(number, upward);
+            }
+        }
+        self.flush()?;
+        for number in 0..self.connections.len() {
+            while let Some(downward) = self.connections[number].down.pop_front() {
+                self.hear(number, downward)?;
+            }
+        }
+        for client in 0..self.clients.len() {
+            while !self.clients[client].disk.queue.is_empty() {
+                self.write_disk(client)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.relay.queue.is_empty()
+            && self.connections.iter().all(|one| one.up.is_empty() && one.down.is_empty())
+            && self.clients.iter().all(|client| client.disk.queue.is_empty())
+    }
+}
