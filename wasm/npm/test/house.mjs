@@ -1,0 +1,82 @@
+// What the package's tests share.
+
+import { createServer } from "node:http";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+export const here = dirname(dirname(fileURLToPath(import.meta.url)));
+export const dist = join(here, "dist");
+
+/** Imports a private module of the package. */
+export async function source(name) {
+  const { outputFiles } = await build({
+    entryPoints: [join(here, "src", name)],
+    bundle: true,
+    format: "esm",
+    write: false,
+    logLevel: "error",
+  });
+  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+}
+
+/** A fresh directory that goes when the test ends. */
+export function tempDir(t) {
+  const dir = mkdtempSync(join(tmpdir(), "neap-test-"));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** Waits until `holds` gives something true. Tests do not sleep for luck: this ends as soon as it can. */
+export async function until(holds, what = "it", ms = 20_000) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const value = await holds();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`${what} did not come within ${ms} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** The code of the NeapError that `fn` throws. */
+export function codeOf(fn) {
+  try {
+    fn();
+  } catch (error) {
+    return error.code ?? error;
+  }
+  return "nothing thrown";
+}
+
+/** A stream of numbers that a seed decides: 32 bits each (mulberry32). */
+export function random(seed) {
+  let state = seed >>> 0;
+  return (below = 2 ** 32) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+/** Serves files and texts by path on a free port of this machine. */
+export async function serve(t, files) {
+  const types = { js: "text/javascript", html: "text/html", wasm: "application/wasm" };
+  const server = createServer((request, response) => {
+    const path = new URL(request.url, "http://localhost").pathname;
+    const found = files[path];
+    if (found === undefined) return response.writeHead(404).end();
+    const type = types[path.split(".").pop()] ?? "text/html";
+    response.writeHead(200, { "content-type": type }).end(typeof found === "function" ? found() : found);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+export const builtPackage = () => readFileSync(join(dist, "index.js"));
