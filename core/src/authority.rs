@@ -226,18 +226,26 @@ impl<S: Storage> Authority<S> {
 
     /// Takes a new connection, which has to say Hello.
     pub fn connect(&mut self, id: SessionId, admission: Admission) {
-        let session = Session { admission, phase: Phase::Greeting, authors: Vec::new() };
+        let phase = Phase::Greeting;
+        let session = Session { admission, phase, epoch: None, authors: Vec::new() };
         self.remember(id, &session);
         self.sessions.insert(id, session);
     }
 
     /// Takes back a connection that outlived a sleep or a restart of this machine, with the bytes of
-    /// its last [`Output::Remember`]. Bytes that cannot be read end the session.
+    /// its last [`Output::Remember`]. Bytes that cannot be read end the session, and so does the end
+    /// of the life that it was welcomed to.
     pub fn restore(&mut self, id: SessionId, bytes: &[u8]) {
-        match wire::decode_stored(bytes) {
-            Ok(session) => drop(self.sessions.insert(id, session)),
-            Err(_) => self.outputs.push(Output::Close { session: id, why: Close::BadRequest }),
+        let Ok(session) = wire::decode_stored::<Session>(bytes) else {
+            self.outputs.push(Output::Close { session: id, why: Close::BadRequest });
+            return;
+        };
+        let epoch = self.meta.as_ref().map(|meta| meta.epoch);
+        if session.phase != Phase::Greeting && session.epoch != epoch {
+            self.outputs.push(Output::Close { session: id, why: Close::Expired });
+            return;
         }
+        self.sessions.insert(id, session);
     }
 
     /// Forgets a connection that is gone.
@@ -264,8 +272,8 @@ impl<S: Storage> Authority<S> {
         }
         let is_greeting = session.phase == Phase::Greeting;
         let frame = wire::decode_up(bytes);
-        if !is_greeting && self.is_over(moment.now) {
-            self.close_all(Close::Expired);
+        if !is_greeting && self.alive(moment.now).is_none() {
+            self.expire();
             return Ok(());
         }
         match frame {
@@ -339,7 +347,8 @@ impl<S: Storage> Authority<S> {
         Some(&meta.info)
     }
 
-    /// Removes the datastore and all that it holds; every session hears that it is gone.
+    /// Removes the datastore and all that it holds; every session that
+    /// was welcomed to it hears that it is gone.
     ///
     /// # Errors
     /// When storage fails.
@@ -349,7 +358,7 @@ impl<S: Storage> Authority<S> {
         self.meta_is_dirty = false;
         self.ledger = Ledger::default();
         self.batch = Batch::default();
-        self.close_all(Close::Expired);
+        self.expire();
         Ok(())
     }
 
@@ -415,7 +424,7 @@ impl<S: Storage> Authority<S> {
     }
 
     fn is_over(&self, now: u64) -> bool {
-        self.meta.as_ref().is_none_or(|meta| meta.info.is_expired(now)) && self.meta.is_some()
+        self.meta.as_ref().is_some_and(|meta| meta.info.is_expired(now))
     }
 
     /// Turns what was gathered into deltas for the sessions that are live now.
@@ -468,9 +477,14 @@ impl<S: Storage> Authority<S> {
         }
     }
 
-    fn close_all(&mut self, why: Close) {
-        for id in core::mem::take(&mut self.sessions).into_keys() {
-            self.outputs.push(Output::Close { session: id, why });
+    /// Closes every session of the life that is over; who has not said Hello yet belongs to none.
+    fn expire(&mut self) {
+        let over = |(id, session): (&SessionId, &Session)| {
+            (session.phase != Phase::Greeting).then_some(*id)
+        };
+        let all: Vec<SessionId> = self.sessions.iter().filter_map(over).collect();
+        for id in all {
+            self.close(id, Close::Expired);
         }
     }
 }

@@ -195,8 +195,10 @@ impl<S: Storage> Authority<S> {
 
 /// Pairs each effect with the row that was there before, out of those that were read.
 fn before_each(mut read: Vec<Row>, effects: &[Effect]) -> Vec<Option<Row>> {
-    if effects.len() == 1 {
-        return alloc::vec![read.pop()];
+    if let [effect] = effects {
+        // A mutation may have read other rows without changing them.
+        let is_it = |row: &Row| row.key == effect.key && row.collection == effect.collection;
+        return alloc::vec![read.iter().position(is_it).map(|place| read.swap_remove(place))];
     }
     let place = |collection: &str, key: &str| (Box::<str>::from(collection), Box::<str>::from(key));
     let mut read: BTreeMap<_, _> =

@@ -112,7 +112,6 @@ impl<S: Storage> Authority<S> {
         };
         let head = meta.head;
         let from = if cursor.is_within(meta) { cursor } else { Cursor::start(head) };
-        self.set_phase(id, Phase::CatchingUp);
         self.send_page(id, from)
     }
 
@@ -122,9 +121,22 @@ impl<S: Storage> Authority<S> {
         id: SessionId,
         cursor: Cursor,
     ) -> Result<(), Trouble<S::Error>> {
-        let page = self.changes(cursor, self.page.rows)?;
+        if let Some((page, changes)) = self.next_page(id, cursor)? {
+            self.send(id, &page, &changes);
+        }
+        Ok(())
+    }
+
+    /// Makes a page for a session, and notes how far the session will have come with it: that must be
+    /// remembered before the page is sent.
+    pub(super) fn next_page(
+        &mut self,
+        id: SessionId,
+        from: Cursor,
+    ) -> Result<Option<(Down, Vec<u8>)>, Trouble<S::Error>> {
+        let page = self.changes(from, self.page.rows)?;
         let Some(meta) = &self.meta else {
-            return Ok(());
+            return Ok(None);
         };
         let (head, digest) = (meta.head, meta.totals.digest);
         let changes = wire::encode_changes(&Changes::pack(page.rows.iter().map(Into::into)));
@@ -133,10 +145,8 @@ impl<S: Storage> Authority<S> {
         } else {
             None
         };
-        let from = cursor;
-        self.send(id, &Down::Page(Page { from, cursor: page.cursor, head, last }), &changes);
         self.set_phase(id, if page.is_last { Phase::Live } else { Phase::CatchingUp });
-        Ok(())
+        Ok(Some((Down::Page(Page { from, cursor: page.cursor, head, last }), changes)))
     }
 
     /// All outcomes that a session's replicas may not have heard.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Admission, Authority, Close, Moment, Opened, SessionId, Trouble};
 use crate::{
     datastore::{Kind, Meta},
-    id::{ReplicaId, Seq, Turn},
+    id::{Epoch, ReplicaId, Seq, Turn},
     mutation::Outcome,
     storage::Storage,
     wire::{Cursor, Down, Hello, Introduction, Role, Settled, Standing, VERSION, Welcome},
@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Session {
     pub(super) admission: Admission,
     pub(super) phase: Phase,
+    /// The life of the datastore that it has been welcomed to.
+    pub(super) epoch: Option<Epoch>,
     /// Replicas that it speaks or listens for.
     pub(super) authors: Vec<Author>,
 }
@@ -73,7 +75,9 @@ impl<S: Storage> Authority<S> {
         }
         // What was gathered so far belongs to the sessions that were live before this one.
         self.seal();
-        self.dispossess(id, &hello.authors);
+        if !self.dispossess(id, &hello.authors) {
+            return Ok(());
+        }
         let mut standings = Vec::with_capacity(hello.authors.len());
         for author in &hello.authors {
             standings.push(self.standing(author, moment.now)?);
@@ -90,12 +94,12 @@ impl<S: Storage> Authority<S> {
             standings: standings.clone(),
             now: moment.now,
         };
-        self.send(id, &Down::Welcome(welcome), &[]);
         if let Some(session) = self.sessions.get_mut(&id) {
             let births = standings.iter().map(|standing| match standing {
                 Standing::New(birth) => Some(*birth),
                 Standing::Settled(_) | Standing::Forgotten => None,
             });
+            session.epoch = Some(meta.epoch);
             session.authors = hello
                 .authors
                 .iter()
@@ -107,9 +111,13 @@ impl<S: Storage> Authority<S> {
                     birth: birth.or(author.birth),
                 })
                 .collect();
-            session.phase = Phase::CatchingUp;
         }
-        self.send_page(id, cursor)
+        let page = self.next_page(id, cursor)?;
+        self.send(id, &Down::Welcome(welcome), &[]);
+        if let Some((page, changes)) = page {
+            self.send(id, &page, &changes);
+        }
+        Ok(())
     }
 
     /// Opens the datastore for a session, if it may.
@@ -144,8 +152,9 @@ impl<S: Storage> Authority<S> {
     }
 
     /// Of two sessions that speak for one replica the higher generation stays, and of equal ones the
-    /// newer: its owner has connected again before the old connection was seen to be gone.
-    fn dispossess(&mut self, id: SessionId, authors: &[Introduction]) {
+    /// newer: its owner has connected again before the old connection was seen to be gone. Tells
+    /// whether the new session stays.
+    fn dispossess(&mut self, id: SessionId, authors: &[Introduction]) -> bool {
         let speaks = |author: &&Introduction| author.role == Role::Speaker;
         let mut others: Vec<SessionId> = Vec::new();
         for author in authors.iter().filter(speaks) {
@@ -154,12 +163,17 @@ impl<S: Storage> Authority<S> {
                 let Some(rival) = rival.filter(|rival| rival.role == Role::Speaker) else {
                     continue;
                 };
-                others.push(if rival.generation > author.generation { id } else { *other });
+                if rival.generation > author.generation {
+                    self.close(id, Close::Superseded);
+                    return false;
+                }
+                others.push(*other);
             }
         }
         for other in others {
             self.close(other, Close::Superseded);
         }
+        true
     }
 
     /// Tells how the ledger knows a replica, and lets it forget what the replica has acknowledged.
