@@ -13,12 +13,12 @@ const relayBuild = at("worker", "build");
 
 /**
  * Starts a relay on 127.0.0.1 and resolves when it answers. `port` 0 takes a free one; `vars` are the relay's
- * settings; `assets` is the directory of the demo. `stop` ends it, `kill` ends it as a power cut would;
+ * settings; `assets` is the directory of the demo, `build` that of the relay. `stop` ends it, `kill` ends it as a power cut would;
  * `exited` resolves with workerd's last words when it is gone, for whatever reason.
  */
-export async function startRelay({ port = 0, data, vars = {}, assets = at("www", "dist") }) {
-  if (!existsSync(join(relayBuild, "index.js"))) throw new Trouble("the relay is not built: npm run build");
-  const child = spawnWorkerd(writeConfig({ port, data, vars, assets }), vars);
+export async function startRelay({ port = 0, data, vars = {}, assets = at("www", "dist"), build = relayBuild }) {
+  if (!existsSync(join(build, "index.js"))) throw new Trouble("the relay is not built: npm run build");
+  const child = spawnWorkerd(writeConfig({ port, data, vars, assets, build }), vars);
   const watcher = dieWithUs(child.pid);
   const complaints = [];
   createInterface({ input: child.stderr }).on("line", (line) => {
@@ -52,7 +52,7 @@ export async function startRelay({ port = 0, data, vars = {}, assets = at("www",
   }
 }
 
-function writeConfig({ port, data, vars, assets }) {
+function writeConfig({ port, data, vars, assets, build }) {
   const home = resolve(data);
   const objects = join(home, "objects");
   mkdirSync(objects, { recursive: true });
@@ -60,10 +60,10 @@ function writeConfig({ port, data, vars, assets }) {
   const text = JSON.stringify;
   const embed = (path) => `embed ${text(relative(home, path))}`;
   const date = /"compatibility_date": "([^"]+)"/.exec(readFileSync(at("worker", "wrangler.jsonc"), "utf8"))[1];
-  const wasm = readdirSync(relayBuild).filter((name) => name.endsWith(".wasm"));
+  const wasm = readdirSync(build).filter((name) => name.endsWith(".wasm"));
   const modules = [
-    `(name = "index.js", esModule = ${embed(join(relayBuild, "index.js"))})`,
-    ...wasm.map((name) => `(name = ${text(`./${name}`)}, wasm = ${embed(join(relayBuild, name))})`),
+    `(name = "index.js", esModule = ${embed(join(build, "index.js"))})`,
+    ...wasm.map((name) => `(name = ${text(`./${name}`)}, wasm = ${embed(join(build, name))})`),
   ];
   // The values travel in workerd's environment: they may be secrets and have no business in a file.
   const bindings = [

@@ -81,7 +81,7 @@ async fn answer(relay: &Rc<Relay>, target: Target, method: Method, call: Call) -
         (Target::Mutations, Method::Post) => mutations::apply(relay, call).await,
         (Target::Changes, Method::Get) => changes::get(relay, &call),
         #[cfg(feature = "contract")]
-        (Target::Contract, _) => relay.check_contract(),
+        (Target::Contract, _) => relay.check_contract(&call.body),
         _ => Answer::internal(),
     }
 }

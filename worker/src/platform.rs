@@ -127,6 +127,14 @@ extern "C" {
     #[wasm_bindgen(method, catch, getter, js_name = readyState)]
     pub(crate) fn ready_state(this: &Socket) -> Result<u16, JsValue>;
 
+    /// The name of the socket's session, as long as this object of it lives: after a sleep the
+    /// platform makes another one, which has none.
+    #[wasm_bindgen(method, catch, getter, structural, js_name = neapSession)]
+    pub(crate) fn session(this: &Socket) -> Result<Option<f64>, JsValue>;
+
+    #[wasm_bindgen(method, catch, setter, structural, js_name = neapSession)]
+    pub(crate) fn set_session(this: &Socket, name: f64) -> Result<(), JsValue>;
+
     /// Bytes that wait for a slow receiver; undefined where the runtime does not tell.
     #[wasm_bindgen(method, catch, getter, js_name = bufferedAmount)]
     fn buffered_amount(this: &Socket) -> Result<JsValue, JsValue>;

@@ -14,7 +14,7 @@ use std::{
 use futures_channel::oneshot;
 use js_sys::Uint8Array;
 use neap_core::{
-    authority::{Admission, Authority, Moment, SessionId, Trouble},
+    authority::{Admission, Authority, Moment, Trouble},
     id::{Epoch, Seq},
     limits::{FRAME_BYTES_MAX, TOKEN_SLACK_MS},
 };
@@ -135,7 +135,7 @@ impl Relay {
                 return Ok(false);
             }
             self.state.accept(socket)?;
-            let id = SessionId::from_le_bytes(dice());
+            let id = links::mint();
             engine.links.add(id, Link::new(socket.clone(), admission.until));
             engine.machine.connect(id, admission);
             let outputs = engine.machine.commit()?;
@@ -178,14 +178,10 @@ impl Relay {
 
     pub(crate) fn leave(&self, socket: &Socket) {
         let Some(session) = links::session_of(socket) else { return };
-        // What it has said before it left still counts.
+        self.with_present_engine(|engine| drop(engine.links.remove(session)));
+        // What it has said before it left still counts, though it hears nothing of it.
         self.flush();
-        if let Ok(mut slot) = self.engine.try_borrow_mut()
-            && let Some(engine) = slot.as_mut()
-        {
-            engine.machine.disconnect(session);
-            engine.links.remove(session);
-        }
+        self.with_present_engine(|engine| engine.machine.disconnect(session));
     }
 
     /// Queues a write and waits until the group that takes it has been committed.
@@ -264,6 +260,23 @@ impl Relay {
             },
             Err(fault) => self.complain(&fault),
         }
+    }
+
+    /// Runs the storage contract against this object's SQLite; where it is broken, it panics.
+    /// Traps when told to.
+    #[cfg(feature = "contract")]
+    pub(crate) fn check_contract(&self, order: &[u8]) -> Answer {
+        if order == b"trap" {
+            core::arch::wasm32::unreachable();
+        }
+        match self.storage().and_then(|storage| storage.sql()) {
+            Ok(sql) => neap_core::storage::contract::check(SqlRows::new(sql)),
+            Err(error) => {
+                self.complain(&Fault::from(error));
+                return Answer::internal();
+            }
+        }
+        Answer::empty(204)
     }
 
     fn queue(&self, job: Job) {
@@ -385,6 +398,15 @@ impl Relay {
         let done = run(&mut engine)?;
         *slot = Some(engine);
         Ok(done)
+    }
+
+    /// Gives the engine if there is one: whoever leaves need not wake the others.
+    fn with_present_engine(&self, run: impl FnOnce(&mut Engine)) {
+        if let Ok(mut slot) = self.engine.try_borrow_mut()
+            && let Some(engine) = slot.as_mut()
+        {
+            run(engine);
+        }
     }
 
     fn build(&self) -> Result<Engine, Fault> {

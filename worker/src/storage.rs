@@ -3,7 +3,10 @@
 //! The statements are constant texts, since the platform keeps prepared ones by their text. Every
 //! cursor is read to its end at once: an open one would keep tables locked.
 
-use core::{cell::Cell, ops::ControlFlow};
+use core::{
+    cell::{Cell, RefCell},
+    ops::ControlFlow,
+};
 
 use js_sys::{Array, JsString, Uint8Array};
 use neap_core::{
@@ -101,12 +104,39 @@ enum Tables {
 pub(crate) struct SqlRows {
     sql: Sql,
     tables: Cell<Tables>,
+    /// A mutation reads the row that it writes, and neighbours mostly share a collection: the texts of
+    /// the last place are kept as JavaScript has them.
+    collection: Kept,
+    key: Kept,
+}
+
+/// The last text that was handed to JavaScript.
+#[derive(Default)]
+struct Kept(RefCell<Option<(Box<str>, JsValue)>>);
+
+impl Kept {
+    fn give(&self, text: &str) -> JsValue {
+        let Ok(mut kept) = self.0.try_borrow_mut() else { return JsValue::from_str(text) };
+        match &*kept {
+            Some((last, value)) if **last == *text => value.clone(),
+            Some(_) | None => {
+                let value = JsValue::from_str(text);
+                *kept = Some((text.into(), value.clone()));
+                value
+            }
+        }
+    }
 }
 
 impl SqlRows {
     /// Stands on the object's storage without touching it.
     pub(crate) fn new(sql: Sql) -> Self {
-        SqlRows { sql, tables: Cell::new(Tables::Unknown) }
+        SqlRows {
+            sql,
+            tables: Cell::new(Tables::Unknown),
+            collection: Kept::default(),
+            key: Kept::default(),
+        }
     }
 
     /// An answer that was given under this name, and when, in milliseconds since 1970.
@@ -205,7 +235,7 @@ impl Storage for SqlRows {
         if !self.exists()? {
             return Ok(None);
         }
-        let place = (JsValue::from_str(collection), JsValue::from_str(key));
+        let place = (self.collection.give(collection), self.key.give(key));
         let Some(row) = first(self.run(|sql, of| sql.exec2(&of.row, &place.0, &place.1))?)? else {
             return Ok(None);
         };
@@ -220,8 +250,8 @@ impl Storage for SqlRows {
     fn put_row(&mut self, row: RowRef<'_>) -> Result<(), Failure> {
         self.create()?;
         let seq = integer(row.seq.0);
-        let collection = JsValue::from_str(row.collection);
-        let key = JsValue::from_str(row.key);
+        let collection = self.collection.give(row.collection);
+        let key = self.key.give(row.key);
         let data = row.data.map_or(JsValue::NULL, JsValue::from_str);
         self.run(|sql, of| sql.exec4(&of.put_row, &seq, &collection, &key, &data))?;
         Ok(())

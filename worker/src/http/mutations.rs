@@ -9,7 +9,7 @@ use neap_core::{
     record::Digest,
     value::{as_string, check_object},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{Answer, Call, absent, input, json::Object};
@@ -27,10 +27,15 @@ struct Step<'a> {
     verb: Verb,
     collection: String,
     key: Option<String>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "given")]
     data: Option<&'a RawValue>,
     #[serde(rename = "if")]
     only_if: Option<If>,
+}
+
+/// Null is data too, though none that can be stored.
+fn given<'de, D: Deserializer<'de>>(input: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(input).map(Some)
 }
 
 #[derive(Clone, Copy, Deserialize)]

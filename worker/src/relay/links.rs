@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use js_sys::Uint8Array;
 use neap_core::{
     authority::{Output, SessionId},
-    limits::{BACKLOG_BYTES_MAX, BACKLOG_STEP_BYTES},
+    limits::{BACKLOG_BYTES_MAX, BACKLOG_STEP_BYTES, INTEGER_MAX},
 };
 
 use super::Engine;
-use crate::platform::Socket;
+use crate::platform::{Socket, dice};
 
 /// The socket of a session.
 pub(super) struct Link {
@@ -57,10 +57,20 @@ pub(super) fn recall(socket: Socket) -> Option<(SessionId, Link, Vec<u8>)> {
     Some((SessionId::from_le_bytes(*id), link, session.to_vec()))
 }
 
-/// The session of a socket.
+/// A name for a new session: random, so that none ever comes again, and exact as a double.
+pub(super) fn mint() -> SessionId {
+    SessionId::from_le_bytes(dice()) & INTEGER_MAX
+}
+
+/// The session of a socket. The attachment has it; the socket object has it handier.
 pub(super) fn session_of(socket: &Socket) -> Option<SessionId> {
+    if let Ok(Some(name)) = socket.session() {
+        return Some(name as SessionId);
+    }
     let bytes = socket.attached()?;
-    Some(SessionId::from_le_bytes(*bytes.first_chunk()?))
+    let id = SessionId::from_le_bytes(*bytes.first_chunk()?);
+    let _ = socket.set_session(id as f64);
+    Some(id)
 }
 
 /// A code that may be sent in answer to a close frame (RFC 6455, section 7.4.1).

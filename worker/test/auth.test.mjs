@@ -1,0 +1,196 @@
+// Who may: tokens, scopes, rotation, on HTTP and on sockets alike.
+
+import assert from "node:assert/strict";
+import { createHmac, generateKeyPairSync, randomBytes, sign as rsa } from "node:crypto";
+import { before, test } from "node:test";
+import { assertProblem, Raw, relay, set, sleep, token } from "./house.mjs";
+import { hello } from "./wire.mjs";
+
+const secret = "s3cret, long enough to be one";
+const previous = "the one before";
+const now = () => Math.floor(Date.now() / 1000);
+const claims = (over = {}) => ({ ds: "*", scope: ["read", "write", "admin"], sub: "ann", exp: now() + 600, ...over });
+
+let r;
+before(async (t) => {
+  r = await relay(t, { vars: { NEAP_SECRET: secret, NEAP_SECRET_PREVIOUS: previous } });
+  await as(claims(), "POST", "", { id: "a", ttl: 600 });
+});
+
+const bearer = (token) => ({ Authorization: `Bearer ${token}` });
+const as = (claims, method, path, body) =>
+  r.call(method, `/v1/datastores${path}`, body, bearer(token(secret, claims)));
+
+test("health needs nothing; everything else needs a token", async () => {
+  assert.equal((await r.call("GET", "/v1/health")).status, 200);
+  for (const [method, path, body] of [["GET", "/a"], ["POST", "", {}], ["GET", "/a/changes"], ["DELETE", "/a"], ["PUT", "/a/collections/c/records/k", {}]]) {
+    const answer = await r.call(method, `/v1/datastores${path}`, body);
+    assertProblem(answer, 401, "unauthorized");
+    assert.match(answer.headers.get("www-authenticate"), /Bearer/);
+  }
+});
+
+test("a token counts only when it is whole, signed, fresh and of the one algorithm", async () => {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const good = token(secret, claims());
+  const [head, body, signature] = good.split(".");
+  const bad = {
+    "another secret": token("other", claims()),
+    "no exp": token(secret, claims({ exp: undefined })),
+    "no ds": token(secret, claims({ ds: undefined })),
+    "an exp that is no number": token(secret, claims({ exp: "9999999999" })),
+    expired: token(secret, claims({ exp: now() - 1 })),
+    "expired now": token(secret, claims({ exp: now() })),
+    "not yet": token(secret, claims({ nbf: now() + 60 })),
+    "a scope that is no list": token(secret, claims({ scope: "read" })),
+    "alg none": token(secret, claims(), { head: { alg: "none" }, sign: () => "" }),
+    "alg none, signed": token(secret, claims(), { head: { alg: "none" } }),
+    "alg HS512": token(secret, claims(), { head: { alg: "HS512" }, sign: (text) => createHmac("sha512", secret).update(text).digest("base64url") }),
+    "alg RS256": token(secret, claims(), { head: { alg: "RS256" }, sign: (text) => rsa("sha256", Buffer.from(text), privateKey).toString("base64url") }),
+    "no alg": token(secret, claims(), { head: {} }),
+    "an extension": token(secret, claims(), { head: { alg: "HS256", crit: ["b64"] } }),
+    "a cut signature": good.slice(0, -2),
+    "no signature": `${head}.${body}.`,
+    "claims of another": `${head}.${Buffer.from(JSON.stringify(claims({ sub: "eve" }))).toString("base64url")}.${signature}`,
+    "two parts": `${head}.${body}`,
+    "nothing": "x",
+    "a lot": `${"x".repeat(9_000)}.y.z`,
+  };
+  for (const [what, token] of Object.entries(bad)) {
+    const answer = await r.call("GET", "/v1/datastores/a", undefined, bearer(token));
+    assert.deepEqual([answer.status, answer.body.code], [401, "unauthorized"], what);
+  }
+  assert.equal((await r.call("GET", "/v1/datastores/a", undefined, bearer(good))).status, 200);
+  assertProblem(await r.call("GET", "/v1/datastores/a", undefined, { Authorization: `Basic ${good}` }), 401, "unauthorized");
+  assertProblem(await r.call("GET", `/v1/datastores/a?token=${good}`), 401, "unauthorized");
+});
+
+test("the secret before counts too", async () => {
+  const answer = await r.call("GET", "/v1/datastores/a", undefined, bearer(token(previous, claims())));
+  assert.equal(answer.status, 200);
+});
+
+test("a token for another datastore sees as much as there is of one that is not there", async () => {
+  const other = claims({ ds: "b" });
+  for (const [method, path, body] of [["GET", "/a"], ["DELETE", "/a"], ["PUT", "/a/collections/c/records/k", {}], ["POST", "", { id: "a" }], ["POST", "", {}]]) {
+    assertProblem(await as(other, method, path, body), 404, "not-found");
+  }
+  const absent = await as(claims(), "GET", "/absent");
+  assert.deepEqual((await as(other, "GET", "/a")).body, absent.body, "in the same words");
+  assert.equal((await as(claims({ ds: "a" }), "GET", "/a")).status, 200);
+});
+
+test("scopes reach as far as they say", async () => {
+  const record = "/a/collections/c/records/k";
+  const requests = [
+    ["read", "GET", "/a"],
+    ["read", "GET", "/a/changes"],
+    ["read", "GET", "/a/collections/c/records"],
+    ["write", "PUT", record, {}],
+    ["write", "PATCH", record, {}],
+    ["write", "POST", "/a/mutations", { ops: [] }],
+    ["write", "POST", "", { id: "a" }],
+    ["write", "POST", "", { id: `temp-${randomBytes(4).toString("hex")}` }],
+    ["write", "DELETE", record],
+    ["admin", "POST", "", { id: `perm-${randomBytes(4).toString("hex")}`, kind: "permanent" }],
+    ["admin", "PATCH", "/a", { ttl: 600 }],
+  ];
+  const reaches = { read: ["read"], write: ["read", "write"], admin: ["read", "write", "admin"] };
+  for (const [need, ...request] of requests) {
+    for (const scope of [[], ["read"], ["write"], ["read", "write"], ["admin"], ["other"]]) {
+      const enough = scope.some((one) => reaches[one]?.includes(need));
+      const answer = await as(claims({ scope }), ...request);
+      if (enough) assert(answer.status < 300 || answer.body.code === "not-found", `${scope}: ${request} ${answer.text}`);
+      else assertProblem(answer, 403, "forbidden");
+    }
+  }
+});
+
+test("an idempotency key belongs to its subject", async () => {
+  const once = (sub) =>
+    r.call("POST", "/v1/datastores/a/mutations", { ops: [set("c", sub)] }, { ...bearer(token(secret, claims({ sub }))), "Idempotency-Key": "same" });
+  assert.equal((await once("ann")).status, 200);
+  assert.equal((await once("bob")).status, 200);
+});
+
+const open = (id, token) => Raw.open(r.url(), id, { protocols: token ? ["neap.v1", `neap.token.${token}`] : ["neap.v1"] });
+
+test("a socket brings its token as a subprotocol, and hears why it is refused", async () => {
+  const fine = await open("a", token(secret, claims()));
+  assert.equal(fine.socket.protocol, "neap.v1");
+  await fine.greet();
+  const refusals = [
+    [undefined, { code: 4401, reason: "unauthorized" }],
+    [token("other", claims()), { code: 4401, reason: "unauthorized" }],
+    [token(secret, claims({ exp: now() - 1 })), { code: 4401, reason: "unauthorized" }],
+    [token(secret, claims({ ds: "b" })), { code: 4404, reason: "not-found" }],
+    [token(secret, claims({ scope: [] })), { code: 4403, reason: "forbidden" }],
+  ];
+  for (const [token, expected] of refusals) {
+    const raw = await open("a", token);
+    assert.deepEqual(await raw.whenClosed(), expected);
+  }
+});
+
+test("a reader's push is refused, a reader creates nothing, a writer nothing permanent", async () => {
+  const reader = await open("a", token(secret, claims({ scope: ["read"] })));
+  await reader.greet();
+  const outcome = await reader.outcome(reader.push([set("c", "k")]));
+  assert.equal(outcome.refused, "forbidden");
+  const creator = await open("new-1", token(secret, claims({ scope: ["read"] })));
+  creator.send(hello({ authors: [{ id: randomBytes(16) }] }));
+  assert.deepEqual(await creator.whenClosed(), { code: 4403, reason: "forbidden" });
+  const writer = await open("new-2", token(secret, claims({ scope: ["write"] })));
+  writer.send(hello({ options: { kind: "permanent" }, authors: [{ id: randomBytes(16) }] }));
+  assert.deepEqual(await writer.whenClosed(), { code: 4403, reason: "forbidden" });
+  const other = await open("new-2", token(secret, claims({ scope: ["write"] })));
+  await other.greet();
+});
+
+test("a replica stays with the subject that pushed first", async () => {
+  const id = randomBytes(16);
+  const ann = await open("a", token(secret, claims()));
+  await ann.greet({ id });
+  await ann.outcome(ann.push([set("c", "ann")]));
+  const eve = await open("a", token(secret, claims({ sub: "eve" })));
+  await eve.greet({ id, generation: 9 });
+  eve.turn = 1;
+  eve.push([set("c", "eve")]);
+  assert.equal((await eve.whenClosed()).code, 4403);
+});
+
+test("a socket outlives its token by no more than five seconds, and hears nothing after it", async () => {
+  const ends = now() + 2;
+  const raw = await open("a", token(secret, claims({ exp: ends })));
+  await raw.greet();
+  const closed = await raw.whenClosed();
+  const late = Date.now() - ends * 1000;
+  assert.deepEqual(closed, { code: 4401, reason: "unauthorized" });
+  assert(late >= 0 && late < 5_000, `${late} ms after`);
+
+  const [quiet, busy] = [await open("a", token(secret, claims({ exp: now() + 2 }))), await open("a", token(secret, claims()))];
+  await quiet.greet();
+  await busy.greet();
+  await sleep(2_100);
+  await busy.outcome(busy.push([set("c", "after")]));
+  await quiet.whenClosed();
+  assert(!quiet.frames.some(({ kind, rows }) => kind === "delta" && rows.some(({ key }) => key === "after")));
+});
+
+test("origins hold for the upgrade too", async (t) => {
+  const own = await relay(t, { vars: { NEAP_ORIGINS: "https://one.example" } });
+  const upgrade = (origin) =>
+    new Promise((done) => {
+      const socket = new WebSocket(`${own.url().replace("http", "ws")}/v1/datastores/a/socket`, { protocols: ["neap.v1"], headers: { Origin: origin } });
+      socket.onopen = () => setTimeout(() => done(null), 200);
+      socket.onclose = ({ code, reason }) => done({ code, reason });
+    });
+  assert.deepEqual(await upgrade("https://other.example"), { code: 4403, reason: "forbidden" });
+  assert.equal(await upgrade("https://one.example"), null);
+});
+
+test("a secret that is set to nothing lets nobody in", async (t) => {
+  const own = await relay(t, { vars: { NEAP_SECRET: "" } });
+  assertProblem(await own.call("GET", "/v1/datastores/a"), 401, "unauthorized");
+  assertProblem(await own.call("GET", "/v1/datastores/a", undefined, bearer(token("", claims()))), 401, "unauthorized");
+});

@@ -1,0 +1,185 @@
+// What the tests of the relay share: a relay of one's own on real workerd, requests, a raw socket.
+
+import assert from "node:assert/strict";
+import { createHmac, randomBytes } from "node:crypto";
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { at, bin, environment, run, wasmBindgen, workerBuild } from "../../tools/house.mjs";
+import { startRelay } from "../../tools/relay.mjs";
+import { decode, hello, next, push } from "./wire.mjs";
+
+export const long = process.env.NEAP_LONG === "1";
+
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Repeats until `fn` gives something, and fails after a while. */
+export async function until(what, fn, ms = 10_000) {
+  const deadline = Date.now() + ms;
+  for (;;) {
+    const value = await fn();
+    if (value) return value;
+    assert(Date.now() < deadline, `still waiting: ${what}`);
+    await sleep(5);
+  }
+}
+
+/** A relay that is stopped with the test, with requests to it. */
+export async function relay(t, { vars, build } = {}) {
+  const data = mkdtempSync(join(tmpdir(), "neap-relay-"));
+  let running = await startRelay({ data, vars, build, assets: join(data, "none") });
+  t.after(async () => {
+    await running.stop();
+    rmSync(data, { recursive: true, force: true });
+  });
+  const url = () => running.url;
+  return {
+    data,
+    url,
+    call: (method, path, body, headers) => call(url(), method, path, body, headers),
+    socket: (id, options) => Raw.open(url(), id, options),
+    /** Ends the process as a power cut would, and starts it again on the same data. */
+    async restart() {
+      const port = Number(new URL(running.url).port);
+      await running.kill();
+      running = await startRelay({ port, data, vars, build, assets: join(data, "none") });
+    },
+    kill: () => running.kill(),
+    /** The objects that have stored anything, as their databases; an empty one is not among them. */
+    databases: () => databases(join(data, "objects", "neap-Datastore")),
+  };
+}
+
+/** Builds the relay with the doors that only these tests use, without optimising it. */
+export async function contractBuild() {
+  const env = environment({ WASM_BINDGEN_BIN: wasmBindgen(), ESBUILD_BIN: join(bin, "esbuild") });
+  const args = ["--dev", "--no-opt", "--out-dir", "../target/relay-contract", ".", "--features", "contract"];
+  await run(workerBuild(), args, { cwd: at("worker"), env, stdio: ["ignore", "ignore", "inherit"] });
+  const build = at("target", "relay-contract");
+  assert(existsSync(join(build, "index.js")));
+  return build;
+}
+
+async function call(url, method, path, body, headers = {}) {
+  const payload = body === undefined || typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+  const answer = await fetch(url + path, { method, body: payload, headers });
+  const text = await answer.text();
+  const type = answer.headers.get("content-type") ?? "";
+  return { status: answer.status, headers: answer.headers, type, text, body: /json/.test(type) ? JSON.parse(text) : null };
+}
+
+/** Asserts that a request was refused with this status and code, as a problem document. */
+export function assertProblem(answer, status, code) {
+  assert.deepEqual([answer.status, answer.body?.code], [status, code], answer.text);
+  assert.match(answer.type, /^application\/problem\+json/);
+  assert.equal(answer.body.status, status);
+}
+
+function databases(dir) {
+  const found = [];
+  for (const name of readdirSync(dir).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name))) {
+    const db = new DatabaseSync(join(dir, name), { readOnly: true, timeout: 2_000 });
+    const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '_cf_%'").all();
+    const count = ({ name: table }) => [table, db.prepare(`SELECT count(*) AS n FROM ${table}`).get().n];
+    if (tables.length > 0) found.push(Object.fromEntries(tables.map(count)));
+    db.close();
+  }
+  return found;
+}
+
+/** A token (RFC 7519) with HS256, or with what is wrong with it. */
+export function token(secret, claims, { head = { alg: "HS256", typ: "JWT" }, sign } = {}) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const signed = `${part(head)}.${part(claims)}`;
+  return `${signed}.${sign?.(signed) ?? createHmac("sha256", secret).update(signed).digest("base64url")}`;
+}
+
+/** A socket that speaks frames and nothing else: no replica, no repeats, no reconnecting. */
+export class Raw {
+  frames = [];
+  texts = [];
+  closed = null;
+  turn = 0;
+  seq = 0;
+
+  static open(url, id, { protocols = ["neap.v1"] } = {}) {
+    return new Promise((done, fail) => {
+      const raw = new Raw();
+      const socket = new WebSocket(`${url.replace("http", "ws")}/v1/datastores/${id}/socket`, protocols);
+      socket.binaryType = "arraybuffer";
+      raw.socket = socket;
+      socket.onopen = () => done(raw);
+      socket.onerror = () => fail(new Error("the upgrade failed"));
+      socket.onmessage = ({ data }) => (typeof data === "string" ? raw.texts.push(data) : raw.take(decode(data)));
+      socket.onclose = ({ code, reason }) => (raw.closed = { code, reason });
+    });
+  }
+
+  take(frame) {
+    this.frames.push(frame);
+    if (frame.kind === "page") this.seq = frame.last ? frame.head : this.seq;
+    if (frame.kind === "delta") {
+      assert.equal(frame.from, this.seq, "deltas follow each other without gaps");
+      this.seq = frame.to;
+    }
+  }
+
+  send(frame) {
+    this.socket.send(frame);
+  }
+
+  /** Says Hello and takes pages until it is at the head. */
+  async greet(options = {}) {
+    this.id = options.id ?? randomBytes(16);
+    const author = { id: this.id, generation: options.generation, birth: options.birth, acked: options.acked };
+    this.send(hello({ options: { ttl: 600 }, authors: [author], ...options.hello }));
+    await this.live();
+    const welcome = this.frames.find(({ kind }) => kind === "welcome");
+    this.epoch = welcome.epoch;
+    return welcome;
+  }
+
+  async live() {
+    let seen = this.frames.length;
+    for (;;) {
+      const page = await this.wait("a page", (frame, at) => at >= seen && frame.kind === "page");
+      seen = this.frames.indexOf(page) + 1;
+      if (page.last) return;
+      this.send(next(page.cursor));
+    }
+  }
+
+  wait(what, fits, ms) {
+    return until(what, () => {
+      assert(!this.closed, `closed with ${JSON.stringify(this.closed)}: ${what}`);
+      return this.frames.find(fits);
+    }, ms);
+  }
+
+  /** Pushes mutations and does not wait. */
+  push(...mutations) {
+    const first = this.turn + 1;
+    this.turn += mutations.length;
+    this.send(push({ first, mutations, acked: this.acked ?? 0 }));
+    return this.turn;
+  }
+
+  settled() {
+    return this.frames.flatMap((frame) => frame.settled ?? frame.last?.settled ?? []);
+  }
+
+  /** Waits for the outcome of a turn. */
+  outcome(turn) {
+    return until(`the outcome of turn ${turn}`, () => {
+      assert(!this.closed, `closed with ${JSON.stringify(this.closed)}`);
+      return this.settled().find((settled) => settled.turn === turn);
+    });
+  }
+
+  whenClosed() {
+    return until("the close", () => this.closed);
+  }
+}
+
+export const set = (collection, key, rest = {}) => ({ op: "set", collection, key, data: { id: key, ...rest } });

@@ -1,0 +1,40 @@
+// The contract of core's Storage on real SQLite, and a trap in the middle of it all. Both need a relay built
+// with the feature `contract`, which no shipped one has.
+
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { contractBuild, relay, set, until } from "./house.mjs";
+
+let build;
+before(async () => {
+  build = await contractBuild();
+});
+
+test("SQLite keeps the contract of core's Storage", async (t) => {
+  const r = await relay(t, { build });
+  const kept = await r.call("POST", "/v1/datastores/contract/contract");
+  assert.equal(kept.status, 204, kept.text);
+  assert.deepEqual(r.databases(), [], "it has cleared what it wrote");
+});
+
+test("the shipped relay has no such door", async (t) => {
+  const r = await relay(t);
+  assert.equal((await r.call("POST", "/v1/datastores/contract/contract")).status, 404);
+});
+
+test("a trap costs no socket, no record and no other datastore anything", async (t) => {
+  const r = await relay(t, { build });
+  const [a, b, other] = [await r.socket("a"), await r.socket("a"), await r.socket("other")];
+  for (const raw of [a, b, other]) await raw.greet();
+  await a.outcome(a.push([set("c", "before")]));
+  await other.outcome(other.push([set("c", "before")]));
+  // Whoever traps is not answered.
+  const trap = new AbortController();
+  const trapped = r.call("POST", "/v1/datastores/a/contract", "trap").catch(() => null);
+  await Promise.race([trapped, new Promise((done) => setTimeout(done, 500))]);
+  trap.abort();
+  assert.equal((await a.outcome(a.push([set("c", "after")]))).seq, 2);
+  await until("the other socket of the same object has heard", () => b.seq === 2);
+  assert.equal((await other.outcome(other.push([set("c", "after")]))).seq, 2);
+  for (const raw of [a, b, other]) assert.equal(raw.closed, null);
+});
