@@ -102,6 +102,7 @@ async function buildRelay() {
     WASM_BINDGEN_BIN: wasmBindgen(),
     WASM_OPT_BIN: join(bin, "wasm-opt"),
     ESBUILD_BIN: join(bin, "esbuild"),
+    CARGO_TERM_QUIET: "true",
   });
   await run(workerBuild(), ["--release"], { cwd: at("worker"), env });
 }
@@ -110,15 +111,17 @@ async function buildRelay() {
 function printSizes() {
   const rows = [
     ["browser wasm", [parts.wasm.output]],
-    ["neap, whole", [at("wasm", "npm", "dist", "index.js")]],
+    // The same JavaScript as a browser's, which has the wasm within.
+    ["its JavaScript", [at("wasm", "npm", "dist", "index.workerd.js")]],
+    ["both in one", [at("wasm", "npm", "dist", "index.js")]],
     ["relay", files(at("worker", "build"))],
   ];
-  console.log(`${"".padEnd(14)}${"bytes".padStart(9)}${"gzip -9".padStart(9)}`);
+  console.log(`${"".padEnd(16)}${"bytes".padStart(9)}${"gzip -9".padStart(9)}`);
   for (const [what, paths] of rows) {
     if (paths.length === 0 || !paths.every(existsSync)) continue;
     const bytes = paths.map((path) => readFileSync(path));
     const sum = (sizes) => String(sizes.reduce((a, b) => a + b, 0)).padStart(9);
-    console.log(what.padEnd(14) + sum(bytes.map((b) => b.length)) + sum(bytes.map((b) => gzipSync(b, { level: 9 }).length)));
+    console.log(what.padEnd(16) + sum(bytes.map((b) => b.length)) + sum(bytes.map((b) => gzipSync(b, { level: 9 }).length)));
   }
 }
 
