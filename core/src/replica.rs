@@ -82,8 +82,9 @@ pub enum Event {
     Live,
     /// It started again; what is pending stays pending.
     Reset(ResetReason),
-    /// All pending mutations have other turns, under another [`ReplicaId`]: what is stored of the
-    /// outbox must be replaced.
+    /// What is stored of the outbox must be replaced, in one transaction with [`Replica::id`] and
+    /// [`Replica::account`], by the blocks that come: pending mutations have other turns under another
+    /// [`ReplicaId`], or other conditions in another life.
     Renumbered,
     /// The datastore is gone.
     Expired,

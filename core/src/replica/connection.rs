@@ -101,15 +101,13 @@ impl Replica {
             return Err(Reconnect::BadFrame);
         }
         let is_reborn = self.epoch().is_some_and(|epoch| epoch != welcome.epoch);
-        if is_reborn {
-            self.is_stale = true;
-            self.staging = None;
-            self.forget_old_seqs();
-        }
         self.head = if is_reborn { welcome.head } else { self.head.max(welcome.head) };
         let life = Life { epoch: welcome.epoch, info: welcome.info };
         let mut has_news = self.life.as_ref() != Some(&life);
         self.life = Some(life);
+        if is_reborn {
+            self.outlive();
+        }
         let settled = self.settled();
         let minted = self.minted();
         match standing {
@@ -144,8 +142,11 @@ impl Replica {
         Ok(())
     }
 
-    /// Conditions on seqs of a life that is over can never hold again.
-    fn forget_old_seqs(&mut self) {
+    /// Lets go of a life that is over: conditions on its seqs can never hold again, so what is
+    /// pending has to be stored anew, and only then may it be pushed to the new one.
+    fn outlive(&mut self) {
+        self.is_stale = true;
+        self.staging = None;
         let ordinals: Vec<_> = self.outbox.ordinals().collect();
         for ordinal in ordinals {
             self.outbox.rewrite(ordinal, |condition| match condition {
@@ -154,6 +155,12 @@ impl Replica {
                     condition
                 }
             });
+        }
+        self.rebase_all();
+        if let Some(me) = self.authors.first_mut().filter(|me| !me.queue.is_empty()) {
+            me.durable = me.settled;
+            self.blocked = me.settled;
+            self.events.push_back(Event::Renumbered);
         }
     }
 
@@ -173,6 +180,7 @@ impl Replica {
         me.seqs.clear();
         self.blocked = Turn::ZERO;
         self.outbox.renumber(0, before);
+        self.events.retain(|event| *event != Event::Renumbered);
         self.events.push_back(Event::Renumbered);
     }
 

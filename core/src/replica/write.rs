@@ -7,7 +7,7 @@ use super::{
     outbox::{Effects, Ordinal, Prepared},
 };
 use crate::{
-    id::Turn,
+    id::{Seq, Turn},
     limits::{INTEGER_MAX, MUTATION_BYTES_MAX, OPS_MAX, PUSH_BYTES, RECORD_BYTES_MAX},
     mutation::{Condition, Effect, Malformed, Op, Reason, Refusal, Resolution, resolve},
     value::{as_string, check_array},
@@ -198,6 +198,8 @@ impl Replica {
         let end = self.outbox.next();
         match collection.and_then(|collection| self.outbox.newest((collection, key), end)) {
             Some((entry, _)) if entry.author == 0 => Condition::Mine(entry.turn),
+            // The records that the app sees are of a life that is over.
+            Some(_) | None if self.is_stale => Condition::Seq(Seq::ZERO),
             Some(_) | None => condition,
         }
     }

@@ -143,7 +143,11 @@ impl World {
         for _ in 0..count {
             let at = self.any_place();
             let act = self.any_act(at);
-            let wanted = self.any_condition(&view, at);
+            let wanted = match self.any_condition(&view, at) {
+                // Nobody can know a seq of a datastore that he has never met.
+                Condition::Seq(_) if records.is_none() => Condition::Seq(Seq::ZERO),
+                wanted => wanted,
+            };
             let cond = match wanted {
                 Condition::None | Condition::Mine(_) => Cond::None,
                 Condition::Absent => Cond::Absent,

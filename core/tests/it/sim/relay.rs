@@ -84,6 +84,18 @@ impl Relay {
         }
     }
 
+    /// What the next transaction decides. A deletion stands alone: what was told before it is no
+    /// longer stored after it.
+    fn take_group(&mut self) -> Vec<Input> {
+        let destroys = |input: &Input| matches!(input, Input::Destroy);
+        let count = match self.queue.iter().position(destroys) {
+            Some(0) => 1,
+            Some(place) => place,
+            None => self.queue.len(),
+        };
+        self.queue.drain(..count).collect()
+    }
+
     pub(crate) fn calm(&mut self) {
         self.disk.fail_after(None);
     }
@@ -187,7 +199,7 @@ impl World {
 
     /// Decides what is queued, in one transaction.
     pub(crate) fn flush(&mut self) -> Check {
-        let inputs = std::mem::take(&mut self.relay.queue);
+        let inputs = self.relay.take_group();
         if inputs.is_empty() {
             return Ok(());
         }
