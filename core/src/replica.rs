@@ -178,6 +178,8 @@ pub struct Replica {
     blocked: Turn,
     draft: Option<Draft>,
     phase: Phase,
+    /// Connections that this machine has had.
+    attempts: u64,
     /// Set while an input waits for [`Replica::info_saved`].
     info_is_unsaved: bool,
     hello_is_due: bool,
@@ -229,6 +231,7 @@ impl Replica {
             blocked: Turn::ZERO,
             draft: None,
             phase: Phase::Offline,
+            attempts: 0,
             info_is_unsaved: false,
             hello_is_due: false,
             next_is_due: None,

@@ -70,6 +70,8 @@ pub struct Introduction {
     pub role: Role,
     /// Counts its owners; a session of a lower generation has lost it.
     pub generation: u64,
+    /// Counts the connections of this owner: of two the later one stays, whichever arrives first.
+    pub attempt: u64,
     /// The birth stamp that a relay gave it, in milliseconds since 1970.
     pub birth: Option<u64>,
     /// Outcomes of turns up to this one are known and kept; the ledger may forget them.

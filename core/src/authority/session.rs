@@ -41,6 +41,7 @@ pub(super) struct Author {
     pub(super) id: ReplicaId,
     role: Role,
     generation: u64,
+    attempt: u64,
     pub(super) birth: Option<u64>,
 }
 
@@ -108,6 +109,7 @@ impl<S: Storage> Authority<S> {
                     id: author.id,
                     role: author.role,
                     generation: author.generation,
+                    attempt: author.attempt,
                     birth: birth.or(author.birth),
                 })
                 .collect();
@@ -151,9 +153,9 @@ impl<S: Storage> Authority<S> {
         })
     }
 
-    /// Of two sessions that speak for one replica the higher generation stays, and of equal ones the
-    /// newer: its owner has connected again before the old connection was seen to be gone. Tells
-    /// whether the new session stays.
+    /// Of two sessions that speak for one replica the higher generation stays. Within one it is the
+    /// later attempt: its owner has connected again before the old connection was seen to be gone, and
+    /// the old one's Hello may even arrive last. Tells whether the new session stays.
     fn dispossess(&mut self, id: SessionId, authors: &[Introduction]) -> bool {
         let speaks = |author: &&Introduction| author.role == Role::Speaker;
         let mut others: Vec<SessionId> = Vec::new();
@@ -163,7 +165,10 @@ impl<S: Storage> Authority<S> {
                 let Some(rival) = rival.filter(|rival| rival.role == Role::Speaker) else {
                     continue;
                 };
-                if rival.generation > author.generation {
+                let is_older = |generation, attempt| {
+                    (author.generation, author.attempt) < (generation, attempt)
+                };
+                if is_older(rival.generation, rival.attempt) {
                     self.close(id, Close::Superseded);
                     return false;
                 }

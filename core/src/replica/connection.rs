@@ -17,6 +17,7 @@ impl Replica {
     /// A connection stands; Hello comes out as the first frame.
     pub fn connected(&mut self, now: u64) {
         self.heard(now);
+        self.attempts += 1;
         self.phase = Phase::Greeting;
         self.hello_is_due = true;
         self.next_is_due = None;
@@ -240,11 +241,12 @@ impl Replica {
 
     fn hello(&mut self) -> Vec<u8> {
         self.asked = self.cursor();
-        let role = Role::Speaker;
+        let (role, attempt) = (Role::Speaker, self.attempts);
         let introduce = |author: &super::Author| Introduction {
             id: author.id,
             role,
             generation: author.generation,
+            attempt,
             birth: author.birth,
             acked: author.saved,
         };
