@@ -28,6 +28,7 @@ await bundle("index.js", { format: "esm", module: "inline.ts" });
 await bundle("index.cjs", { format: "cjs", module: "inline.ts" });
 await bundle("index.workerd.js", { format: "esm", module: "workerd.ts" });
 copyFileSync(wasm, join(dist, "neap_bg.wasm"));
+for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(join(here, "..", "..", licence), join(dist, licence));
 writeTypes();
 printSize();
 

@@ -3,11 +3,12 @@
 import type { Change, Collection, Condition, Meta, Mutation, Patch } from "./api.js";
 import { conditionKind, conditionSeq } from "./condition.js";
 import { DELETE, PATCH, SET, WATCH_KEYS, WATCH_NOTHING, WATCH_RECORDS, type Watch } from "./core.js";
-import { NeapError, reportUncaught } from "./errors.js";
+import { NeapError } from "./errors.js";
 import { checkKey, isKey } from "./key.js";
 import { copyRecord, freeze, lastSize, parseFrozen, type Plain } from "./record.js";
 import type { Engine } from "./engine.js";
 import { iterateEntries, iterateKeys, iterateValues, View } from "./view.js";
+import { reportUncaught } from "./trouble.js";
 
 type Batch<T> = { readonly changes: readonly Change<T>[] };
 type Listener<T> = (batch: Batch<T>) => void;

@@ -2,7 +2,7 @@
 
 import type { Collection, Datastore, Events, Kind, Mutation, Status, Transaction } from "./api.js";
 import type { Driver } from "./driver.js";
-import { closedError } from "./errors.js";
+import { closedError } from "./trouble.js";
 
 export class LiveDatastore implements Datastore {
   private readyPromise: Promise<void> | undefined = undefined;

@@ -6,13 +6,14 @@ import { after, now, soon, type Cancel } from "./clock.js";
 import { CATCHING_UP, LIVE, STOPPED, type Core, type CoreConstructor, type CoreEvent } from "./core.js";
 import { randomBytes } from "./dice.js";
 import { Engine } from "./engine.js";
-import { NeapError, closedError } from "./errors.js";
+import { NeapError } from "./errors.js";
 import { Journal } from "./journal.js";
 import { LEDGER_MS } from "./limits.js";
 import { Socket, type Target } from "./socket.js";
 import { StatusKeeper } from "./status.js";
 import { MemoryStorage } from "./storage/memory.js";
 import type { Storage, Stored } from "./storage/storage.js";
+import { closedError } from "./trouble.js";
 
 export interface DriverParts {
   readonly core: Core;

@@ -4,13 +4,14 @@
 import type { Mutation, Transaction } from "./api.js";
 import { LiveCollection } from "./collection.js";
 import type { ConditionKind, Core, CoreChanges, CoreConstructor, CoreEvent, OpKind } from "./core.js";
-import { NeapError, closedError } from "./errors.js";
+import { NeapError } from "./errors.js";
 import { Emitter } from "./events.js";
 import { checkName } from "./key.js";
 import { QUEUE_CHARS, QUEUE_RECORDS } from "./limits.js";
 import { Turns, type Handle } from "./mutation.js";
 import type { Plain } from "./record.js";
 import { Draft } from "./transaction.js";
+import { closedError } from "./trouble.js";
 
 /** Sets of one collection in a row. */
 interface Run {

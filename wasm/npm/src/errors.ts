@@ -2,7 +2,8 @@
  * What went wrong, for a program. Thrown at the call: `invalid-key`, `invalid-data`, `invalid-name`,
  * `too-large`, `key-mismatch`, `closed`, `invalid-options`. Told by the `error` event:
  * `options-mismatch` (the relay knows the datastore with another kind or primary field),
- * `user-mismatch` (the token is not for `user`), `token-failed` (the token function threw),
+ * `user-mismatch` (the token is not for `user`), `token-failed` (the token function threw), `unreachable`
+ * (the page may not connect to the relay),
  * `unauthorized`, `forbidden`, `not-found`, `bad-request`, `superseded` (the relay turned the connection away),
  * `storage-failed` (edits are kept in memory only from here on), `storage-damaged` (stored records
  * were unreadable and are fetched again), `diverged` (this replica's records differ from the relay's).
@@ -26,7 +27,7 @@ export type ErrorCode =
 
 /** The only kind of error that this package throws or reports on purpose. */
 export class NeapError extends Error {
-  override readonly name = "NeapError";
+  declare readonly name: "NeapError";
   /** What went wrong, for a program. */
   readonly code: ErrorCode;
 
@@ -34,17 +35,9 @@ export class NeapError extends Error {
     super(message, options);
     this.code = code;
   }
-}
 
-/** The error of a call on a datastore that has been closed. */
-export const closedError = (): NeapError => new NeapError("closed", "the datastore has been closed");
-
-/** Reports what an app's own callback threw, as the platform reports uncaught errors, and goes on. */
-export function reportUncaught(error: unknown): void {
-  const report = (globalThis as { reportError?: (error: unknown) => void }).reportError;
-  if (report) report(error);
-  else
-    queueMicrotask(() => {
-      throw error;
-    });
+  static {
+    // In stacks and logs it keeps its name also where names are made short.
+    for (const named of [NeapError, NeapError.prototype]) Object.defineProperty(named, "name", { value: "NeapError" });
+  }
 }

@@ -1,7 +1,7 @@
 // Listeners of a datastore's events.
 
 import type { Events } from "./api.js";
-import { reportUncaught } from "./errors.js";
+import { reportUncaught } from "./trouble.js";
 
 type Listener = (detail: never) => void;
 

@@ -3,6 +3,7 @@
 import type { WebSocketClass, WebSocketLike } from "./api.js";
 import { after, type Cancel } from "./clock.js";
 import { jitter } from "./dice.js";
+import { NeapError } from "./errors.js";
 import { CONNECT_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS } from "./limits.js";
 
 const PROTOCOL = "neap.v1";
@@ -119,7 +120,15 @@ export class Socket {
     if (this.state !== "connecting" || this.socket) return;
     const protocols = [PROTOCOL];
     if (target.token !== undefined) protocols.push(`neap.token.${target.token}`);
-    const socket = new this.WebSocket(target.url, protocols);
+    let socket: WebSocketLike;
+    try {
+      socket = new this.WebSocket(target.url, protocols);
+    } catch (cause) {
+      // As from a page of https to a relay of http, or where a content policy is against it.
+      this.listener.targetFailed(new NeapError("unreachable", "this page may not connect to the relay", { cause }));
+      this.retryLater();
+      return;
+    }
     this.socket = socket;
     socket.binaryType = "arraybuffer";
     this.cancelPong = after(CONNECT_MS, () => this.lost(socket, BROKEN));

@@ -1,0 +1,292 @@
+// The local copy in the real IndexedDB of a real Chromium: reloads, several tabs, killed tabs, a lost disk.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch } from "../../../tools/chromium.mjs";
+import { startRelay } from "../../../tools/relay.mjs";
+import { builtPackage, serve, tempDir, until } from "./house.mjs";
+
+let browser;
+before(async () => (browser = await launch()));
+after(() => browser?.close());
+
+const PAGE = `<!doctype html><title>neap</title><script type="module">
+  import * as neap from "/index.js";
+  globalThis.neap = neap;
+  globalThis.trouble = [];
+  globalThis.refused = [];
+  globalThis.start = async (options) => {
+    const ds = await neap.open(options);
+    ds.on("error", (error) => trouble.push(error.code));
+    ds.on("refused", ({ id, ops }) => refused.push({ id, ops }));
+    globalThis.ds = ds;
+    globalThis.tasks = ds.collection("tasks");
+    return ds.id;
+  };
+  globalThis.isLoaded = true;
+</script>`;
+
+/** A profile of its own with the package served to it, and a relay. */
+async function setting(t, { relay: wanted = true } = {}) {
+  const origin = await serve(t, { "/": PAGE, "/index.js": builtPackage(), "/blank": "<!doctype html>" });
+  const relay = wanted ? await startRelay({ data: tempDir(t) }) : undefined;
+  if (relay) t.after(() => relay.stop());
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  const tab = async (options) => {
+    const page = await context.newPage();
+    page.on("pageerror", (error) => console.error("page:", error));
+    await load(page, options);
+    return page;
+  };
+  const load = async (page, options) => {
+    await page.goto(origin);
+    await page.waitForFunction("globalThis.isLoaded");
+    if (options) await page.evaluate((given) => start(given), options);
+  };
+  return { origin, relay, context, tab, load };
+}
+
+const keys = (page) => page.evaluate(() => [...tasks.keys()]);
+const status = (page) => page.evaluate(() => ds.status);
+
+test("offline edits survive a reload, and arrive exactly once", async (t) => {
+  const { relay, tab, load } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const page = await tab(options);
+  await page.evaluate(async () => {
+    await ds.ready;
+    await tasks.set({ id: "online" }).settled;
+    ds.goOffline();
+    for (let n = 0; n < 50; n++) tasks.set({ id: `off-${n}` });
+    tasks.patch("off-7", { patched: true });
+    const last = tasks.delete("off-9");
+    await last.durable;
+  });
+  await load(page, { ...options, relay: "http://127.0.0.1:9" });
+  assert.equal(await page.evaluate(() => tasks.size), 0, "another relay is another datastore");
+  await load(page, options);
+  await page.evaluate(() => ds.settled());
+  assert.equal(await page.evaluate(() => tasks.size), 50);
+  assert.equal(await page.evaluate(() => ds.seq), 53);
+  assert.deepEqual(await page.evaluate(() => tasks.get("off-7")), { id: "off-7", patched: true });
+  assert.deepEqual(await page.evaluate(() => trouble), []);
+  assert.equal((await status(page)).storage, "indexeddb");
+});
+
+test("with the relay gone a page starts from its disk: records, pending edits, honest status", async (t) => {
+  const { relay, tab, load } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const page = await tab(options);
+  await page.evaluate(async () => {
+    await ds.ready;
+    for (let n = 0; n < 3000; n++) tasks.set({ id: `k${n}`, n });
+    await ds.settled();
+    ds.goOffline();
+    await tasks.patch("k1", { n: "offline" }).durable;
+  });
+  const digest = await page.evaluate(() => ds.digest);
+  const seq = await page.evaluate(() => ds.seq);
+  await relay.stop();
+  await load(page, options);
+  assert.equal(await page.evaluate(() => tasks.size), 3000);
+  assert.equal(await page.evaluate(() => tasks.get("k1").n), "offline");
+  assert.equal(await page.evaluate(() => ds.digest), digest);
+  const found = await status(page);
+  assert.equal(found.pending, 1);
+  assert.equal(found.seq, seq);
+  assert.equal(found.storage, "indexeddb");
+  assert.ok(found.offlineUntil > new Date());
+  assert.deepEqual(await page.evaluate(() => tasks.meta("k1")), { seq: 2, pending: true });
+  await until(async () => (await status(page)).connection === "offline", "offline");
+});
+
+test("tabs share one copy; a dead tab's edits are sent by the next", async (t) => {
+  const { relay, tab } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const [one, two] = [await tab(options), await tab(options)];
+  await Promise.all([one, two].map((page) => page.evaluate(() => ds.ready)));
+  const ids = await Promise.all([one, two].map((page) => page.evaluate(() => tasks.set({ id: crypto.randomUUID() }).id.split("-")[0])));
+  assert.notEqual(ids[0], ids[1], "each tab is a replica of its own");
+  await one.evaluate(async () => {
+    await ds.settled();
+    ds.goOffline();
+    await tasks.set({ id: "from-one" }).durable;
+  });
+  await one.close({ runBeforeUnload: false });
+  const three = await tab(options);
+  await three.evaluate(() => ds.settled());
+  await until(async () => (await keys(two)).includes("from-one"), "the dead tab's edit");
+  const author = await three.evaluate(() => tasks.set({ id: "from-three" }).id.split("-")[0]);
+  assert.equal(author, ids[0], "the idle replica is used again");
+  await until(async () => (await keys(two)).length === 4, "all four");
+  assert.deepEqual(await keys(three), await keys(two));
+  assert.deepEqual(await two.evaluate(() => trouble), []);
+});
+
+test("two tabs that hear the same store it once, and what they stored can be read", async (t) => {
+  const { relay, tab } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const [one, two] = [await tab(options), await tab(options)];
+  await Promise.all([one, two].map((page) => page.evaluate(() => ds.ready)));
+  for (let round = 0; round < 4; round++) {
+    await Promise.all([one, two].map((page, who) => page.evaluate(async ([who, round]) => {
+      for (let n = 0; n < 400; n++) tasks.set({ id: `${who}-${n}`, round, text: "x".repeat(900) });
+      await ds.settled();
+    }, [who, round])));
+  }
+  await until(async () => {
+    const [a, b] = await Promise.all([one, two].map((page) => page.evaluate(() => ds.digest)));
+    return a === b;
+  }, "equal digests");
+  const digest = await one.evaluate(() => ds.digest);
+  await Promise.all([one, two].map((page) => page.evaluate(() => ds.close())));
+  const three = await tab({ ...options });
+  await three.evaluate(() => ds.goOffline());
+  assert.equal(await three.evaluate(() => tasks.size), 800);
+  assert.equal(await three.evaluate(() => ds.digest), digest);
+  const bytes = await three.evaluate(async () => {
+    const [{ name }] = await indexedDB.databases();
+    const db = await new Promise((done) => (indexedDB.open(name).onsuccess = (event) => done(event.target.result)));
+    const all = db.transaction(["log", "pages", "outbox"]);
+    const read = (store) => new Promise((done) => (all.objectStore(store).getAll().onsuccess = (event) => done(event.target.result)));
+    const [log, pages, outbox] = await Promise.all([read("log"), read("pages"), read("outbox")]);
+    db.close();
+    const sum = (list) => list.reduce((total, { length }) => total + length, 0);
+    return { log: sum(log.flatMap(({ frames }) => frames)), pages: sum(pages), outbox: outbox.length };
+  });
+  assert.equal(bytes.outbox, 0, "what is settled has left the outbox");
+  assert.ok(bytes.log < 2_000_000, `the log is folded into pages: ${JSON.stringify(bytes)}`);
+  assert.deepEqual(await three.evaluate(() => trouble), []);
+});
+
+test("damaged records are fetched again; the outbox is not harmed", async (t) => {
+  const { relay, tab, load, origin } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const page = await tab(options);
+  await page.evaluate(async () => {
+    await ds.ready;
+    for (let n = 0; n < 20; n++) tasks.set({ id: `k${n}` });
+    await ds.settled();
+    ds.goOffline();
+    await tasks.set({ id: "pending" }).durable;
+    await ds.close();
+  });
+  const tear = async () => {
+    await page.goto(`${origin}/blank`);
+    await page.evaluate(async () => {
+      const [{ name }] = await indexedDB.databases();
+      const db = await new Promise((done) => (indexedDB.open(name).onsuccess = (event) => done(event.target.result)));
+      const writing = db.transaction(["log", "pages"], "readwrite");
+      for (const store of ["log", "pages"]) {
+        writing.objectStore(store).openCursor().onsuccess = ({ target: { result: cursor } }) => {
+          if (!cursor) return;
+          const torn = (bytes) => bytes.slice(0, bytes.length / 2).map((byte) => byte ^ 0x55);
+          cursor.update(store === "log" ? { ...cursor.value, frames: cursor.value.frames.map(torn) } : torn(cursor.value));
+          cursor.continue();
+        };
+      }
+      await new Promise((done) => (writing.oncomplete = done));
+      db.close();
+    });
+  };
+  await tear();
+  await load(page, options);
+  await until(() => page.evaluate(() => trouble.includes("storage-damaged")), "storage-damaged");
+  await page.evaluate(() => ds.settled());
+  assert.equal(await page.evaluate(() => tasks.size), 21);
+  await until(() => page.evaluate(async () => { await ds.close(); return true; }), "closed");
+  await load(page, options);
+  await page.evaluate(() => ds.goOffline());
+  assert.equal(await page.evaluate(() => tasks.size), 21, "what was fetched again is stored again");
+  assert.deepEqual(await page.evaluate(() => trouble), []);
+});
+
+test("no IndexedDB to be had: memory, an error says so, and all works", async (t) => {
+  const { relay, tab } = await setting(t);
+  const page = await tab();
+  await page.evaluate(async (url) => {
+    IDBFactory.prototype.open = () => {
+      throw new DOMException("refused", "SecurityError");
+    };
+    await start({ relay: url, id: "board" });
+    await ds.ready;
+    await tasks.set({ id: "a" }).settled;
+  }, relay.url);
+  assert.equal((await status(page)).storage, "memory");
+  assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
+});
+
+test("the disk is taken away under the open page: memory, an error, nothing lost", async (t) => {
+  const { relay, tab } = await setting(t);
+  const page = await tab({ relay: relay.url, id: "board" });
+  await page.evaluate(async () => {
+    await ds.ready;
+    await tasks.set({ id: "a" }).settled;
+    const [{ name }] = await indexedDB.databases();
+    await new Promise((done) => (indexedDB.deleteDatabase(name).onsuccess = done));
+    tasks.set({ id: "b" });
+    await tasks.set({ id: "c" }).durable;
+    await ds.settled();
+  });
+  assert.equal((await status(page)).storage, "memory");
+  assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
+  assert.deepEqual(await keys(page), ["a", "b", "c"]);
+});
+
+test("forget erases; users do not see each other's copies", async (t) => {
+  const { relay, tab, load } = await setting(t);
+  const options = { relay: relay.url, id: "board", user: "ada" };
+  const page = await tab(options);
+  await page.evaluate(async () => {
+    await ds.ready;
+    ds.goOffline();
+    await tasks.set({ id: "ada's" }).durable;
+    await ds.close();
+  });
+  await load(page, { ...options, user: "ben" });
+  await page.evaluate(() => ds.ready);
+  assert.deepEqual(await keys(page), []);
+  await page.evaluate(() => ds.forget());
+  await load(page, options);
+  await page.evaluate(() => ds.settled());
+  assert.deepEqual(await keys(page), ["ada's"]);
+  await page.evaluate(() => ds.forget());
+  assert.deepEqual(await page.evaluate(async () => (await indexedDB.databases()).length), 0);
+});
+
+test("100 000 records: read back from the disk, times printed", async (t) => {
+  const { relay, tab, load } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const page = await tab(options);
+  await page.evaluate(async () => {
+    await ds.ready;
+    for (let at = 0; at < 100_000; at += 1000) {
+      ds.transact((tx) => {
+        const inside = tx.collection("tasks");
+        for (let n = at; n < at + 1000; n++) inside.set({ id: `task-${n}`, title: `Write the report number ${n}`, done: n % 2 === 0, pri: n % 5, ts: 1700000000000 + n });
+      });
+    }
+    await ds.settled();
+    await ds.close();
+  });
+  await load(page);
+  const times = [];
+  for (let round = 0; round < 5; round++) {
+    times.push(await page.evaluate(async (given) => {
+      const begin = performance.now();
+      await start({ ...given, relay: given.relay });
+      const first = tasks.get("task-777");
+      const ms = performance.now() - begin;
+      if (first?.title !== "Write the report number 777") throw new Error("not there");
+      const all = performance.now();
+      let count = 0;
+      for (const record of tasks.values()) count += record.pri >= 0;
+      const read = performance.now() - all;
+      await ds.close();
+      return { ms: Math.round(ms), read: Math.round(read), count };
+    }, options));
+  }
+  for (const { count } of times) assert.equal(count, 100_000);
+  t.diagnostic(`open to first read, ms: ${times.map(({ ms }) => ms).join(" ")}; then all read: ${times.map(({ read }) => read).join(" ")}`);
+});
