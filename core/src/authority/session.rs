@@ -197,6 +197,18 @@ impl<S: Storage> Authority<S> {
         Ok(Standing::Settled(settled))
     }
 
+    /// Lets a session whose connection does not keep up hear nothing more until it asks, and tells it
+    /// so. The shell calls this when it has not sent a frame for that reason, and carries out what
+    /// [`commit`](Self::commit) then gives.
+    pub fn fall_behind(&mut self, id: SessionId) {
+        let is_greeting = |session: &Session| session.phase == Phase::Greeting;
+        if self.sessions.get(&id).is_none_or(is_greeting) {
+            return;
+        }
+        self.set_behind(id);
+        self.send(id, &Down::Behind, &[]);
+    }
+
     /// Lets a session hear nothing more until it asks.
     pub(super) fn set_behind(&mut self, id: SessionId) {
         self.set_phase(id, Phase::CatchingUp);
