@@ -75,8 +75,19 @@ impl<T> Slots<T> {
             self.replace(slot, thing);
             return slot;
         }
+        self.append(thing)
+    }
+
+    /// Puts a thing behind all slots.
+    pub(super) fn append(&mut self, thing: T) -> usize {
         self.list.push(Some(thing));
         self.list.len() - 1
+    }
+
+    /// Leaves slots free until there are `count`.
+    pub(super) fn pad(&mut self, count: usize) {
+        self.free.extend(self.list.len()..count);
+        self.list.resize_with(self.list.len().max(count), || None);
     }
 
     /// Puts a thing in place of another one.

@@ -107,12 +107,22 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes back a page of the checkpoint. Of two pages that speak of one key the newer seq counts.
+    /// Takes back the next page of the checkpoint, from the first one on, before any frame. Of two
+    /// pages that speak of one key the newer seq counts.
     ///
     /// # Errors
-    /// As [`restore_info`](Self::restore_info); the stored records are then of no use.
+    /// As [`restore_info`](Self::restore_info); the stored records are then of no use: see
+    /// [`drop_records`](Self::drop_records).
     pub fn restore_page(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
-        self.take_back(&wire::decode_changes(bytes)?)
+        let changes = wire::decode_changes(bytes)?;
+        self.table.begin_page();
+        for row in changes.rows() {
+            let row = row?;
+            let collection = self.names.intern(row.collection);
+            let held = Held { seq: row.seq, data: row.data.ok_or(BadFrame)? };
+            self.table.take_back(collection, row.collection, row.key, held);
+        }
+        Ok(())
     }
 
     /// Takes back a frame of the log, in the order in which they came.
@@ -129,12 +139,12 @@ impl Replica {
             },
             Down::Delta(_) | Down::Welcome(_) | Down::Behind => return Err(BadFrame),
         };
-        self.take_back(&changes)?;
+        self.replay(&changes)?;
         self.seq = self.seq.max(to);
         Ok(())
     }
 
-    fn take_back(&mut self, changes: &Changes<'_>) -> Result<(), BadFrame> {
+    fn replay(&mut self, changes: &Changes<'_>) -> Result<(), BadFrame> {
         let mut unsettled = Unsettled::default();
         for row in changes.rows() {
             let row = row?;
@@ -187,6 +197,5 @@ impl Replica {
         let settled = self.settled();
         self.place_restored_conditions(settled, &seqs);
         self.show_all();
-        self.table.set_clean();
     }
 }

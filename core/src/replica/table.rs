@@ -182,18 +182,54 @@ impl Table {
             }
             return;
         }
+        let slot = self.slots.insert(block);
+        self.touch(slot);
+        self.enter(hash, slot, collection);
+    }
+
+    /// Counts and indexes what has come into a slot.
+    fn enter(&mut self, hash: u64, slot: usize, collection: Collection) {
         if self.counts.len() <= collection.index() {
             self.counts.resize(collection.index() + 1, 0);
         }
         if let Some(count) = self.counts.get_mut(collection.index()) {
             *count += 1;
         }
-        let slot = self.slots.insert(block);
-        self.touch(slot);
         let (slots, seed) = (&self.slots, self.seed);
         self.index.insert(hash, slot, &|slot| {
             slots.get(slot).map_or(0, |block| hash_of(seed, block.collection(), block.key()))
         });
+    }
+
+    /// Begins to take back the page that follows those taken back so far: its records come into the
+    /// slots that it was made of, so that it need not be stored again.
+    pub(super) fn begin_page(&mut self) {
+        self.slots.pad(self.dirty.len() * self.page_records);
+        self.dirty.push(false);
+    }
+
+    /// Takes back a record of the page that was begun. Pages may have been stored at different moments,
+    /// so an older one of the same key may be there, or a newer one; then a stored page is stale.
+    pub(super) fn take_back(
+        &mut self,
+        collection: Collection,
+        name: &str,
+        key: &str,
+        held: Held<'_>,
+    ) {
+        let hash = hash_of(self.seed, collection, key);
+        if let Some(other) = self.get(collection, key) {
+            if other.seq >= held.seq {
+                if let Some(dirty) = self.dirty.last_mut() {
+                    *dirty = true;
+                }
+                return;
+            }
+            self.remove(collection, name, key);
+        }
+        self.digest.add(Digest::of(name, key, held.seq, held.data.as_bytes()));
+        let slot = self.slots.append(Block::new(collection, key, held));
+        self.enter(hash, slot, collection);
     }
 
     /// Removes what is held of a key.
@@ -254,11 +290,6 @@ impl Table {
         let seq = |place: usize| rows.get(place).map(|row| row.seq);
         let sorted = order(rows.len(), &|one, other| seq(one).cmp(&seq(other)));
         sorted.into_iter().filter_map(|place| rows.get(place).copied()).collect()
-    }
-
-    /// Takes every page for unchanged: what is on the disk is what is here.
-    pub(super) fn set_clean(&mut self) {
-        self.dirty.fill(false);
     }
 }
 
