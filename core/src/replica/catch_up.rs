@@ -51,7 +51,8 @@ impl Replica {
     pub(super) fn turn_page(&mut self, page: Page, changes: &Changes<'_>) -> Result<(), Reconnect> {
         let is_start = page.from.after == Seq::ZERO;
         let continues = page.from == self.asked;
-        if !continues && !is_start {
+        let settled = page.last.as_ref().map_or(&[][..], |last| &last.settled);
+        if !(continues || is_start) || !self.makes_sense(changes, settled) {
             return Err(Reconnect::BadFrame);
         }
         if self.staging.is_none() || !continues {
@@ -65,8 +66,7 @@ impl Replica {
         let Some(staging) = &mut self.staging else {
             return Ok(());
         };
-        for row in changes.rows() {
-            let row = row.map_err(|_| Reconnect::BadFrame)?;
+        for row in changes.rows().flatten() {
             let collection = self.names.intern(row.collection);
             match row.data {
                 None if staging.is_whole => {
@@ -85,16 +85,19 @@ impl Replica {
                 self.next_is_due = Some(page.cursor);
                 Ok(())
             }
-            Some(last) => self.arrive(page.cursor.after, last),
+            Some(last) => {
+                self.arrive(page.cursor.after, &last);
+                Ok(())
+            }
         }
     }
 
     /// Makes the staged pages visible: the replica is at the head.
-    fn arrive(&mut self, seq: Seq, last: Last) -> Result<(), Reconnect> {
+    fn arrive(&mut self, seq: Seq, last: &Last) {
         let Some(staging) = self.staging.take() else {
-            return Ok(());
+            return;
         };
-        let had_something = self.seq > Seq::ZERO;
+        let had_something = self.is_stale || self.seq > Seq::ZERO;
         let changed = staging.rows.page_count() > 0 || !last.settled.is_empty() || seq != self.seq;
         let mut unsettled = Unsettled::default();
         if staging.is_whole {
@@ -104,7 +107,7 @@ impl Replica {
                 self.confirm(collection, key, held, &mut unsettled);
             }
         }
-        self.settle(&last.settled, &mut unsettled).map_err(|_| Reconnect::BadFrame)?;
+        self.settle(&last.settled, &mut unsettled);
         if staging.is_whole {
             self.rebase_all();
         } else {
@@ -126,7 +129,6 @@ impl Replica {
         if self.table.digest() != last.digest {
             self.diverged();
         }
-        Ok(())
     }
 
     /// Takes staged records in place of all that is held.

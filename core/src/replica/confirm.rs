@@ -13,7 +13,7 @@ use super::{
 use crate::{
     id::{Seq, Turn},
     mutation::{Condition, Outcome},
-    wire::{BadFrame, Settled},
+    wire::{Changes, Settled},
 };
 
 /// Keys whose ground has moved, by the pending mutations that now have to be decided anew.
@@ -56,20 +56,31 @@ impl Replica {
         }
     }
 
-    /// Takes the outcomes of turns, which must come in order.
-    pub(super) fn settle(
-        &mut self,
-        settled: &[Settled],
-        unsettled: &mut Unsettled,
-    ) -> Result<(), BadFrame> {
+    /// Whether a frame makes sense here: its rows can be read, and the outcomes follow on those that
+    /// are known, without gaps, for turns that were minted. What does not make sense changes nothing.
+    pub(super) fn makes_sense(&self, changes: &Changes<'_>, settled: &[Settled]) -> bool {
+        let mut known: Vec<Turn> = self.authors.iter().map(|author| author.settled).collect();
+        let follows = |Settled { author: place, turn, .. }: &Settled| {
+            let place = usize::from(*place);
+            let (Some(known), Some(author)) = (known.get_mut(place), self.authors.get(place)) else {
+                return false;
+            };
+            let fits = *turn <= known.next() && *turn <= author.minted;
+            *known = *turn.max(known);
+            fits
+        };
+        changes.rows().all(|row| row.is_ok()) && settled.iter().all(follows)
+    }
+
+    /// Takes the outcomes of turns, which follow on those that are known.
+    pub(super) fn settle(&mut self, settled: &[Settled], unsettled: &mut Unsettled) {
         for Settled { author: place, turn, outcome } in settled {
             let place = usize::from(*place);
-            let author = self.authors.get_mut(place).ok_or(BadFrame)?;
+            let Some(author) = self.authors.get_mut(place) else {
+                continue;
+            };
             if *turn <= author.settled {
                 continue;
-            }
-            if *turn != author.settled.next() {
-                return Err(BadFrame);
             }
             author.settled = *turn;
             author.pushed = author.pushed.max(*turn);
@@ -78,7 +89,6 @@ impl Replica {
                 self.finish(place, *turn, *outcome, ordinal, unsettled);
             }
         }
-        Ok(())
     }
 
     /// Takes an answered mutation out of the outbox.

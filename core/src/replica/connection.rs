@@ -200,18 +200,17 @@ impl Replica {
 
     fn take_delta(&mut self, delta: &Delta, changes: &Changes<'_>) -> Result<(), Reconnect> {
         self.head = self.head.max(delta.to);
-        if delta.from != self.seq {
+        if delta.from != self.seq || !self.makes_sense(changes, &delta.settled) {
             self.ask_again();
             return Ok(());
         }
         let mut unsettled = Unsettled::default();
-        for row in changes.rows() {
-            let row = row.map_err(|_| Reconnect::BadFrame)?;
+        for row in changes.rows().flatten() {
             let collection = self.names.intern(row.collection);
             let held = Held { seq: row.seq, data: row.data.unwrap_or("") };
             self.confirm(collection, row.key, held, &mut unsettled);
         }
-        self.settle(&delta.settled, &mut unsettled).map_err(|_| Reconnect::BadFrame)?;
+        self.settle(&delta.settled, &mut unsettled);
         self.rebase(unsettled);
         self.seq = delta.to;
         self.journal = Journal::Frame;
