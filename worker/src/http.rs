@@ -25,6 +25,8 @@ mod records;
 
 pub(crate) use answer::Answer;
 pub(crate) use datastores::Opening;
+#[cfg(feature = "contract")]
+pub(crate) use json::Object;
 
 /// The header in which the worker tells the object what a request may do.
 pub(crate) const ADMISSION: &str = "neap-admission";
@@ -81,7 +83,7 @@ async fn answer(relay: &Rc<Relay>, target: Target, method: Method, call: Call) -
         (Target::Mutations, Method::Post) => mutations::apply(relay, call).await,
         (Target::Changes, Method::Get) => changes::get(relay, &call),
         #[cfg(feature = "contract")]
-        (Target::Contract, _) => relay.check_contract(&call.body),
+        (Target::Contract, _) => crate::contract::answer(relay, &call.body),
         _ => Answer::internal(),
     }
 }

@@ -21,6 +21,8 @@ use neap_core::{authority::Admission, limits::BODY_BYTES_MAX};
 use worker::{Context, Env, Fetcher, Headers, Request, RequestInit, Response, Result, event};
 
 mod admit;
+#[cfg(feature = "contract")]
+mod contract;
 mod http;
 mod object;
 mod platform;

@@ -96,6 +96,14 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub(crate) fn raw(this: &Cursor) -> Result<RawRows, JsValue>;
 
+    #[cfg(feature = "contract")]
+    #[wasm_bindgen(method, catch, getter, js_name = rowsWritten)]
+    pub(crate) fn rows_written(this: &Cursor) -> Result<f64, JsValue>;
+
+    #[cfg(feature = "contract")]
+    #[wasm_bindgen(method, catch, getter, js_name = rowsRead)]
+    pub(crate) fn rows_read(this: &Cursor) -> Result<f64, JsValue>;
+
     /// The rows of a statement as arrays.
     pub(crate) type RawRows;
 

@@ -20,6 +20,8 @@ use neap_core::{
 };
 use wasm_bindgen::prelude::*;
 
+#[cfg(feature = "contract")]
+use crate::contract;
 use crate::{
     http::Answer,
     platform::{self, AutoResponse, Socket, State, Storage, Undone, dice, now},
@@ -106,6 +108,8 @@ impl From<Trouble<Failure>> for Fault {
 
 impl Relay {
     pub(crate) fn new(state: State, settings: Settings) -> Rc<Self> {
+        #[cfg(feature = "contract")]
+        contract::count(|counts| &counts.births, 1);
         Rc::new_cyclic(|weak: &Weak<Relay>| {
             let weak = weak.clone();
             let timer = Closure::<dyn Fn()>::new(move || {
@@ -230,11 +234,17 @@ impl Relay {
         let wiped = self.storage()?.delete_all()?;
         self.alarm.set(None);
         self.state.clear_auto_response()?;
-        let engine = self.engine.try_borrow_mut().ok().and_then(|mut slot| slot.take());
-        if let Some(engine) = engine {
-            for (_, link) in engine.links.into_all() {
-                let _ = link.socket.close(4410, "expired");
-            }
+        if let Ok(mut slot) = self.engine.try_borrow_mut() {
+            *slot = None;
+        }
+        // Built anew from what is left, the authority ends the sessions of the life that is over.
+        let told = self.with_engine(|engine| {
+            let outputs = engine.machine.commit()?;
+            engine.carry_out(outputs, now());
+            Ok(())
+        });
+        if let Err(fault) = told {
+            self.complain(&fault);
         }
         Ok(wiped)
     }
@@ -260,23 +270,6 @@ impl Relay {
             },
             Err(fault) => self.complain(&fault),
         }
-    }
-
-    /// Runs the storage contract against this object's SQLite; where it is broken, it panics.
-    /// Traps when told to.
-    #[cfg(feature = "contract")]
-    pub(crate) fn check_contract(&self, order: &[u8]) -> Answer {
-        if order == b"trap" {
-            core::arch::wasm32::unreachable();
-        }
-        match self.storage().and_then(|storage| storage.sql()) {
-            Ok(sql) => neap_core::storage::contract::check(SqlRows::new(sql)),
-            Err(error) => {
-                self.complain(&Fault::from(error));
-                return Answer::internal();
-            }
-        }
-        Answer::empty(204)
     }
 
     fn queue(&self, job: Job) {
@@ -375,6 +368,8 @@ impl Relay {
                 }
                 engine.machine.commit()
             })?;
+            #[cfg(feature = "contract")]
+            contract::count(|counts| &counts.commits, 1);
             engine.carry_out(outputs, moment.now);
             self.announce(engine);
             self.set_alarm(engine);
@@ -430,7 +425,7 @@ impl Relay {
         Ok(engine)
     }
 
-    fn storage(&self) -> Result<Storage, JsValue> {
+    pub(crate) fn storage(&self) -> Result<Storage, JsValue> {
         self.state.storage()
     }
 

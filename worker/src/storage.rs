@@ -190,7 +190,10 @@ impl SqlRows {
         &self,
         exec: impl FnOnce(&Sql, &Statements) -> Result<Cursor, JsValue>,
     ) -> Result<Cursor, Failure> {
-        STATEMENTS.with(|of| exec(&self.sql, of)).map_err(Failure::from)
+        let cursor = STATEMENTS.with(|of| exec(&self.sql, of))?;
+        #[cfg(feature = "contract")]
+        crate::contract::count_statement(&cursor);
+        Ok(cursor)
     }
 }
 
@@ -356,7 +359,10 @@ impl Chunk {
 }
 
 fn read(cursor: Cursor) -> Result<Array, Failure> {
-    Ok(cursor.raw()?.to_array()?)
+    let rows = cursor.raw()?.to_array()?;
+    #[cfg(feature = "contract")]
+    crate::contract::count_rows(&cursor);
+    Ok(rows)
 }
 
 fn first(cursor: Cursor) -> Result<Option<Array>, Failure> {

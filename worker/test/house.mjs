@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -179,6 +180,50 @@ export class Raw {
 
   whenClosed() {
     return until("the close", () => this.closed);
+  }
+}
+
+/** A socket over bare TCP, which can stop reading. */
+export class Bare {
+  frames = [];
+  #rest = Buffer.alloc(0);
+
+  static async open(url, id) {
+    const bare = new Bare();
+    const { hostname, port } = new URL(url);
+    bare.tcp = connect(Number(port), hostname);
+    bare.tcp.on("error", () => {});
+    bare.tcp.write(
+      `GET /v1/datastores/${id}/socket HTTP/1.1\r\nHost: ${hostname}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
+        `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${randomBytes(16).toString("base64")}\r\n` +
+        `Sec-WebSocket-Protocol: neap.v1\r\n\r\n`,
+    );
+    const answer = await new Promise((done) => bare.tcp.once("data", done));
+    assert.match(answer.toString("latin1"), /^HTTP\/1\.1 101 /);
+    bare.tcp.on("data", (bytes) => bare.#take(bytes));
+    return bare;
+  }
+
+  // RFC 6455, section 5.2: the relay neither masks nor splits.
+  #take(bytes) {
+    this.#rest = Buffer.concat([this.#rest, bytes]);
+    for (;;) {
+      const rest = this.#rest;
+      if (rest.length < 2) return;
+      const short = rest[1] & 0x7f;
+      const head = short === 127 ? 10 : short === 126 ? 4 : 2;
+      if (rest.length < head) return;
+      const length = short === 127 ? Number(rest.readBigUInt64BE(2)) : short === 126 ? rest.readUInt16BE(2) : short;
+      if (rest.length < head + length) return;
+      this.#rest = rest.subarray(head + length);
+      if ((rest[0] & 0x0f) === 2) this.frames.push(decode(rest.subarray(head, head + length)));
+    }
+  }
+
+  send(frame) {
+    const head = frame.length < 126 ? Buffer.from([0x82, 0x80 | frame.length]) : Buffer.from([0x82, 0xfe, frame.length >> 8, frame.length & 255]);
+    // A mask of zeros is a mask.
+    this.tcp.write(Buffer.concat([head, Buffer.alloc(4), frame]));
   }
 }
 

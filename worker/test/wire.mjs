@@ -80,7 +80,7 @@ class Reader {
 
 const cursor = (w, { after, floor }) => w.int(after).int(floor);
 
-/** Hello. `authors` are `{ id, role?, generation?, birth?, acked? }`; an id is 16 bytes. */
+/** Hello. `authors` are `{ id, role?, generation?, attempt?, birth?, acked? }`; an id is 16 bytes. */
 export function hello({ version = 1, options = {}, epoch, from = { after: 0, floor: 0 }, authors }) {
   const w = new Writer().int(0).int(version);
   w.option(options.kind, (w, kind) => w.int(kind === "permanent" ? 1 : 0));
@@ -90,7 +90,7 @@ export function hello({ version = 1, options = {}, epoch, from = { after: 0, flo
   w.option(epoch, (w, epoch) => w.raw(Buffer.from(epoch, "hex")));
   cursor(w, from);
   w.list(authors, (w, author) => {
-    w.raw(author.id).int(author.role === "listener" ? 1 : 0).int(author.generation ?? 1);
+    w.raw(author.id).int(author.role === "listener" ? 1 : 0).int(author.generation ?? 1).int(author.attempt ?? 0);
     w.option(author.birth, (w, birth) => w.int(birth)).int(author.acked ?? 0);
   });
   return w.end();

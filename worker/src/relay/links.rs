@@ -105,10 +105,6 @@ impl Links {
         self.all.remove(&id)
     }
 
-    pub(super) fn into_all(self) -> impl Iterator<Item = (SessionId, Link)> {
-        self.all.into_iter()
-    }
-
     /// When the first admission ends; `None` when none ever does.
     pub(super) fn first_until(&self) -> Option<u64> {
         self.all.values().map(|link| link.until).min().filter(|until| *until < u64::MAX)
@@ -118,10 +114,28 @@ impl Links {
 impl Engine {
     /// Carries out what a committed group has led to. One dead socket stops nobody else.
     pub(super) fn carry_out(&mut self, outputs: Vec<Output>, now: u64) {
+        let mut slow = Vec::new();
+        self.tell(outputs, now, &mut slow);
+        if slow.is_empty() {
+            return;
+        }
+        // What they were not sent they will ask for, once they have read all that still waits: the
+        // frame that tells them stands behind it.
+        for session in slow {
+            self.machine.fall_behind(session);
+        }
+        // Nothing is unwritten, so this writes nothing and cannot fail; were it to, they would miss
+        // something and find out by their next ping.
+        if let Ok(outputs) = self.machine.commit() {
+            self.tell(outputs, now, &mut Vec::new());
+        }
+    }
+
+    fn tell(&mut self, outputs: Vec<Output>, now: u64, slow: &mut Vec<SessionId>) {
         let mut lost = Vec::new();
         for output in outputs {
             match output {
-                Output::Send { to, frame } => self.send(&to, &frame, now, &mut lost),
+                Output::Send { to, frame } => self.send(&to, &frame, now, &mut lost, slow),
                 Output::Remember { session, bytes } => {
                     let kept =
                         self.links.all.get(&session).map(|link| link.remember(session, &bytes));
@@ -147,6 +161,7 @@ impl Engine {
         frame: &[u8],
         now: u64,
         lost: &mut Vec<(SessionId, u16, &'static str)>,
+        slow: &mut Vec<SessionId>,
     ) {
         // Copied out of this memory once, for all receivers.
         let bytes = Uint8Array::from(frame);
@@ -154,8 +169,10 @@ impl Engine {
             let Some(link) = self.links.all.get_mut(session) else { continue };
             if link.until < now {
                 lost.push((*session, 4401, "unauthorized"));
-            } else if !link.keeps_up(frame.len()) {
-                lost.push((*session, 4408, "too-slow"));
+            } else if slow.contains(session) || !link.keeps_up(frame.len()) {
+                if !slow.contains(session) {
+                    slow.push(*session);
+                }
             } else {
                 // A socket whose peer is gone tells so by its close event.
                 let _ = link.socket.send(&bytes);
