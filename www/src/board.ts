@@ -1,5 +1,5 @@
 import { open, NeapError, type Change, type Collection, type Datastore, type Op, type Refused, type Status } from "neap";
-import { Edits, oursCameLater, theirsCameLater, type Verdict, type Wish } from "./edits";
+import { Edits, oursCameLater, theirsCameLater, type Edit, type Verdict, type Wish } from "./edits";
 import { Notices } from "./notices";
 import { byAge, newTask, type Task } from "./task";
 
@@ -107,7 +107,7 @@ export class Board {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Edits a task on the condition that nobody else has since; see #met for when somebody has. */
+  /** Edits a task on the condition that nobody else has since; see #giveWay for when somebody has. */
   #edit(key: string, wish: Wish): void {
     const { seq } = this.#tasks.meta(key);
     this.#edits.note(key, this.#tasks.get(key), wish, this.status.connection !== "live");
@@ -146,13 +146,16 @@ export class Board {
   /** Someone else changed a task; when it meets an edit of ours, the later arrival wins and we say so. */
   #met({ key, before, after }: Change<Task>): void {
     const edit = this.#edits.get(key);
-    if (edit === undefined || edit.insisted) return;
-    if (edit.settledAt === null) return this.#carryOut(key, oursCameLater(edit, after));
-    const wasOurs = edit.wish !== "gone" && before?.title === (edit.wish.title ?? before?.title);
+    if (edit === undefined) return;
+    if (edit.settledAt === null) {
+      if (edit.met === "nothing") this.#giveWay(key, edit, after);
+      return;
+    }
+    const isOurs = edit.met !== "deletion" && edit.wish !== "gone" && before?.title === (edit.wish.title ?? before?.title);
     const verdict = theirsCameLater(edit, after);
-    if (!wasOurs || verdict.text === undefined) return;
+    if (!isOurs || verdict.text === undefined) return;
     this.#edits.forget(key);
-    this.#carryOut(key, verdict);
+    this.#tell(verdict);
   }
 
   #refused({ ops, code, message }: Refused): void {
@@ -163,27 +166,25 @@ export class Board {
         break;
       }
       const { key, wish } = missed;
-      let edit = this.#edits.get(key);
-      if (edit?.insisted && code === "precondition-failed") continue;
-      if (edit === undefined) {
-        this.#edits.note(key, undefined, wish, true);
-        edit = this.#edits.get(key)!;
-      }
-      this.#carryOut(key, oursCameLater(edit, this.#tasks.get(key)));
+      const edit = this.#edits.get(key) ?? this.#edits.note(key, undefined, wish, true);
+      const isKnown = edit.met === "deletion" || (edit.met === "change" && code === "precondition-failed");
+      if (!isKnown) this.#giveWay(key, edit, this.#tasks.get(key));
     }
     this.#changed();
   }
 
-  #carryOut(key: string, verdict: Verdict): void {
-    const edit = this.#edits.get(key);
-    if (verdict.insist && edit) {
-      this.#edits.insist(edit);
-      this.#send(key, edit.wish);
-    }
-    const { text, offer } = verdict;
+  /** An edit of ours arrives after someone else's change. */
+  #giveWay(key: string, edit: Edit, theirs: Task | undefined): void {
+    const verdict = oursCameLater(edit, theirs);
+    this.#edits.meet(edit, theirs === undefined ? "deletion" : "change");
+    if (verdict.insist) this.#send(key, edit.wish);
+    this.#tell(verdict);
+  }
+
+  #tell({ text, offer }: Verdict): void {
     if (text === undefined) return;
-    const run = (task: Task): void => (this.#tasks.has(key) ? this.rename(task, task.title) : this.putBack(task));
-    this.notices.say(text, offer && { label: offer.label, run: () => run(offer.put) });
+    const take = (task: Task): void => (this.#tasks.has(task.id) ? this.rename(task, task.title) : this.putBack(task));
+    this.notices.say(text, offer && { label: offer.label, run: () => take(offer.put) });
   }
 
   #changed(): void {

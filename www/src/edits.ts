@@ -13,8 +13,8 @@ export interface Edit {
   wish: Wish;
   /** Made while the board was not live. */
   away: boolean;
-  /** Sent again without a condition: it overwrites whatever it meets. */
-  insisted: boolean;
+  /** What of someone else it has met, and the person has been told of if need be. After a change it was sent again. */
+  met: "nothing" | "change" | "deletion";
   settledAt: number | null;
 }
 
@@ -36,22 +36,24 @@ export class Edits {
   }
 
   /** Notes an edit; further edits of a task melt into the first until it is settled. */
-  note(key: string, before: Task | undefined, wish: Wish, away: boolean): void {
+  note(key: string, before: Task | undefined, wish: Wish, away: boolean): Edit {
     const earlier = this.#byKey.get(key);
     const open = earlier?.settledAt === null ? earlier : undefined;
     const melted = open && wish !== "gone" && open.wish !== "gone" ? { ...open.wish, ...wish } : wish;
-    this.#byKey.set(key, {
+    const edit: Edit = {
       before: open ? open.before : before,
       wish: melted,
       away: away || (open?.away ?? false),
-      insisted: false,
+      met: "nothing",
       settledAt: null,
-    });
+    };
+    this.#byKey.set(key, edit);
     this.#keep();
+    return edit;
   }
 
-  insist(edit: Edit): void {
-    edit.insisted = true;
+  meet(edit: Edit, what: "change" | "deletion"): void {
+    edit.met = what;
     this.#keep();
   }
 

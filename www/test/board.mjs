@@ -83,6 +83,16 @@ export class Board {
     await this.notices.getByText(words).waitFor({ timeout: 15_000 });
   }
 
+  /** The newest confirmed seq, as the foot of the page says it. */
+  async seq() {
+    const [, seq] = /^seq (\d+)/.exec(await this.page.getByText(/^seq \d+ · head/).textContent());
+    return Number(seq);
+  }
+
+  async reaches(seq) {
+    await this.page.getByText(new RegExp(`^seq ${seq} · head ${seq} · 0 pending`)).waitFor({ timeout: 15_000 });
+  }
+
   /** Resolves when the app shell is installed, so that it starts with no network from now on. */
   async installed() {
     await this.page.evaluate(async () => {
