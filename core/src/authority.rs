@@ -17,6 +17,7 @@ mod apply;
 mod catch_up;
 mod ledger;
 mod session;
+mod upkeep;
 
 use apply::Batch;
 pub use catch_up::{CatchUp, Listing, PageSize};

@@ -154,6 +154,8 @@ pub struct Meta {
     pub horizon: Seq,
     /// What adds up over the rows.
     pub totals: Totals,
+    /// When the ledger was last gone through, in milliseconds since 1970.
+    pub swept_at: u64,
     /// Replicas born before this moment, in milliseconds since 1970, and unknown were forgotten.
     pub ledger_floor: u64,
 }
@@ -181,6 +183,7 @@ impl Meta {
             head: Seq::ZERO,
             horizon: Seq::ZERO,
             totals: Totals::default(),
+            swept_at: now,
             ledger_floor: 0,
         }
     }

@@ -191,8 +191,11 @@ pub struct Replica {
     /// Whether a catch-up from the start is under way, or was tried in this connection, because
     /// digests differed.
     healing: bool,
-    /// When the relay last answered, in milliseconds since 1970.
-    heard_at: u64,
+    /// Since when an answer has been awaited, in milliseconds since 1970: the relay's next step in a
+    /// greeting or catch-up, the outcome of a push when live. `None` until time is told.
+    waits_since: Option<u64>,
+    /// Whether what is awaited has been asked for twice.
+    has_asked_twice: bool,
     changes: Changes,
     events: VecDeque<Event>,
     journal: Journal,
@@ -238,7 +241,8 @@ impl Replica {
             asked: Cursor::default(),
             staging: None,
             healing: false,
-            heard_at: 0,
+            waits_since: None,
+            has_asked_twice: false,
             changes: Changes::default(),
             events: VecDeque::new(),
             journal: Journal::Nothing,
@@ -358,33 +362,44 @@ impl Replica {
         self.authors.first_mut()
     }
 
-    fn heard(&mut self, now: u64) {
-        self.heard_at = now;
+    /// What was awaited has come; what is awaited now has its own time.
+    fn answered(&mut self) {
+        self.waits_since = None;
+        self.has_asked_twice = false;
     }
 
-    /// When [`tick`](Self::tick) wants to be called, in milliseconds since 1970.
-    #[must_use]
-    pub fn deadline(&self) -> Option<u64> {
-        let waits = match self.phase {
+    fn is_waiting(&self) -> bool {
+        match self.phase {
             Phase::Offline | Phase::Stopped => false,
             Phase::Greeting | Phase::CatchingUp => true,
             Phase::Live => self.authors.iter().any(|author| author.pushed > author.settled),
-        };
-        waits.then(|| self.heard_at + RESEND_MS)
+        }
     }
 
-    /// Lets time pass: what the relay should have answered long ago is asked again.
+    /// When [`tick`](Self::tick) wants to be called, in milliseconds since 1970; zero when it wants to
+    /// be told the time at once.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        self.is_waiting().then(|| self.waits_since.map_or(0, |since| since + RESEND_MS))
+    }
+
+    /// Tells the time: what the relay should have answered long ago is asked again.
     ///
     /// # Errors
     /// When the connection seems dead and the shell must open another one.
     pub fn tick(&mut self, now: u64) -> Result<(), Reconnect> {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
+        if !self.is_waiting() {
             return Ok(());
         }
-        self.heard(now);
-        if self.phase != Phase::Live {
+        let since = *self.waits_since.get_or_insert(now);
+        if now < since + RESEND_MS {
+            return Ok(());
+        }
+        if self.phase != Phase::Live || self.has_asked_twice {
             return Err(Reconnect::Silence);
         }
+        self.waits_since = Some(now);
+        self.has_asked_twice = true;
         for author in &mut self.authors {
             author.pushed = author.settled;
         }

@@ -87,6 +87,13 @@ pub trait Storage {
     /// When storage fails.
     fn prune(&mut self, count: u64) -> Result<Option<Pruned>, Self::Error>;
 
+    /// Removes the ledger's stored values that were last touched before `floor`, in milliseconds since
+    /// 1970.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn forget_entries(&mut self, floor: u64) -> Result<(), Self::Error>;
+
     /// Removes everything.
     ///
     /// # Errors

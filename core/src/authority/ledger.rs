@@ -119,6 +119,11 @@ impl Ledger {
         Ok(self.entries.entry(*replica).or_default())
     }
 
+    /// Lets go of everything that is written.
+    pub(super) fn forget(&mut self) {
+        self.entries.retain(|replica, _| self.dirty.contains(replica));
+    }
+
     /// Writes what has changed. When many accounts have gathered all are let go: who pushes again
     /// has his read again.
     pub(super) fn write<S: Storage>(&mut self, storage: &mut S) -> Result<(), Trouble<S::Error>> {

@@ -62,7 +62,8 @@ impl Replica {
         let mut known: Vec<Turn> = self.authors.iter().map(|author| author.settled).collect();
         let follows = |Settled { author: place, turn, .. }: &Settled| {
             let place = usize::from(*place);
-            let (Some(known), Some(author)) = (known.get_mut(place), self.authors.get(place)) else {
+            let (Some(known), Some(author)) = (known.get_mut(place), self.authors.get(place))
+            else {
                 return false;
             };
             let fits = *turn <= known.next() && *turn <= author.minted;

@@ -16,7 +16,8 @@ use crate::{
 impl Replica {
     /// A connection stands; Hello comes out as the first frame.
     pub fn connected(&mut self, now: u64) {
-        self.heard(now);
+        self.answered();
+        self.waits_since = Some(now);
         self.attempts += 1;
         self.phase = Phase::Greeting;
         self.hello_is_due = true;
@@ -60,13 +61,13 @@ impl Replica {
         if self.phase != Phase::Live {
             return Ok(());
         }
-        self.heard(now);
         if self.epoch() != Some(epoch) {
             return Err(Reconnect::BadFrame);
         }
         if Seq(head) > self.seq {
             self.head = self.head.max(Seq(head));
             self.ask_again();
+            self.waits_since = Some(now);
         }
         Ok(())
     }
@@ -76,24 +77,27 @@ impl Replica {
     /// # Errors
     /// When the shell must close the connection and open another one. Nothing is lost.
     pub fn received(&mut self, frame: &[u8], now: u64) -> Result<(), Reconnect> {
-        self.heard(now);
         self.journal = Journal::Nothing;
         let (down, changes) = wire::decode_down(frame).map_err(|_| Reconnect::BadFrame)?;
+        let before = (self.phase, self.settled());
+        let is_step = !matches!(down, Down::Delta(_));
         match (down, self.phase) {
-            (Down::Welcome(welcome), Phase::Greeting) => self.welcome(welcome),
-            (Down::Page(page), Phase::CatchingUp) => self.turn_page(page, &changes),
+            (Down::Welcome(welcome), Phase::Greeting) => self.welcome(welcome)?,
+            (Down::Page(page), Phase::CatchingUp) => self.turn_page(page, &changes)?,
             (Down::Delta(delta), Phase::Live) => self.take_delta(&delta, &changes),
+            (Down::Behind, Phase::Live) => self.ask_again(),
             // Sent before the authority heard that this replica asks for pages: they bring it too.
-            (Down::Delta(_), Phase::CatchingUp) => Ok(()),
-            (Down::Behind, Phase::Live) => {
-                self.ask_again();
-                Ok(())
-            }
-            (Down::Behind, Phase::CatchingUp) => Ok(()),
+            (Down::Delta(_) | Down::Behind, Phase::CatchingUp) => {}
             (Down::Welcome(_) | Down::Page(_) | Down::Delta(_) | Down::Behind, _) => {
-                Err(Reconnect::BadFrame)
+                return Err(Reconnect::BadFrame);
             }
         }
+        // What others do is no answer.
+        if is_step || before != (self.phase, self.settled()) {
+            self.answered();
+            self.waits_since = self.is_waiting().then_some(now);
+        }
+        Ok(())
     }
 
     fn welcome(&mut self, welcome: Welcome) -> Result<(), Reconnect> {
@@ -198,11 +202,11 @@ impl Replica {
         self.rebase(unsettled);
     }
 
-    fn take_delta(&mut self, delta: &Delta, changes: &Changes<'_>) -> Result<(), Reconnect> {
+    fn take_delta(&mut self, delta: &Delta, changes: &Changes<'_>) {
         self.head = self.head.max(delta.to);
         if delta.from != self.seq || !self.makes_sense(changes, &delta.settled) {
             self.ask_again();
-            return Ok(());
+            return;
         }
         let mut unsettled = Unsettled::default();
         for row in changes.rows().flatten() {
@@ -220,7 +224,6 @@ impl Replica {
         if self.table.digest() != delta.digest {
             self.diverged();
         }
-        Ok(())
     }
 
     /// The next frame to send; ask until there is none. Whose bytes have left and are lost must be

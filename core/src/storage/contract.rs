@@ -36,6 +36,16 @@ fn values<S: Storage>(storage: &mut S) {
     storage.put_entry(&one, 1_800_000_000_000, &[8, 0]).unwrap();
     assert_eq!(storage.entry(&one).unwrap(), Some(vec![8, 0]));
     assert_eq!(storage.entry(&other).unwrap(), None);
+    storage.put_entry(&other, 7, &[1]).unwrap();
+    storage.forget_entries(7).unwrap();
+    assert_eq!(
+        storage.entry(&other).unwrap(),
+        Some(vec![1]),
+        "what was touched at the floor stays"
+    );
+    storage.forget_entries(8).unwrap();
+    assert_eq!(storage.entry(&other).unwrap(), None);
+    assert_eq!(storage.entry(&one).unwrap(), Some(vec![8, 0]));
 }
 
 fn rows<S: Storage>(storage: &mut S) {

@@ -16,7 +16,7 @@ type Place = (Box<str>, Box<str>);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStorage {
     meta: Option<Vec<u8>>,
-    ledger: BTreeMap<ReplicaId, Vec<u8>>,
+    ledger: BTreeMap<ReplicaId, (u64, Vec<u8>)>,
     rows: BTreeMap<Place, (Seq, Option<Box<str>>)>,
     order: BTreeMap<(Seq, Place), bool>,
 }
@@ -42,11 +42,11 @@ impl Storage for MemoryStorage {
     }
 
     fn entry(&self, replica: &ReplicaId) -> Result<Option<Vec<u8>>, Infallible> {
-        Ok(self.ledger.get(replica).cloned())
+        Ok(self.ledger.get(replica).map(|(_, bytes)| bytes.clone()))
     }
 
-    fn put_entry(&mut self, replica: &ReplicaId, _at: u64, bytes: &[u8]) -> Result<(), Infallible> {
-        self.ledger.insert(*replica, bytes.into());
+    fn put_entry(&mut self, replica: &ReplicaId, at: u64, bytes: &[u8]) -> Result<(), Infallible> {
+        self.ledger.insert(*replica, (at, bytes.into()));
         Ok(())
     }
 
@@ -109,6 +109,11 @@ impl Storage for MemoryStorage {
         });
         let count = u64::try_from(before - self.order.len()).unwrap_or(u64::MAX);
         Ok(Some(Pruned { count, up_to }))
+    }
+
+    fn forget_entries(&mut self, floor: u64) -> Result<(), Infallible> {
+        self.ledger.retain(|_, (at, _)| *at >= floor);
+        Ok(())
     }
 
     fn clear(&mut self) -> Result<(), Infallible> {

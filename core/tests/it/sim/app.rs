@@ -12,7 +12,9 @@ use super::{
     Check,
     disk::Entry,
     fail,
-    naive::{Act, COLLECTIONS, Cond, Draft, Id, KEYS, Op, Place, State, any_patch, any_record, resolve},
+    naive::{
+        Act, COLLECTIONS, Cond, Draft, Id, KEYS, Op, Place, State, any_patch, any_record, resolve,
+    },
     oracle::names_of,
     world::{World, trace},
 };
@@ -62,7 +64,6 @@ pub(crate) type Newest = std::collections::BTreeMap<Place, Id>;
 impl World {
     /// What a replica's confirmed records must be.
     pub(crate) fn confirmed_of(&self, place: usize) -> Result<&State, super::Violation> {
-        
         let client = &self.clients[place];
         let seq = client.replica.seq().0;
         let Some(epoch) = client.records else {

@@ -281,9 +281,8 @@ impl World {
                     return fail("RE2", format!("{name}/{text} shows {shown:?}, not {wanted:?}"));
                 }
                 let meta = replica.meta(name, text);
-                let speaks = |entry: &super::disk::Entry| {
-                    entry.ops.iter().any(|op| op.place == place)
-                };
+                let speaks =
+                    |entry: &super::disk::Entry| entry.ops.iter().any(|op| op.place == place);
                 let pending = client.pending.iter().any(speaks);
                 if meta.seq != held.map(|held| held.0) || meta.pending != pending {
                     return fail("RE3", format!("{name}/{text} has {meta:?}"));
@@ -304,7 +303,10 @@ impl World {
             return fail("DI3", "a replica's digest is not that of its records".into());
         }
         if replica.pending() != client.pending.len() {
-            return fail("OU2", format!("{} pending, not {}", replica.pending(), client.pending.len()));
+            return fail(
+                "OU2",
+                format!("{} pending, not {}", replica.pending(), client.pending.len()),
+            );
         }
         self.check_mirror(place)?;
         self.check_settlement(place)
@@ -363,11 +365,11 @@ impl World {
             let connection = &self.connections[number];
             let idle = connection.up.is_empty() && connection.down.is_empty();
             let heard = !connection.tainted && connection.open && idle;
-            if heard
-                && client.replica.phase() == Phase::Live
-                && client.replica.seq() != meta.head
-            {
-                return fail("CU1", format!("live at {}, and hears nothing", client.replica.seq().0));
+            if heard && client.replica.phase() == Phase::Live && client.replica.seq() != meta.head {
+                return fail(
+                    "CU1",
+                    format!("live at {}, and hears nothing", client.replica.seq().0),
+                );
             }
         }
         Ok(())

@@ -168,9 +168,10 @@ impl World {
 
     pub(crate) fn tick(&mut self, place: usize) -> Check {
         let client = &mut self.clients[place];
-        let was_due = client.replica.deadline().is_some_and(|deadline| {
-            deadline <= self.now && client.replica.phase() == Phase::Live
-        });
+        let was_due = client
+            .replica
+            .deadline()
+            .is_some_and(|deadline| deadline <= self.now && client.replica.phase() == Phase::Live);
         match client.replica.tick(self.now) {
             Ok(()) => {
                 if was_due {

@@ -13,7 +13,10 @@ use super::{naive::Id, random::Random};
 #[derive(Clone, Debug)]
 pub(crate) enum Write {
     Identity(ReplicaId, ReplicaId),
-    Account { bytes: Vec<u8>, settled: Turn },
+    Account {
+        bytes: Vec<u8>,
+        settled: Turn,
+    },
     Info(Vec<u8>),
     Page(usize, Vec<u8>),
     /// Removes the pages from a number on.

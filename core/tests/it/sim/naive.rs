@@ -172,8 +172,7 @@ impl<'a> Draft<'a> {
         let mut changed = self.touched.clone();
         changed.sort_unstable();
         changed.dedup();
-        changed
-            .retain(|place| self.before.contains_key(place) || self.now.contains_key(place));
+        changed.retain(|place| self.before.contains_key(place) || self.now.contains_key(place));
         changed
     }
 }

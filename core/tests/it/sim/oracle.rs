@@ -53,9 +53,7 @@ impl Life {
 
     /// What the order must make of a mutation that arrives now.
     fn verdict(&self, id: Id, ops: &[Op]) -> (Outcome, State, Vec<Place>) {
-        let refused = |reason, op| {
-            Outcome::Refused(neap_core::mutation::Refusal { reason, op })
-        };
+        let refused = |reason, op| Outcome::Refused(neap_core::mutation::Refusal { reason, op });
         let draft = resolve(self.now(), id, ops, Some(self.epoch));
         if let Some((reason, op)) = draft.refusal {
             return (refused(reason, op), State::new(), Vec::new());

@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use neap_core::{
-    authority::{Admission, Authority, Close, Moment, Output, PageSize, SessionId, Settings, Trouble},
+    authority::{
+        Admission, Authority, Close, Moment, Output, PageSize, SessionId, Settings, Trouble,
+    },
     datastore::{Kind, Options},
     id::{Epoch, ReplicaId},
     wire::{self, Up},
 };
 
 use super::{
-    Check, fail,
+    Check,
     check::Group,
+    fail,
     naive::Id,
     random::Random,
     sabotage::Sabotage,
@@ -54,8 +57,12 @@ impl Relay {
             ..Settings::default()
         };
         let kind = if random.once_in(2) { Kind::Temp } else { Kind::Permanent };
-        let options =
-            Options { kind: Some(kind), primary: None, ttl: Some(3_600), sliding: Some(random.once_in(2)) };
+        let options = Options {
+            kind: Some(kind),
+            primary: None,
+            ttl: Some(3_600),
+            sliding: Some(random.once_in(2)),
+        };
         Relay {
             disk: Disk::new(sabotage),
             authority: None,
@@ -274,10 +281,7 @@ impl World {
                 Input::Frame(session, _) | Input::Connect(session) => {
                     self.connections[*session as usize].tainted = true;
                 }
-                Input::Gone(_)
-                | Input::Request(_)
-                | Input::Open
-                | Input::Destroy => {}
+                Input::Gone(_) | Input::Request(_) | Input::Open | Input::Destroy => {}
             }
         }
     }
@@ -331,7 +335,10 @@ impl World {
                     self.check_sent(&frame)?;
                     for session in to {
                         if closed.contains(&session) && self.sabotage.is_none() {
-                            return fail("SE1", format!("session {session} is closed, and told more"));
+                            return fail(
+                                "SE1",
+                                format!("session {session} is closed, and told more"),
+                            );
                         }
                         self.send_down(session, Downward::Frame(frame.clone()));
                     }

@@ -136,6 +136,10 @@ impl Storage for Disk {
         self.call(|inner| sure(inner.memory.prune(count)))
     }
 
+    fn forget_entries(&mut self, floor: u64) -> Result<(), Broken> {
+        self.call(|inner| sure(inner.memory.forget_entries(floor)))
+    }
+
     fn clear(&mut self) -> Result<(), Broken> {
         self.call(|inner| sure(inner.memory.clear()))
     }

@@ -5,13 +5,8 @@ use std::collections::VecDeque;
 use neap_core::id::ReplicaId;
 
 use super::{
-    Check, Plan, Report, Sights, Violation,
-    client::Client,
-    naive::State,
-    oracle::Oracle,
-    random::Random,
-    relay::Relay,
-    sabotage::Sabotage,
+    Check, Plan, Report, Sights, Violation, client::Client, naive::State, oracle::Oracle,
+    random::Random, relay::Relay, sabotage::Sabotage,
 };
 
 /// What travels to the relay.
@@ -143,10 +138,8 @@ impl World {
     }
 
     pub(crate) fn run(mut self) -> (Report, Check) {
-        let result = self.live().map_err(|violation| Violation {
-            step: self.report.steps,
-            ..violation
-        });
+        let result =
+            self.live().map_err(|violation| Violation { step: self.report.steps, ..violation });
         self.report.mutations = self.oracle.mutations.len() as u64;
         (self.report, result)
     }
