@@ -14,6 +14,7 @@ import { StatusKeeper } from "./status.js";
 import { MemoryStorage } from "./storage/memory.js";
 import type { Storage, Stored } from "./storage/storage.js";
 import { closedError } from "./trouble.js";
+import { makeRoom } from "./wasm.js";
 
 export interface DriverParts {
   readonly core: Core;
@@ -216,6 +217,7 @@ export class Driver {
     const from = core.seq();
     const phase = core.phase();
     const error = core.received(bytes, now());
+    makeRoom();
     if (phase < CATCHING_UP) this.journal.contact = now();
     this.engine.drain();
     this.journal.frame(bytes, from, phase);

@@ -12,6 +12,7 @@ import { Turns, type Handle } from "./mutation.js";
 import type { Plain } from "./record.js";
 import { Draft } from "./transaction.js";
 import { closedError } from "./trouble.js";
+import { makeRoom } from "./wasm.js";
 
 /** Sets of one collection in a row. */
 interface Run {
@@ -103,6 +104,7 @@ export class Engine {
       // The walk lets nothing through that the core does not take.
       if (error !== 0) throw this.errorOf(error);
     }
+    makeRoom();
   }
 
   /** Makes a mutation of one op by asking the core. */
@@ -131,6 +133,7 @@ export class Engine {
   }
 
   private minted(written: Written | undefined): Mutation {
+    makeRoom();
     this.drainView(written);
     const handle = this.turns.mint();
     this.workLater();

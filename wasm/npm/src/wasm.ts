@@ -1,7 +1,7 @@
 // Brings the core to life, once for all datastores of a page.
 
 import type { CoreConstructor } from "./core.js";
-import init, { Core } from "./generated/neap_wasm.js";
+import init, { Core, type InitOutput } from "./generated/neap_wasm.js";
 import { compile } from "neap:module";
 
 let loading: Promise<CoreConstructor> | undefined;
@@ -15,7 +15,26 @@ export function loadCore(): Promise<CoreConstructor> {
   return loading;
 }
 
+let exports: InitOutput | undefined;
+let known = 0;
+
 async function load(): Promise<CoreConstructor> {
-  await init({ module_or_path: await compile() });
+  exports = await init({ module_or_path: await compile() });
+  known = exports.memory.buffer.byteLength;
   return Core satisfies CoreConstructor;
+}
+
+/** Least bytes by which linear memory grows. */
+const ROOM = 1024 * 1024;
+
+/**
+ * Lets linear memory grow in strides. Rust asks for 64 KiB at a time, and each time engines count the whole
+ * memory as newly allocated: with a hundred thousand pending mutations that made them collect
+ * garbage without end. What is asked for and given back at once stays with the allocator, untouched.
+ */
+export function makeRoom(): void {
+  if (!exports || exports.memory.buffer.byteLength === known) return;
+  const bytes = Math.max(ROOM, exports.memory.buffer.byteLength >>> 3);
+  exports.__wbindgen_free(exports.__wbindgen_malloc(bytes, 1), bytes, 1);
+  known = exports.memory.buffer.byteLength;
 }
