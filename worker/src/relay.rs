@@ -258,6 +258,12 @@ impl Relay {
             let is_over = engine.machine.meta().is_some() && engine.machine.alive(now).is_none();
             if !is_over {
                 engine.end_overdue(now);
+                let storage = self.storage()?;
+                let outputs = storage.transaction(|| {
+                    engine.machine.upkeep(now)?;
+                    engine.machine.commit()
+                })?;
+                engine.carry_out(outputs, now);
                 self.set_alarm(engine);
             }
             Ok(is_over)
@@ -469,7 +475,8 @@ fn due(engine: &Engine) -> Option<u64> {
     let meta = engine.machine.meta()?;
     let overdue = engine.links.first_until().map(|until| until.saturating_add(TOKEN_SLACK_MS));
     let expiry = meta.info.expires_at.map(|last| last.saturating_add(1));
-    overdue.into_iter().chain(expiry).min()
+    let upkeep = engine.machine.upkeep_due();
+    overdue.into_iter().chain(expiry).chain(upkeep).min()
 }
 
 /// Accepts a socket only to close it with a code: a browser hides the status of a failed upgrade.

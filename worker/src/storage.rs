@@ -66,6 +66,7 @@ statements! {
     oldest_gone: "SELECT max(seq) FROM (SELECT seq FROM records WHERE data IS NULL ORDER BY seq LIMIT ?)";
     count_gone: "SELECT count(*) FROM records WHERE data IS NULL AND seq <= ?";
     prune: "DELETE FROM records WHERE data IS NULL AND seq <= ?";
+    forget_entries: "DELETE FROM ledger WHERE at < ?";
     answer: "SELECT at, value FROM answers WHERE name = ?";
     put_answer: "INSERT INTO answers (name, at, value) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at, value = excluded.value";
     prune_answers: "DELETE FROM answers WHERE id IN (SELECT id FROM answers ORDER BY id LIMIT 4) AND at < ?";
@@ -316,6 +317,13 @@ impl Storage for SqlRows {
         let count = number(&counted.ok_or(Failure::Shape)?.get(0))?;
         self.run(|sql, of| sql.exec1(&of.prune, &up_to))?;
         Ok(Some(Pruned { count, up_to: Seq(number(&up_to)?) }))
+    }
+
+    fn forget_entries(&mut self, floor: u64) -> Result<(), Failure> {
+        if self.exists()? {
+            self.run(|sql, of| sql.exec1(&of.forget_entries, &integer(floor)))?;
+        }
+        Ok(())
     }
 
     fn clear(&mut self) -> Result<(), Failure> {
