@@ -2,6 +2,8 @@
 
 use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     datastore::{Info, Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
@@ -138,7 +140,17 @@ struct Author {
     /// Where the turns after `settled` stand in the outbox.
     queue: VecDeque<Ordinal>,
     /// Seqs of settled turns that pending conditions speak of.
-    seqs: Vec<(Turn, Seq)>,
+    placed: Vec<Placed>,
+}
+
+/// The seq of a settled turn. Conditions of stored mutations still speak of the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Placed {
+    turn: Turn,
+    /// Zero where it took none.
+    seq: Seq,
+    /// The last turn with such a condition.
+    until: Turn,
 }
 
 /// What is known of the datastore.
@@ -216,7 +228,7 @@ impl Replica {
             durable: Turn::ZERO,
             pushed: Turn::ZERO,
             queue: VecDeque::new(),
-            seqs: Vec::new(),
+            placed: Vec::new(),
         };
         Replica {
             options,

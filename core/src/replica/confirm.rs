@@ -6,7 +6,7 @@ use alloc::{collections::BinaryHeap, vec::Vec};
 use core::cmp::Reverse;
 
 use super::{
-    Event, Origin, Replica, event_of,
+    Event, Origin, Placed, Replica, event_of,
     outbox::{Ordinal, Outbox},
     table::{Collection, Held},
 };
@@ -126,10 +126,14 @@ impl Replica {
         outcome: Outcome,
         unsettled: &mut Unsettled,
     ) {
-        let waiting = self.outbox.take_waiting(author, turn);
-        if waiting.is_empty() {
-            return;
+        if let Some(author) = self.authors.get_mut(author) {
+            author.placed.retain(|placed| placed.until > turn);
         }
+        let waiting = self.outbox.take_waiting(author, turn);
+        let until = waiting.iter().filter_map(|ordinal| Some(self.outbox.get(*ordinal)?.turn)).max();
+        let Some(until) = until else {
+            return;
+        };
         let seq = outcome.seq().unwrap_or(Seq::ZERO);
         for ordinal in waiting {
             self.outbox.rewrite(ordinal, |condition| match condition {
@@ -143,12 +147,7 @@ impl Replica {
             unsettled.ordinals.push(Reverse(ordinal));
         }
         if let Some(author) = self.authors.get_mut(author) {
-            // The stored entries still speak of the turn, so its seq is stored with the account.
-            author.seqs.push((turn, seq));
-            let none_pending = author.queue.is_empty();
-            if none_pending {
-                author.seqs.clear();
-            }
+            author.placed.push(Placed { turn, seq, until });
         }
     }
 
@@ -192,12 +191,12 @@ impl Replica {
     }
 
     /// Conditions of stored mutations on turns that have been settled since they were stored.
-    pub(super) fn place_restored_conditions(&mut self, settled: Turn, seqs: &[(Turn, Seq)]) {
+    pub(super) fn place_restored_conditions(&mut self, settled: Turn, placed: &[Placed]) {
         for ordinal in self.outbox.take_waiting(0, settled) {
             self.outbox.rewrite(ordinal, |condition| match condition {
                 Condition::Mine(turn) if turn <= settled => {
-                    let found = seqs.iter().find(|(of, _)| *of == turn);
-                    Condition::Seq(found.map_or(Seq::ZERO, |(_, seq)| *seq))
+                    let found = placed.iter().find(|placed| placed.turn == turn);
+                    Condition::Seq(found.map_or(Seq::ZERO, |placed| placed.seq))
                 }
                 Condition::None
                 | Condition::Seq(_)

@@ -126,6 +126,11 @@ impl Replica {
                     me.birth = Some(birth);
                 }
             }
+            // It has been set back behind what it told: what is pending it has never seen.
+            Standing::Settled(known) if known < settled => {
+                self.change_identity();
+                return Err(Reconnect::NewIdentity);
+            }
             Standing::Settled(known) if known <= minted => {
                 if let Some(me) = self.me() {
                     me.pushed = known.max(settled);
@@ -182,7 +187,7 @@ impl Replica {
         me.minted = Turn(me.minted.0 - before.0);
         (me.settled, me.saved, me.durable, me.pushed) =
             (Turn::ZERO, Turn::ZERO, Turn::ZERO, Turn::ZERO);
-        me.seqs.clear();
+        me.placed.clear();
         self.blocked = Turn::ZERO;
         self.outbox.renumber(0, before);
         self.events.retain(|event| *event != Event::Renumbered);

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Life, Replica, confirm::Unsettled, table::Held};
+use super::{Life, Placed, Replica, confirm::Unsettled, table::Held};
 use crate::{
     datastore::Info,
     id::{Epoch, Seq, Turn},
@@ -25,7 +25,7 @@ pub struct Account {
     generation: u64,
     birth: Option<u64>,
     settled: Turn,
-    seqs: Vec<(Turn, Seq)>,
+    placed: Vec<Placed>,
 }
 
 impl Replica {
@@ -47,7 +47,7 @@ impl Replica {
             generation: me.generation,
             birth: me.birth,
             settled: me.settled,
-            seqs: me.seqs.clone(),
+            placed: me.placed.clone(),
         });
         wire::encode_stored(&account)
     }
@@ -102,7 +102,7 @@ impl Replica {
             me.settled = account.settled;
             me.saved = account.settled;
             me.minted = me.minted.max(account.settled);
-            me.seqs = account.seqs;
+            me.placed = account.placed;
         }
         Ok(())
     }
@@ -193,9 +193,9 @@ impl Replica {
 
     /// Everything has been taken back: the view is complete.
     pub fn restored(&mut self) {
-        let seqs = self.authors.first().map_or_else(Vec::new, |me| me.seqs.clone());
+        let placed = self.authors.first().map_or_else(Vec::new, |me| me.placed.clone());
         let settled = self.settled();
-        self.place_restored_conditions(settled, &seqs);
+        self.place_restored_conditions(settled, &placed);
         self.show_all();
     }
 }
