@@ -33,7 +33,7 @@ const rings = {
     ],
   },
   core: { run: () => [{ ...cargo("test", "--quiet", ...core), env: long ? { PROPTEST_CASES: "5000" } : {} }] },
-  sim: { run: () => [cargo("run", "--quiet", "--release", ...core, "--example", "sim", "--", "--seeds", long ? "100000" : "2000")] },
+  sim: { run: () => [cargo("run", "--quiet", "--release", ...core, "--example", "sim", "--", "--seeds", long ? "20000" : "2000")] },
   build: { run: () => [{ command: join(bin, "node"), args: ["tools/build.mjs"] }] },
   types: { built: ["package"], run: () => ["wasm/npm", "www"].map(typeCheck) },
   tools: { built: ["relay"], run: () => [nodeTests("tools/test")] },
