@@ -6,7 +6,7 @@ use neap_core::{
     datastore::Options,
     id::{Epoch, ReplicaId, Seq, Turn},
     mutation::Outcome,
-    replica::{Event, Journal, Phase, Reconnect, Replica, ResetReason, Watch},
+    replica::{Event, Journal, Phase, Replica, ResetReason, Watch},
     wire::{self, Down},
 };
 
@@ -51,6 +51,8 @@ pub(crate) struct Client {
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) next_frame: u64,
     pub(crate) page_records: usize,
+    /// Whether it is on the disk that this owner has begun: before that nobody may hear of it.
+    pub(crate) is_ready: bool,
 }
 
 /// What the events of one input want to have written.
@@ -62,7 +64,7 @@ struct Wanted {
 }
 
 impl Client {
-    pub(crate) fn new(_place: usize, random: &mut Random) -> Self {
+    pub(crate) fn new(random: &mut Random) -> Self {
         let (id, spare) = (ReplicaId(random.bytes()), ReplicaId(random.bytes()));
         let page_records = 1 + random.below(4);
         let mut client = Client {
@@ -81,6 +83,7 @@ impl Client {
             checkpoint: None,
             next_frame: 0,
             page_records,
+            is_ready: false,
         };
         client.replica.set_page_records(page_records);
         client.begin(random);
@@ -98,7 +101,7 @@ impl Client {
             self.watched[collection] = level != Watch::Nothing;
         }
         let writes = vec![self.identity(), self.account()];
-        self.disk.queue.push_back(Transaction { writes, notes: Vec::new() });
+        self.disk.queue.push_back(Transaction { writes, notes: vec![Note::Ready] });
     }
 
     fn identity(&self) -> Write {
@@ -118,6 +121,9 @@ impl Client {
 
 impl World {
     pub(crate) fn connect(&mut self, place: usize) -> Check {
+        if !self.clients[place].is_ready {
+            return Ok(());
+        }
         let number = self.connections.len();
         self.connections.push(Connection {
             client: place,
@@ -210,7 +216,7 @@ impl World {
             }
             Downward::Frame(frame) => {
                 trace!(self, "replica {place}: {:?}", wire::decode_down(&frame));
-                self.note_frame(place, &frame);
+                self.note_frame(&frame);
                 let before = self.clients[place].replica.epoch();
                 let result = self.clients[place].replica.received(&frame, now);
                 let after = self.clients[place].replica.epoch();
@@ -224,26 +230,14 @@ impl World {
         };
         match result {
             Ok(()) => self.drain(place),
-            Err(why) => {
-                if why == Reconnect::BadFrame && !self.connections[number].tainted {
-                    self.check_confusion(place)?;
-                }
+            Err(_) => {
                 self.drain(place)?;
                 self.cut(place, 1006)
             }
         }
     }
 
-    /// Only a pong of another life may confuse a replica.
-    fn check_confusion(&self, place: usize) -> Check {
-        if self.calm && self.relay.queue.is_empty() {
-            return Ok(());
-        }
-        let _ = place;
-        Ok(())
-    }
-
-    fn note_frame(&mut self, place: usize, frame: &[u8]) {
+    fn note_frame(&mut self, frame: &[u8]) {
         let Ok((down, _)) = wire::decode_down(frame) else {
             return;
         };
@@ -255,7 +249,6 @@ impl World {
             }
             Down::Page(_) | Down::Delta(_) | Down::Welcome(_) => {}
         }
-        let _ = place;
     }
 
     /// Keeps pages until they can be stored together.
@@ -293,7 +286,7 @@ impl World {
             self.clients[place].replica.saved(settled);
         }
         for transaction in self.transactions(place, &wanted) {
-            if self.dies(place) {
+            if self.dies() {
                 return self.crash(place);
             }
             self.clients[place].disk.queue.push_back(transaction);
@@ -303,7 +296,7 @@ impl World {
             self.clients[place].replica.durable(minted);
         }
         while let Some(frame) = self.clients[place].replica.take_frame() {
-            if self.dies(place) {
+            if self.dies() {
                 return self.crash(place);
             }
             self.send_up(place, frame)?;
@@ -311,8 +304,8 @@ impl World {
         Ok(())
     }
 
-    fn dies(&mut self, _place: usize) -> bool {
-        let odds = self.odds.crash.saturating_mul(5);
+    fn dies(&mut self) -> bool {
+        let odds = self.odds.crash;
         let dies = self.chance(odds);
         if dies {
             self.see("crash between outputs");
@@ -511,6 +504,11 @@ impl World {
             return fail("RE8", "a frame with no connection".into());
         };
         let mut frame = frame;
+        if let Ok(wire::Up::Hello(hello)) = wire::decode_up(&frame)
+            && hello.cursor.after > client.replica.seq()
+        {
+            self.report.sights.see("catch-up resumed");
+        }
         if let Some((id, first, count)) = turns_of(&[client.id], &frame) {
             let image = &client.disk.image;
             let kept = image.settled.0 + image.outbox().len() as u64;
@@ -548,6 +546,7 @@ impl World {
                 Note::Durable(id, turn) if id == client.id => client.replica.durable(turn),
                 Note::Saved(id, turn) if id == client.id => client.replica.saved(turn),
                 Note::InfoSaved => client.replica.info_saved(),
+                Note::Ready => client.is_ready = true,
                 Note::Durable(..) | Note::Saved(..) => {}
             }
         }

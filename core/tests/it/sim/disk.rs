@@ -51,6 +51,7 @@ pub(crate) enum Note {
     Durable(ReplicaId, Turn),
     Saved(ReplicaId, Turn),
     InfoSaved,
+    Ready,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -85,10 +85,12 @@ impl Relay {
     }
 
     /// Moves the clock past the end of the datastore's life, if it has one.
-    pub(crate) fn outlive(&mut self, now: &mut u64) {
+    pub(crate) fn outlive(&mut self, now: &mut u64) -> bool {
         if let Some(last) = self.expires_at {
             *now = (*now).max(last + 1);
+            return true;
         }
+        false
     }
 
     /// What the next transaction decides. A deletion stands alone: what was told before it is no
@@ -218,7 +220,7 @@ impl World {
         let dice = Epoch(self.random.bytes());
         let moment = Moment { now: self.now, dice };
         if self.chance(self.odds.trap) {
-            self.relay.disk.fail_after(Some(self.random.below(20)));
+            self.relay.disk.fail_after(Some(self.random.below(12)));
         }
         let mut group = Group::default();
         let mut result = self.process(&inputs, moment, &mut group);
@@ -316,7 +318,12 @@ impl World {
                     }
                 }
                 Input::Open => drop(authority.open(&self.relay.options, moment)?),
-                Input::Destroy => authority.destroy()?,
+                Input::Destroy => {
+                    if authority.alive(moment.now).is_some() {
+                        self.report.sights.see("deleted");
+                    }
+                    authority.destroy()?;
+                }
             }
         }
         authority.commit()

@@ -59,7 +59,7 @@ impl World {
         if self.sabotage == Some(Sabotage::ReuseTurns) {
             image.blocks.clear();
         }
-        let (id, spare) = *image.identity.get_or_insert((id, spare));
+        let (id, spare) = image.identity.unwrap_or((id, spare));
         let mut replica = Replica::new(id, spare, seed, Options::default());
         replica.set_page_records(client.page_records);
         if let Some(bytes) = &image.account
@@ -112,6 +112,7 @@ impl World {
         client.records = replica.epoch();
         client.has_amnesia = amnesia;
         client.doomed.clear();
+        client.is_ready = false;
         client.replica = replica;
         client.begin(&mut self.random);
         self.check_restored(place)?;

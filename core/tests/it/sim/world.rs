@@ -69,9 +69,9 @@ impl Odds {
             cut: odds(40),
             restart: odds(200),
             sleep: odds(15),
-            trap: odds(20),
+            trap: odds(8),
             kill: odds(20),
-            crash: odds(100),
+            crash: odds(60),
             lose_disk: odds(300),
             checkpoint: odds(25),
             destroy: odds(400),
@@ -119,7 +119,7 @@ impl World {
         let odds = Odds::new(&mut random);
         let count = 2 + random.below(4);
         let relay = Relay::new(&mut random, plan.sabotage);
-        let clients = (0..count).map(|place| Client::new(place, &mut random)).collect();
+        let clients = (0..count).map(|_| Client::new(&mut random)).collect();
         World {
             random,
             odds,
@@ -185,8 +185,8 @@ impl World {
         if self.chance(odds.destroy) {
             self.relay.destroy();
         }
-        if self.chance(odds.expire) {
-            self.relay.outlive(&mut self.now);
+        if self.chance(odds.expire) && self.relay.outlive(&mut self.now) {
+            self.see("expired");
         }
         if self.chance(odds.request) {
             return self.request();
