@@ -64,6 +64,8 @@ pub const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1_000;
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// A socket whose token has run out is ended by an alarm this much later, at the latest.
 pub const TOKEN_SLACK_MS: u64 = 1_000;
+/// An alarm whose work failed comes again after this time.
+pub const ALARM_RETRY_MS: u64 = 60_000;
 /// Most sockets of one datastore, unless an operator sets another number.
 pub const SOCKETS_MAX: usize = 5_000;
 /// A group commit is run at once when this many frames or requests wait for it.

@@ -7,7 +7,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fmt,
     rc::{Rc, Weak},
 };
 
@@ -15,8 +14,8 @@ use futures_channel::oneshot;
 use js_sys::Uint8Array;
 use neap_core::{
     authority::{Admission, Authority, Moment, Trouble},
-    id::{Epoch, Seq},
-    limits::{FRAME_BYTES_MAX, TOKEN_SLACK_MS},
+    id::Epoch,
+    limits::{ALARM_RETRY_MS, FRAME_BYTES_MAX},
 };
 use wasm_bindgen::prelude::*;
 
@@ -24,16 +23,18 @@ use wasm_bindgen::prelude::*;
 use crate::contract;
 use crate::{
     http::Answer,
-    platform::{self, AutoResponse, Socket, State, Storage, Undone, dice, now},
+    platform::{self, Socket, State, Storage, dice, now},
     settings::Settings,
     storage::{Failure, SqlRows},
 };
 
+mod engine;
 mod links;
 mod queue;
 
+use engine::{Engine, Fault};
+use links::Link;
 pub(crate) use links::sanitised;
-use links::{Link, Links};
 use queue::{Ask, Job, Queue};
 
 /// What a request makes of the authority.
@@ -58,52 +59,6 @@ pub(crate) struct Relay {
     last_flush: Cell<f64>,
     /// The alarm as this object has set it; `None` when it does not know.
     alarm: Cell<Option<u64>>,
-}
-
-/// The authority and the sockets of its sessions.
-struct Engine {
-    machine: Machine,
-    links: Links,
-    /// What the platform's answer to a ping says.
-    announced: Option<(Epoch, Seq)>,
-}
-
-/// Why a group of jobs came to nothing.
-enum Fault {
-    /// The authority, or its storage.
-    Trouble(Trouble<Failure>),
-    /// The platform.
-    Platform(String),
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Trouble(trouble) => write!(f, "{trouble:?}"),
-            Fault::Platform(message) => write!(f, "platform: {message}"),
-        }
-    }
-}
-
-impl From<Undone<Trouble<Failure>>> for Fault {
-    fn from(undone: Undone<Trouble<Failure>>) -> Self {
-        match undone {
-            Undone::Body(trouble) => Fault::Trouble(trouble),
-            Undone::Commit(message) => Fault::Platform(message),
-        }
-    }
-}
-
-impl From<JsValue> for Fault {
-    fn from(error: JsValue) -> Self {
-        Fault::Platform(platform::say(&error))
-    }
-}
-
-impl From<Trouble<Failure>> for Fault {
-    fn from(trouble: Trouble<Failure>) -> Self {
-        Fault::Trouble(trouble)
-    }
 }
 
 impl Relay {
@@ -144,7 +99,7 @@ impl Relay {
             engine.machine.connect(id, admission);
             let outputs = engine.machine.commit()?;
             engine.carry_out(outputs, now());
-            self.announce(engine);
+            engine.announce(&self.state);
             self.set_alarm(engine);
             Ok(true)
         });
@@ -251,7 +206,6 @@ impl Relay {
 
     /// The alarm: what is over goes, and the next alarm is set.
     pub(crate) fn wake(&self) {
-        self.alarm.set(None);
         self.flush();
         let now = now();
         let is_over = self.with_engine(|engine| {
@@ -263,18 +217,23 @@ impl Relay {
                     engine.machine.upkeep(now)?;
                     engine.machine.commit()
                 })?;
-                engine.carry_out(outputs, now);
+                // It has fired, so there is none.
+                self.alarm.set(None);
                 self.set_alarm(engine);
+                engine.carry_out(outputs, now);
             }
             Ok(is_over)
         });
-        match is_over {
-            Ok(false) => {}
-            Ok(true) => match self.wipe().and_then(|wiped| self.state.wait_until(&wiped)) {
-                Ok(()) => {}
-                Err(error) => self.complain(&Fault::from(error)),
-            },
-            Err(fault) => self.complain(&fault),
+        let done = match is_over {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                self.wipe().and_then(|wiped| self.state.wait_until(&wiped)).map_err(Fault::from)
+            }
+            Err(fault) => Err(fault),
+        };
+        if let Err(fault) = done {
+            self.complain(&fault);
+            self.set_alarm_at(now.saturating_add(ALARM_RETRY_MS));
         }
     }
 
@@ -376,9 +335,10 @@ impl Relay {
             })?;
             #[cfg(feature = "contract")]
             contract::count(|counts| &counts.commits, 1);
-            engine.carry_out(outputs, moment.now);
-            self.announce(engine);
+            // First, since it belongs to what has been stored: one commit takes both.
             self.set_alarm(engine);
+            engine.carry_out(outputs, moment.now);
+            engine.announce(&self.state);
             Ok(())
         })
     }
@@ -394,7 +354,12 @@ impl Relay {
         };
         let mut engine = match slot.take() {
             Some(engine) => engine,
-            None => self.build()?,
+            None => {
+                let engine = Engine::build(&self.state, self.settings.bounds)?;
+                // Whoever stored this state has set the alarm with it.
+                self.alarm.set(engine.due());
+                engine
+            }
         };
         let done = run(&mut engine)?;
         *slot = Some(engine);
@@ -410,56 +375,23 @@ impl Relay {
         }
     }
 
-    fn build(&self) -> Result<Engine, Fault> {
-        let rows = SqlRows::new(self.storage()?.sql()?);
-        let mut engine = Engine {
-            machine: Authority::load(rows, self.settings.bounds)?,
-            links: Links::default(),
-            announced: None,
-        };
-        for socket in self.state.sockets()?.into_iter().filter(Socket::is_open) {
-            match links::recall(socket.clone()) {
-                Some((id, link, session)) => {
-                    engine.links.add(id, link);
-                    engine.machine.restore(id, &session);
-                }
-                None => drop(socket.close(1011, "internal")),
-            }
-        }
-        // Whoever stored this state has set the alarm with it.
-        self.alarm.set(due(&engine));
-        Ok(engine)
-    }
-
     pub(crate) fn storage(&self) -> Result<Storage, JsValue> {
         self.state.storage()
-    }
-
-    /// Lets the platform answer pings with epoch and head: a client that has missed something learns
-    /// of it without waking the object.
-    fn announce(&self, engine: &mut Engine) {
-        let state = engine.machine.meta().map(|meta| (meta.epoch, meta.head));
-        if state == engine.announced || (engine.links.is_empty() && engine.announced.is_none()) {
-            return;
-        }
-        let Some((epoch, head)) = state else { return };
-        let text = format!("{}:{}", epoch.to_hex(), head.0);
-        let set =
-            AutoResponse::new(PING, &text).and_then(|pair| self.state.set_auto_response(&pair));
-        if set.is_ok() {
-            engine.announced = state;
-        }
     }
 
     /// Sets the alarm when something is due before it. It is never put off here: an alarm that comes
     /// too early finds nothing due and sets the next one.
     fn set_alarm(&self, engine: &Engine) {
-        let Some(due) = due(engine) else { return };
+        let Some(due) = engine.due() else { return };
         if self.alarm.get().is_some_and(|alarm| alarm <= due) {
             return;
         }
-        match self.storage().and_then(|storage| storage.set_alarm(due as f64)) {
-            Ok(_) => self.alarm.set(Some(due)),
+        self.set_alarm_at(due);
+    }
+
+    fn set_alarm_at(&self, at: u64) {
+        match self.storage().and_then(|storage| storage.set_alarm(at as f64)) {
+            Ok(_) => self.alarm.set(Some(at)),
             Err(error) => self.complain(&Fault::from(error)),
         }
     }
@@ -467,16 +399,6 @@ impl Relay {
     fn complain(&self, fault: &Fault) {
         worker::console_error!("rolled back: {fault}");
     }
-}
-
-/// When something is due by itself, in milliseconds since 1970. Nothing is where nobody has opened
-/// the datastore: an alarm would leave a trace.
-fn due(engine: &Engine) -> Option<u64> {
-    let meta = engine.machine.meta()?;
-    let overdue = engine.links.first_until().map(|until| until.saturating_add(TOKEN_SLACK_MS));
-    let expiry = meta.info.expires_at.map(|last| last.saturating_add(1));
-    let upkeep = engine.machine.upkeep_due();
-    overdue.into_iter().chain(expiry).chain(upkeep).min()
 }
 
 /// Accepts a socket only to close it with a code: a browser hides the status of a failed upgrade.

@@ -146,6 +146,18 @@ test("an expiry that came while nothing ran is cleaned up at the next start", as
   await until("the clean-up", () => r.databases().length === 0);
 });
 
+test("an alarm that wakes a sleeping object too early sets the next one", { skip: !long && "15 s of waiting: NEAP_LONG=1" }, async (t) => {
+  const r = await relay(t);
+  const a = await r.socket("a");
+  await a.greet({ hello: { options: { ttl: 12 }, authors: [{ id: randomBytes(16) }] } });
+  await r.call("PATCH", path("a"), { ttl: 15 });
+  await sleep(14_000);
+  assert.equal(a.closed, null);
+  await sleep(2_000);
+  assert.deepEqual(a.closed, { code: 4410, reason: "expired" });
+  await until("the clean-up", () => r.databases().length === 0);
+});
+
 test("an idle object with live sockets sleeps, and wakes as if nothing had been", { skip: !long && "10 s of idling: NEAP_LONG=1" }, async (t) => {
   const r = await relay(t);
   const [a, b] = [await r.socket("a"), await r.socket("a")];

@@ -4,18 +4,17 @@ use std::collections::HashMap;
 
 use js_sys::Uint8Array;
 use neap_core::{
-    authority::{Output, SessionId},
+    authority::SessionId,
     limits::{BACKLOG_BYTES_MAX, BACKLOG_STEP_BYTES, INTEGER_MAX},
 };
 
-use super::Engine;
 use crate::platform::{Socket, dice};
 
 /// The socket of a session.
 pub(super) struct Link {
     pub(super) socket: Socket,
     /// When its admission ends, in milliseconds since 1970.
-    until: u64,
+    pub(super) until: u64,
     /// Bytes sent since its backlog was looked at.
     unseen: usize,
 }
@@ -26,7 +25,7 @@ impl Link {
     }
 
     /// Whether a frame of this size may be sent, or the socket is too far behind.
-    fn keeps_up(&mut self, bytes: usize) -> bool {
+    pub(super) fn keeps_up(&mut self, bytes: usize) -> bool {
         self.unseen = self.unseen.saturating_add(bytes);
         if self.unseen < BACKLOG_STEP_BYTES {
             return true;
@@ -36,7 +35,7 @@ impl Link {
     }
 
     /// Keeps the session beside the socket: its name, the end of its admission, its bytes.
-    fn remember(&self, id: SessionId, session: &[u8]) -> bool {
+    pub(super) fn remember(&self, id: SessionId, session: &[u8]) -> bool {
         let mut bytes = Vec::with_capacity(session.len().saturating_add(HEAD));
         bytes.extend_from_slice(&id.to_le_bytes());
         bytes.extend_from_slice(&self.until.to_le_bytes());
@@ -85,7 +84,7 @@ pub(crate) fn sanitised(code: f64) -> u16 {
 /// The sockets of all sessions.
 #[derive(Default)]
 pub(super) struct Links {
-    all: HashMap<SessionId, Link>,
+    pub(super) all: HashMap<SessionId, Link>,
 }
 
 impl Links {
@@ -108,91 +107,5 @@ impl Links {
     /// When the first admission ends; `None` when none ever does.
     pub(super) fn first_until(&self) -> Option<u64> {
         self.all.values().map(|link| link.until).min().filter(|until| *until < u64::MAX)
-    }
-}
-
-impl Engine {
-    /// Carries out what a committed group has led to. One dead socket stops nobody else.
-    pub(super) fn carry_out(&mut self, outputs: Vec<Output>, now: u64) {
-        let mut slow = Vec::new();
-        self.tell(outputs, now, &mut slow);
-        if slow.is_empty() {
-            return;
-        }
-        // What they were not sent they will ask for, once they have read all that still waits: the
-        // frame that tells them stands behind it.
-        for session in slow {
-            self.machine.fall_behind(session);
-        }
-        // Nothing is unwritten, so this writes nothing and cannot fail; were it to, they would miss
-        // something and find out by their next ping.
-        if let Ok(outputs) = self.machine.commit() {
-            self.tell(outputs, now, &mut Vec::new());
-        }
-    }
-
-    fn tell(&mut self, outputs: Vec<Output>, now: u64, slow: &mut Vec<SessionId>) {
-        let mut lost = Vec::new();
-        for output in outputs {
-            match output {
-                Output::Send { to, frame } => self.send(&to, &frame, now, &mut lost, slow),
-                Output::Remember { session, bytes } => {
-                    let kept =
-                        self.links.all.get(&session).map(|link| link.remember(session, &bytes));
-                    if kept == Some(false) {
-                        lost.push((session, 1011, "internal"));
-                    }
-                }
-                Output::Close { session, why } => {
-                    if let Some(link) = self.links.remove(session) {
-                        let _ = link.socket.close(why.code(), why.reason());
-                    }
-                }
-            }
-        }
-        for (session, code, reason) in lost {
-            self.end(session, code, reason);
-        }
-    }
-
-    fn send(
-        &mut self,
-        to: &[SessionId],
-        frame: &[u8],
-        now: u64,
-        lost: &mut Vec<(SessionId, u16, &'static str)>,
-        slow: &mut Vec<SessionId>,
-    ) {
-        // Copied out of this memory once, for all receivers.
-        let bytes = Uint8Array::from(frame);
-        for session in to {
-            let Some(link) = self.links.all.get_mut(session) else { continue };
-            if link.until < now {
-                lost.push((*session, 4401, "unauthorized"));
-            } else if slow.contains(session) || !link.keeps_up(frame.len()) {
-                if !slow.contains(session) {
-                    slow.push(*session);
-                }
-            } else {
-                // A socket whose peer is gone tells so by its close event.
-                let _ = link.socket.send(&bytes);
-            }
-        }
-    }
-
-    /// Ends the sessions whose admission is over.
-    pub(super) fn end_overdue(&mut self, now: u64) {
-        let overdue = |(id, link): (&SessionId, &Link)| (link.until < now).then_some(*id);
-        let all: Vec<SessionId> = self.links.all.iter().filter_map(overdue).collect();
-        for session in all {
-            self.end(session, 4401, "unauthorized");
-        }
-    }
-
-    fn end(&mut self, session: SessionId, code: u16, reason: &str) {
-        self.machine.disconnect(session);
-        if let Some(link) = self.links.remove(session) {
-            let _ = link.socket.close(code, reason);
-        }
     }
 }

@@ -1,0 +1,197 @@
+//! The authority with the sockets of its sessions, and how what it says gets out.
+
+use std::fmt;
+
+use js_sys::Uint8Array;
+use neap_core::{
+    authority::{Authority, Output, SessionId, Settings, Trouble},
+    id::{Epoch, Seq},
+    limits::TOKEN_SLACK_MS,
+};
+use wasm_bindgen::JsValue;
+
+use super::{
+    Machine, PING,
+    links::{self, Link, Links},
+};
+use crate::{
+    platform::{self, AutoResponse, Socket, State, Undone},
+    storage::{Failure, SqlRows},
+};
+
+/// The authority and the sockets of its sessions.
+pub(super) struct Engine {
+    pub(super) machine: Machine,
+    pub(super) links: Links,
+    /// What the platform's answer to a ping says.
+    announced: Option<(Epoch, Seq)>,
+}
+
+impl Engine {
+    /// Builds it from what is stored, and from the sockets that outlived a sleep.
+    pub(super) fn build(state: &State, bounds: Settings) -> Result<Engine, Fault> {
+        let rows = SqlRows::new(state.storage()?.sql()?);
+        let mut engine = Engine {
+            machine: Authority::load(rows, bounds)?,
+            links: Links::default(),
+            announced: None,
+        };
+        for socket in state.sockets()?.into_iter().filter(Socket::is_open) {
+            match links::recall(socket.clone()) {
+                Some((id, link, session)) => {
+                    engine.links.add(id, link);
+                    engine.machine.restore(id, &session);
+                }
+                None => drop(socket.close(1011, "internal")),
+            }
+        }
+        Ok(engine)
+    }
+
+    /// Lets the platform answer pings with epoch and head: a client that has missed something learns
+    /// of it without waking the object.
+    pub(super) fn announce(&mut self, state: &State) {
+        let now_at = self.machine.meta().map(|meta| (meta.epoch, meta.head));
+        if now_at == self.announced || (self.links.is_empty() && self.announced.is_none()) {
+            return;
+        }
+        let Some((epoch, head)) = now_at else { return };
+        let text = format!("{}:{}", epoch.to_hex(), head.0);
+        let set = AutoResponse::new(PING, &text).and_then(|pair| state.set_auto_response(&pair));
+        if set.is_ok() {
+            self.announced = now_at;
+        }
+    }
+
+    /// When something is due by itself, in milliseconds since 1970. Nothing is where nobody has opened
+    /// the datastore: an alarm would leave a trace.
+    pub(super) fn due(&self) -> Option<u64> {
+        let meta = self.machine.meta()?;
+        let overdue = self.links.first_until().map(|until| until.saturating_add(TOKEN_SLACK_MS));
+        let expiry = meta.info.expires_at.map(|last| last.saturating_add(1));
+        let upkeep = self.machine.upkeep_due();
+        overdue.into_iter().chain(expiry).chain(upkeep).min()
+    }
+
+    /// Carries out what a committed group has led to. One dead socket stops nobody else.
+    pub(super) fn carry_out(&mut self, outputs: Vec<Output>, now: u64) {
+        let mut slow = Vec::new();
+        self.tell(outputs, now, &mut slow);
+        if slow.is_empty() {
+            return;
+        }
+        // What they were not sent they will ask for, once they have read all that still waits: the
+        // frame that tells them stands behind it.
+        for session in slow {
+            self.machine.fall_behind(session);
+        }
+        // Nothing is unwritten, so this writes nothing and cannot fail; were it to, they would miss
+        // something and find out by their next ping.
+        if let Ok(outputs) = self.machine.commit() {
+            self.tell(outputs, now, &mut Vec::new());
+        }
+    }
+
+    fn tell(&mut self, outputs: Vec<Output>, now: u64, slow: &mut Vec<SessionId>) {
+        let mut lost = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Send { to, frame } => self.send(&to, &frame, now, &mut lost, slow),
+                Output::Remember { session, bytes } => {
+                    let kept =
+                        self.links.all.get(&session).map(|link| link.remember(session, &bytes));
+                    if kept == Some(false) {
+                        lost.push((session, 1011, "internal"));
+                    }
+                }
+                Output::Close { session, why } => {
+                    if let Some(link) = self.links.remove(session) {
+                        let _ = link.socket.close(why.code(), why.reason());
+                    }
+                }
+            }
+        }
+        for (session, code, reason) in lost {
+            self.end(session, code, reason);
+        }
+    }
+
+    fn send(
+        &mut self,
+        to: &[SessionId],
+        frame: &[u8],
+        now: u64,
+        lost: &mut Vec<(SessionId, u16, &'static str)>,
+        slow: &mut Vec<SessionId>,
+    ) {
+        // Copied out of this memory once, for all receivers.
+        let bytes = Uint8Array::from(frame);
+        for session in to {
+            let Some(link) = self.links.all.get_mut(session) else { continue };
+            if link.until < now {
+                lost.push((*session, 4401, "unauthorized"));
+            } else if slow.contains(session) || !link.keeps_up(frame.len()) {
+                if !slow.contains(session) {
+                    slow.push(*session);
+                }
+            } else {
+                // A socket whose peer is gone tells so by its close event.
+                let _ = link.socket.send(&bytes);
+            }
+        }
+    }
+
+    /// Ends the sessions whose admission is over.
+    pub(super) fn end_overdue(&mut self, now: u64) {
+        let overdue = |(id, link): (&SessionId, &Link)| (link.until < now).then_some(*id);
+        let all: Vec<SessionId> = self.links.all.iter().filter_map(overdue).collect();
+        for session in all {
+            self.end(session, 4401, "unauthorized");
+        }
+    }
+
+    fn end(&mut self, session: SessionId, code: u16, reason: &str) {
+        self.machine.disconnect(session);
+        if let Some(link) = self.links.remove(session) {
+            let _ = link.socket.close(code, reason);
+        }
+    }
+}
+
+/// Why a group of jobs came to nothing.
+pub(super) enum Fault {
+    /// The authority, or its storage.
+    Trouble(Trouble<Failure>),
+    /// The platform.
+    Platform(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Trouble(trouble) => write!(f, "{trouble:?}"),
+            Fault::Platform(message) => write!(f, "platform: {message}"),
+        }
+    }
+}
+
+impl From<Undone<Trouble<Failure>>> for Fault {
+    fn from(undone: Undone<Trouble<Failure>>) -> Self {
+        match undone {
+            Undone::Body(trouble) => Fault::Trouble(trouble),
+            Undone::Commit(message) => Fault::Platform(message),
+        }
+    }
+}
+
+impl From<JsValue> for Fault {
+    fn from(error: JsValue) -> Self {
+        Fault::Platform(platform::say(&error))
+    }
+}
+
+impl From<Trouble<Failure>> for Fault {
+    fn from(trouble: Trouble<Failure>) -> Self {
+        Fault::Trouble(trouble)
+    }
+}
