@@ -151,8 +151,39 @@ export interface Collection<T extends object = Record<string, unknown>> {
   [Symbol.iterator](): IterableIterator<[string, Readonly<T>]>;
   /** What is known of a record besides its data. */
   meta(key: string): Meta;
+  /** A live query, kept up to date by each change and not by running it again. Throws `invalid-options`. */
+  query(options?: QueryOptions<T>): Query<T>;
   /** Calls `listener` once for each batch of changes, never during a call into the store. Returns what ends it. */
   subscribe(listener: (batch: { readonly changes: readonly Change<T>[] }) => void): () => void;
+}
+
+/** Fields to order by: one, one with a direction, or several, the first counting most. */
+export type OrderBy<T> =
+  | (keyof T & string)
+  | readonly [keyof T & string, "asc" | "desc"]
+  | readonly ((keyof T & string) | readonly [keyof T & string, "asc" | "desc"])[];
+
+/** What `query` takes. */
+export interface QueryOptions<T> {
+  /** Fields that must be equal, or a function that says yes; it must say the same of the same record. */
+  where?: { readonly [K in keyof T]?: T[K] } | ((record: Readonly<T>) => boolean);
+  /**
+   * Ascending unless said otherwise, then by key. Missing values come first, then null, booleans, numbers,
+   * texts by their UTF-8 bytes, and the rest by its JSON.
+   */
+  orderBy?: OrderBy<T>;
+  /** Most records to give. */
+  limit?: number;
+}
+
+/** A live query. */
+export interface Query<T> {
+  /** The records that match now, with own pending mutations in them; the same array until it changes. */
+  readonly value: readonly Readonly<T>[];
+  /** Calls `listener` once for each batch that changes `value`. Returns what ends it. */
+  subscribe(listener: (value: readonly Readonly<T>[]) => void): () => void;
+  /** Ends it; `value` stays as it is. */
+  close(): void;
 }
 
 /** A collection inside `transact`: reads see what the transaction has written so far. */

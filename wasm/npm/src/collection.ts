@@ -1,10 +1,11 @@
 // A collection as the app holds it.
 
-import type { Change, Collection, Condition, Meta, Mutation, Patch } from "./api.js";
+import type { Change, Collection, Condition, Meta, Mutation, Patch, Query, QueryOptions } from "./api.js";
 import { conditionKind, conditionSeq } from "./condition.js";
 import { DELETE, PATCH, SET, WATCH_KEYS, WATCH_NOTHING, WATCH_RECORDS, type Watch } from "./core.js";
 import { NeapError } from "./errors.js";
 import { checkKey, isKey } from "./key.js";
+import { LiveQuery } from "./query.js";
 import { copyRecord, freeze, lastSize, parseFrozen, type Plain } from "./record.js";
 import type { Engine } from "./engine.js";
 import { iterateEntries, iterateKeys, iterateValues, View } from "./view.js";
@@ -21,6 +22,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
     dump: (each) => this.dump(each),
   });
   private readonly listeners = new Set<Listener<T>>();
+  private readonly queries = new Set<LiveQuery<object>>();
   private changes: Change<T>[] = [];
   private watch: Watch = WATCH_NOTHING;
 
@@ -43,7 +45,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
     // Nothing can make the relay's verdict differ from this one, so the core need not be asked first.
     if (this.watch === WATCH_NOTHING) this.firstWrite();
     const known = this.view.put(key, copy);
-    if (this.listeners.size > 0) {
+    if (this.isHeard) {
       const before = known === undefined ? this.fetch(key) : (known ?? undefined);
       this.note(key, before, copy, "local");
     }
@@ -106,8 +108,30 @@ export class LiveCollection<T extends object> implements Collection<T> {
     this.listeners.add(own);
     this.watchAtLeast(WATCH_RECORDS);
     return () => {
-      if (this.listeners.delete(own) && this.listeners.size === 0) this.setWatch(WATCH_KEYS);
+      if (this.listeners.delete(own)) this.hearLess();
     };
+  }
+
+  query(options: QueryOptions<T> = {}): Query<T> {
+    const ground = {
+      entries: () => iterateEntries<Plain>(this.view),
+      changed: (query: { notify(): void }) => this.engine.notifyLater(query),
+      close: (query: LiveQuery<object>) => {
+        if (this.queries.delete(query)) this.hearLess();
+      },
+    };
+    const query = new LiveQuery<T>(ground, options);
+    this.queries.add(query as unknown as LiveQuery<object>);
+    this.watchAtLeast(WATCH_RECORDS);
+    return query;
+  }
+
+  private get isHeard(): boolean {
+    return this.listeners.size > 0 || this.queries.size > 0;
+  }
+
+  private hearLess(): void {
+    if (!this.isHeard) this.setWatch(WATCH_KEYS);
   }
 
   // What the view asks for. What waits in the queue has a node, so the core can be asked as it is.
@@ -168,12 +192,14 @@ export class LiveCollection<T extends object> implements Collection<T> {
     const own = written?.get(key);
     const record = own !== undefined ? own : after && (freeze(after) as Plain);
     this.view.take(key, record);
-    if (this.listeners.size === 0) return;
+    if (!this.isHeard) return;
     const was = known === undefined ? before && (freeze(before) as Plain) : known;
     this.note(key, was ?? undefined, record ?? undefined, origin);
   }
 
   private note(key: string, before: Plain | undefined, after: Plain | undefined, origin: "local" | "remote"): void {
+    for (const query of this.queries) query.take(key, before, after);
+    if (this.listeners.size === 0) return;
     if (this.changes.length === 0) this.engine.notifyLater(this);
     this.changes.push({ key, before, after, origin } as Change<T>);
   }

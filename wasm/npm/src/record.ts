@@ -165,4 +165,18 @@ function rebuild(copy: Record<string, unknown>): object {
   return Object.fromEntries(members);
 }
 
+/** Whether a value is an object of fields. */
+export const isPlainObject = (value: unknown): value is Plain =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Whether two JSON values are equal, whatever the order of their members. */
+export function same(one: unknown, other: unknown): boolean {
+  if (one === other) return true;
+  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
+  if (Array.isArray(one) !== Array.isArray(other)) return false;
+  const names = Object.keys(one);
+  if (names.length !== Object.keys(other).length) return false;
+  return names.every((name) => Object.hasOwn(other, name) && same((one as Plain)[name], (other as Plain)[name]));
+}
+
 const at = (name: string): string => (name === "" ? "the record" : `"${name.slice(0, 40)}"`);
