@@ -8,7 +8,7 @@ import { randomBytes } from "./dice.js";
 import { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
 import { Journal } from "./journal.js";
-import { LEDGER_MS } from "./limits.js";
+import { LEDGER_MS, SEND_AGAIN_MS } from "./limits.js";
 import { Socket, type Target } from "./socket.js";
 import { StatusKeeper } from "./status.js";
 import { MemoryStorage } from "./storage/memory.js";
@@ -34,6 +34,7 @@ export class Driver {
   private storageKind: StorageKind;
   private readonly socket: Socket | undefined;
   private cancelTick: Cancel = () => {};
+  private cancelSend: Cancel = () => {};
   private tickAt = -1;
   /** Whether the first try to connect is under way, or the connection was there a moment ago. */
   private isHopeful = true;
@@ -55,7 +56,11 @@ export class Driver {
     this.status = new StatusKeeper(this.lookAround());
   }
 
+  /** A page that goes away may not come to its next macrotask. */
+  private readonly pagehide = (): void => this.work();
+
   start(): void {
+    globalThis.window?.addEventListener("pagehide", this.pagehide);
     this.socket?.start();
     this.engine.workLater();
     this.look();
@@ -106,6 +111,8 @@ export class Driver {
     this.engine.close();
     this.socket?.dispose();
     this.cancelTick();
+    this.cancelSend();
+    globalThis.window?.removeEventListener("pagehide", this.pagehide);
     this.journal.flush();
     this.isClosed = true;
     this.status.take({ ...this.status.current, connection: "closed" });
@@ -290,7 +297,14 @@ export class Driver {
 
   private sendFrames(): void {
     if (!this.socket?.isOpen) return;
-    for (let frame = this.core.frame(); frame; frame = this.core.frame()) this.socket.send(frame);
+    while (this.socket.hasRoom) {
+      const frame = this.core.frame();
+      if (!frame) return;
+      this.socket.send(frame);
+    }
+    // Nobody tells when the buffer has emptied.
+    this.cancelSend();
+    this.cancelSend = after(SEND_AGAIN_MS, () => this.sendFrames());
   }
 
   private tickLater(): void {

@@ -28,6 +28,10 @@ export const PONG_MS = 10_000;
 /** The first wait before connecting again is drawn from 0 to this; it doubles up to the cap. */
 export const RETRY_MS = 500;
 export const RETRY_CAP_MS = 30_000;
+/** No more frames are handed to a socket while this many bytes wait in it, in bytes. */
+export const SEND_BUFFER_BYTES = 1024 * 1024;
+/** How soon it is looked at again, in milliseconds. */
+export const SEND_AGAIN_MS = 20;
 /** How long a connection may take to stand. */
 export const CONNECT_MS = 15_000;
 /** How long the relay remembers a replica of a permanent datastore that stays away. */

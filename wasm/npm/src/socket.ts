@@ -4,7 +4,7 @@ import type { WebSocketClass, WebSocketLike } from "./api.js";
 import { after, type Cancel } from "./clock.js";
 import { jitter } from "./dice.js";
 import { NeapError } from "./errors.js";
-import { CONNECT_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS } from "./limits.js";
+import { CONNECT_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
 
 const PROTOCOL = "neap.v1";
 const PING = "ping";
@@ -88,6 +88,11 @@ export class Socket {
   dispose(): void {
     this.stop();
     for (const end of this.ends) end();
+  }
+
+  /** Whether more can be sent now: what waits in the platform's buffer is lost with the connection and holds up pings. */
+  get hasRoom(): boolean {
+    return this.state === "open" && (this.socket?.bufferedAmount ?? 0) < SEND_BUFFER_BYTES;
   }
 
   /** Sends a frame. What has not left when the connection breaks is lost; the core sends it again. */

@@ -234,6 +234,89 @@ test("the disk is taken away under the open page: memory, an error, nothing lost
   assert.deepEqual(await keys(page), ["a", "b", "c"]);
 });
 
+test("what reaches the wire is on the disk; what is settled leaves it with its effect", async (t) => {
+  const { relay, tab } = await setting(t);
+  const page = await tab();
+  const log = await page.evaluate(async (url) => {
+    const log = [];
+    const numbers = new Map();
+    const number = (transaction) => {
+      if (!numbers.has(transaction)) numbers.set(transaction, numbers.size + 1);
+      return numbers.get(transaction);
+    };
+    const begin = IDBDatabase.prototype.transaction;
+    IDBDatabase.prototype.transaction = function (...args) {
+      const transaction = begin.apply(this, args);
+      transaction.addEventListener("complete", () => log.push(`complete ${numbers.get(transaction)}`));
+      return transaction;
+    };
+    for (const name of ["put", "delete"]) {
+      const real = IDBObjectStore.prototype[name];
+      IDBObjectStore.prototype[name] = function (...args) {
+        log.push(`${name} ${this.name} ${number(this.transaction)} ${this.transaction.durability}`);
+        return real.apply(this, args);
+      };
+    }
+    const send = WebSocket.prototype.send;
+    WebSocket.prototype.send = function (data) {
+      log.push("send");
+      return send.call(this, data);
+    };
+    await start({ relay: url, id: "board" });
+    await ds.ready;
+    await tasks.set({ id: "first" }).settled;
+    await new Promise((done) => setTimeout(done, 200));
+    numbers.clear();
+    log.length = 0;
+    const mutation = tasks.set({ id: "a" });
+    mutation.durable.then(() => log.push("durable"));
+    await mutation.settled;
+    log.push("settled");
+    await new Promise((done) => setTimeout(done, 200));
+    return log;
+  }, relay.url);
+  const outbox = log.slice(0, 4);
+  assert.deepEqual(outbox.slice(0, 2), ["put outbox 1 strict", "complete 1"], log.join("; "));
+  assert.deepEqual([...outbox.slice(2)].sort(), ["durable", "send"]);
+  const [, , , , settled, ...rest] = log;
+  assert.equal(settled, "settled");
+  assert.deepEqual(rest.sort(), ["complete 2", "delete outbox 2 relaxed", "put log 2 relaxed", "put meta 2 relaxed", "put replicas 2 relaxed"]);
+});
+
+test("a transaction that fails at any step costs no edit: memory takes over, or the next start has it", async (t) => {
+  const { relay, tab, load } = await setting(t);
+  for (let step = 1; step <= 6; step++) {
+    const options = { relay: relay.url, id: `board-${step}` };
+    const page = await tab(options);
+    await page.evaluate(async (failing) => {
+      await ds.ready;
+      await tasks.set({ id: "before" }).settled;
+      let count = 0;
+      for (const name of ["put", "delete"]) {
+        const real = IDBObjectStore.prototype[name];
+        IDBObjectStore.prototype[name] = function (...args) {
+          count += 1;
+          if (count === failing) {
+            this.transaction.abort();
+            throw new DOMException("full", "QuotaExceededError");
+          }
+          return real.apply(this, args);
+        };
+      }
+      for (let n = 0; n < 5; n++) await tasks.set({ id: `k${n}` }).durable;
+      await ds.settled();
+    }, step);
+    await until(() => page.evaluate(() => trouble.includes("storage-failed")), "storage-failed");
+    assert.equal((await status(page)).storage, "memory");
+    await load(page, options);
+    await page.evaluate(() => ds.ready.then(() => ds.settled()));
+    assert.deepEqual(await keys(page), ["before", "k0", "k1", "k2", "k3", "k4"]);
+    const told = await (await fetch(`${relay.url}/v1/datastores/${options.id}`)).json();
+    assert.equal(told.seq, 6, "nothing arrived twice");
+    await page.close();
+  }
+});
+
 test("forget erases; users do not see each other's copies", async (t) => {
   const { relay, tab, load } = await setting(t);
   const options = { relay: relay.url, id: "board", user: "ada" };

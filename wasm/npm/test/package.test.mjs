@@ -114,6 +114,7 @@ test("types are strict and say what the contract says", async () => {
     ds.transact((tx) => { tx.collection<Task>("tasks").set({ id: "b", title: "t", tags: [] }); });
     ds.on("error", (error: NeapError) => error.code);
     const loose = ds.collection("loose"); loose.set({ id: "a", any: 1 }); const member: unknown = loose.get("a")?.["any"];
+    await open({ WebSocket });
     // @ts-expect-error a record is read-only
     tasks.get("a")!.title = "x";
     // @ts-expect-error not a member
