@@ -151,6 +151,7 @@ function replace(file, from, to) {
 
 async function chromium() {
   if (findChromium()) return;
+  if (process.env.NEAP_CHROMIUM) throw new Trouble(`NEAP_CHROMIUM names no file: ${process.env.NEAP_CHROMIUM}`);
   const debian = existsSync("/etc/os-release") && /^ID=debian$/m.test(readFileSync("/etc/os-release", "utf8"));
   if (!debian || process.getuid() !== 0) {
     console.log(`setup: ${chromiumHint}`);
