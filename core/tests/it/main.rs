@@ -1,3 +1,7 @@
 //! All of the crate's tests that need more than one module, in one binary.
 
+mod golden;
+mod props;
+// The example of the same name uses the rest of it.
+#[allow(dead_code)]
 mod sim;

@@ -559,6 +559,11 @@ impl World {
         let Some(checkpoint) = client.checkpoint else {
             if client.replica.info().is_some() {
                 client.checkpoint = Some(Checkpoint { since: client.next_frame });
+                if self.sabotage == Some(Sabotage::DropLogEarly) {
+                    let mut writes = vec![Write::DropFrames(u64::MAX)];
+                    writes.extend(client.replica.info().map(Write::Info));
+                    client.disk.queue.push_back(Transaction { writes, notes: Vec::new() });
+                }
             }
             return Ok(());
         };
@@ -566,9 +571,6 @@ impl World {
             Some(page) => (vec![Write::Page(page, client.replica.page(page))], false),
             None => {
                 let mut writes = vec![Write::DropFrames(checkpoint.since)];
-                if self.sabotage == Some(Sabotage::DropLogEarly) {
-                    writes = vec![Write::DropFrames(u64::MAX)];
-                }
                 writes.extend(client.replica.info().map(Write::Info));
                 (writes, true)
             }

@@ -140,3 +140,52 @@ pub(crate) struct Report {
 pub(crate) fn run(plan: Plan) -> (Report, Check) {
     world::World::new(plan).run()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(seed: u64) -> Plan {
+        Plan { seed, sabotage: None, traced: false }
+    }
+
+    /// [SI1] A run is a function of its seed, byte for byte.
+    #[test]
+    fn si1_equal_seeds_send_equal_bytes() {
+        for seed in 0..5 {
+            assert_eq!(run(plan(seed)), run(plan(seed)));
+        }
+    }
+
+    /// [SI2] The rules hold in many seeds. `npm run sim` runs thousands.
+    #[test]
+    fn si2_rules_hold() {
+        for seed in 1_000..1_030 {
+            let (_, result) = run(plan(seed));
+            assert_eq!(result, Ok(()), "seed {seed}");
+        }
+    }
+
+    /// [SI3] Seeds that once broke a rule keep it.
+    #[test]
+    fn si3_seeds_that_were_bad_stay_good() {
+        for seed in [1, 16, 19, 23, 39, 43, 51, 60, 89, 700, 1821, 1913, 4632, 5722, 5980] {
+            let (_, result) = run(plan(seed));
+            assert_eq!(result, Ok(()), "seed {seed}");
+        }
+    }
+
+    /// [SI4] Each sabotage is caught, by a rule that it breaks.
+    #[test]
+    fn si4_sabotage_is_caught() {
+        for sabotage in Sabotage::ALL {
+            let caught = (0..300).find_map(|seed| {
+                let plan = Plan { sabotage: Some(sabotage), ..plan(seed) };
+                run(plan).1.err()
+            });
+            let rule = caught.as_ref().map(|violation| violation.rule);
+            let is_right = rule.is_some_and(|rule| sabotage.breaks().contains(&rule));
+            assert!(is_right, "{sabotage:?}: {caught:?}");
+        }
+    }
+}

@@ -161,9 +161,6 @@ impl World {
                 if let Ok(Up::Hello(hello)) = wire::decode_up(&frame) {
                     connection.authors = hello.authors.iter().map(|author| author.id).collect();
                 }
-                if self.sabotage == Some(Sabotage::TakeTwice) {
-                    self.relay.queue.push(Input::Frame(session, frame.clone()));
-                }
                 self.relay.queue.push(Input::Frame(session, frame));
             }
         }
@@ -233,6 +230,7 @@ impl World {
             && self.random.once_in(10)
         {
             let outputs = std::mem::take(outputs);
+            self.relay.disk.roll_back(before.clone());
             self.carry_out(outputs, usize::MAX)?;
             result = Err(Trouble::Storage(Broken));
         }

@@ -6,6 +6,7 @@ use neap_core::{
     datastore::Options,
     id::{ReplicaId, Turn},
     replica::Replica,
+    wire,
 };
 
 use super::{
@@ -67,6 +68,14 @@ impl World {
         {
             return fail("RS1", "an account cannot be read".into());
         }
+        if self.traced {
+            let pages = image.pages.iter();
+            let pages: Vec<_> = pages.map(|(n, page)| (n, wire::decode_changes(page))).collect();
+            let frames = image.frames.iter();
+            let frames: Vec<_> = frames.map(|(n, frame)| (n, wire::decode_down(frame))).collect();
+            let line = format!("replica {place}: finds pages {pages:?}, frames {frames:?}");
+            self.report.trace.push(line);
+        }
         let mut amnesia = false;
         if let Some(bytes) = &image.info {
             if replica.restore_info(bytes).is_err() {
@@ -94,6 +103,7 @@ impl World {
                 replica.drop_records();
                 image.pages.clear();
                 image.frames.clear();
+                image.info = replica.info();
                 amnesia = true;
                 self.report.sights.see("records dropped at restore");
             }

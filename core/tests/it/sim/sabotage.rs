@@ -14,7 +14,7 @@ pub(crate) enum Sabotage {
     LoseBlock,
     /// It acknowledges outcomes that are not on its disk.
     AckBeforeSaved,
-    /// It writes pages of a checkpoint without keeping the log that belongs to them.
+    /// It drops the log when it begins a checkpoint, not when it has written all of it.
     DropLogEarly,
     /// It hands its app's events on twice.
     TellTwice,
@@ -34,12 +34,10 @@ pub(crate) enum Sabotage {
     DeltaBeforePage,
     /// It does not give sessions back after a sleep.
     LoseSessions,
-    /// It takes each frame twice.
-    TakeTwice,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Sabotage; 16] = [
+    pub(crate) const ALL: [Sabotage; 15] = [
         Sabotage::SendBeforePersist,
         Sabotage::DropTurn,
         Sabotage::ReuseTurns,
@@ -55,6 +53,23 @@ impl Sabotage {
         Sabotage::SendBeforeCommit,
         Sabotage::DeltaBeforePage,
         Sabotage::LoseSessions,
-        Sabotage::TakeTwice,
     ];
+    /// The rules, any of which may be the first to show it.
+    pub(crate) const fn breaks(self) -> &'static [&'static str] {
+        match self {
+            Sabotage::SendBeforePersist | Sabotage::ReuseTurns => &["OU1", "OU3"],
+            Sabotage::DropTurn => &["AP1", "LE1"],
+            Sabotage::LoseBlock => &["OU1", "OU3"],
+            Sabotage::AckBeforeSaved => &["LI1", "RE7"],
+            Sabotage::DropLogEarly => &["RE1"],
+            Sabotage::TellTwice => &["RE7"],
+            Sabotage::ForgetLedger | Sabotage::LoseLedgerRow => &["LE1", "LE2", "AP1", "SE2"],
+            Sabotage::CorruptRow => &["DI2", "AP1"],
+            Sabotage::HideTombstones => &["RE1", "DI3", "DI4"],
+            Sabotage::KeepHalf => &["AP1", "AP2", "DI2", "LE1"],
+            Sabotage::SendBeforeCommit => &["ST1"],
+            Sabotage::DeltaBeforePage => &["LI1", "CU1", "SE1"],
+            Sabotage::LoseSessions => &["CU1", "LI1"],
+        }
+    }
 }

@@ -1,0 +1,187 @@
+//! Every kind of frame and of stored value, byte for byte. `golden.txt` is what is out in the world:
+//! a frame that differs from it needs another `wire::VERSION`, a stored value another format.
+
+use neap_core::{
+    datastore::{Info, Kind, Options},
+    id::{Epoch, ReplicaId, Seq, Turn},
+    mutation::{Condition, Op, Outcome, Reason, Refusal},
+    record::Digest,
+    wire::*,
+};
+
+fn mutation() -> Vec<u8> {
+    encode_ops(&[
+        Op::Set {
+            collection: "tasks",
+            key: "milk",
+            data: r#"{"id":"milk"}"#,
+            only_if: Condition::None,
+        },
+        Op::Patch {
+            collection: "tasks",
+            key: "milk",
+            data: r#"{"n":1}"#,
+            only_if: Condition::Seq(Seq(300)),
+        },
+        Op::Patch {
+            collection: "tasks",
+            key: "egg",
+            data: "{}",
+            only_if: Condition::Mine(Turn(2)),
+        },
+        Op::Delete { collection: "notes", key: "é", only_if: Condition::Present },
+        Op::Delete { collection: "notes", key: "f", only_if: Condition::Absent },
+    ])
+}
+
+fn ups() -> Vec<(&'static str, Vec<u8>)> {
+    let introduction = |role, birth| Introduction {
+        id: ReplicaId([7; 16]),
+        role,
+        generation: 3,
+        attempt: 2,
+        birth,
+        acked: Turn(5),
+    };
+    let hello = Hello {
+        version: 1,
+        options: Options {
+            kind: Some(Kind::Permanent),
+            primary: Some("id".into()),
+            ttl: Some(3_600),
+            sliding: Some(true),
+        },
+        epoch: Some(Epoch([1; 8])),
+        cursor: Cursor { after: Seq(300), floor: Seq(299) },
+        authors: vec![
+            introduction(Role::Speaker, Some(1_700_000_000_000)),
+            introduction(Role::Listener, None),
+        ],
+    };
+    let first = Hello {
+        version: 1,
+        options: Options::default(),
+        epoch: None,
+        cursor: Cursor::default(),
+        authors: vec![introduction(Role::Speaker, None)],
+    };
+    let mut block = Vec::new();
+    append_to_block(&mut block, &mutation());
+    append_to_block(&mut block, &mutation());
+    let push = Push { author: 0, acked: Turn(5), first: Turn(6), block: &block };
+    vec![
+        ("up hello", encode_up(&Up::Hello(hello))),
+        ("up hello of a new replica", encode_up(&Up::Hello(first))),
+        ("up push", encode_up(&Up::Push(push))),
+        ("up next", encode_up(&Up::Next(Cursor { after: Seq(1), floor: Seq(2) }))),
+    ]
+}
+
+fn rows() -> Vec<u8> {
+    let row = |collection, key, seq, data| RowRef { collection, key, seq: Seq(seq), data };
+    encode_changes(&Changes::pack([
+        row("tasks", "milk", 298, Some(r#"{"id":"milk"}"#)),
+        row("tasks", "q\"", 299, Some(r#"{"id":"q\""}"#)),
+        row("notes", "gone", 299, None),
+    ]))
+}
+
+fn downs() -> Vec<(&'static str, Vec<u8>)> {
+    let welcome = Welcome {
+        version: 1,
+        info: Info {
+            kind: Kind::Temp,
+            primary: "id".into(),
+            ttl: 3_600,
+            sliding: false,
+            expires_at: Some(1_700_003_600_000),
+        },
+        epoch: Epoch([1; 8]),
+        head: Seq(300),
+        standings: vec![
+            Standing::New(1_700_000_000_000),
+            Standing::Settled(Turn(5)),
+            Standing::Forgotten,
+        ],
+        now: 1_700_000_000_000,
+    };
+    let refusal = |reason| Outcome::Refused(Refusal { reason, op: 1 });
+    let outcomes = [
+        Outcome::Accepted(Seq(299)),
+        Outcome::Unchanged,
+        refusal(Reason::NotFound),
+        refusal(Reason::PreconditionFailed),
+        refusal(Reason::TooLarge),
+        refusal(Reason::StorageFull),
+        refusal(Reason::Forbidden),
+        refusal(Reason::OutcomeUnknown),
+    ];
+    let settled: Vec<Settled> = (6..)
+        .zip(outcomes)
+        .map(|(turn, outcome)| Settled { author: 0, turn: Turn(turn), outcome })
+        .collect();
+    let cursor = |after| Cursor { after: Seq(after), floor: Seq(9) };
+    let page = |last| {
+        Down::Page(Page { from: cursor(0), cursor: cursor(299), head: Seq(300), last })
+    };
+    let last = Last { digest: Digest([8; 16]), settled: settled.clone() };
+    let delta = Delta {
+        from: Seq(297),
+        to: Seq(299),
+        digest: Digest([8; 16]),
+        expires_at: Some(1_700_003_600_000),
+        settled,
+    };
+    let frame = |down: &Down, changes: &[u8]| encode_down(down, changes).into_vec();
+    vec![
+        ("down welcome", frame(&Down::Welcome(welcome), &[])),
+        ("down page", frame(&page(None), &rows())),
+        ("down last page", frame(&page(Some(last)), &rows())),
+        ("down delta", frame(&Down::Delta(delta), &rows())),
+        ("down behind", frame(&Down::Behind, &[])),
+    ]
+}
+
+fn all() -> Vec<(&'static str, Vec<u8>)> {
+    let mut all = ups();
+    all.extend(downs());
+    all.push(("mutation", mutation()));
+    all.push(("rows", rows()));
+    all
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// [WI3] Frames keep their bytes as long as the version stays.
+#[test]
+fn wi3_frames_keep_their_bytes() {
+    let now: Vec<String> = all().iter().map(|(name, bytes)| format!("{name}: {}", hex(bytes))).collect();
+    let committed: Vec<&str> = include_str!("golden.txt").lines().skip(1).collect();
+    assert_eq!(
+        now,
+        committed,
+        "the wire has changed: raise wire::VERSION, keep what old peers need, then write:\n{}",
+        now.join("\n")
+    );
+    let version = format!("version {VERSION}");
+    assert_eq!(include_str!("golden.txt").lines().next(), Some(&*version));
+}
+
+/// [WI4] What was encoded is what is decoded.
+#[test]
+fn wi4_golden_frames_decode() {
+    for (name, bytes) in ups() {
+        let decoded = decode_up(&bytes).map(|up| encode_up(&up));
+        assert_eq!(decoded.as_ref(), Ok(&bytes), "{name}");
+    }
+    for (name, bytes) in downs() {
+        let Ok((down, changes)) = decode_down(&bytes) else { panic!("{name}") };
+        let rows: Vec<_> = changes.rows().collect();
+        assert!(rows.iter().all(Result::is_ok), "{name}");
+        let has_rows = matches!(down, Down::Page(_) | Down::Delta(_));
+        let changes = if has_rows { encode_changes(&changes) } else { Vec::new() };
+        assert_eq!(encode_down(&down, &changes).into_vec(), bytes, "{name}");
+    }
+}
