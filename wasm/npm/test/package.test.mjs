@@ -1,8 +1,8 @@
 // The packed tarball as a stranger meets it: Node, bundlers, a plain page, and the two linters of packages.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { execFile, spawn } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
@@ -155,6 +155,38 @@ test("esbuild bundles it without a word; the size is printed", async (t) => {
   const alone = await bundle('import { open } from "neap"; open();');
   assert.deepEqual(warnings, []);
   t.diagnostic(`import { open } from "neap": ${alone.length} bytes, ${gzipSync(alone, { level: 9 }).length} gzipped`);
+});
+
+test("workerd takes the wasm as a module", async (t) => {
+  const contents = `import { open, NeapError } from "neap"; export default { async fetch() {${USE}return new Response(said); } };`;
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: home },
+    bundle: true,
+    write: false,
+    format: "esm",
+    conditions: ["workerd"],
+    external: ["*.wasm"],
+  });
+  const dir = tempDir(t);
+  writeFileSync(join(dir, "main.mjs"), outputFiles[0].contents);
+  copyFileSync(join(installed, "dist", "neap_bg.wasm"), join(dir, "neap_bg.wasm"));
+  writeFileSync(join(dir, "config.capnp"), `
+    using Workerd = import "/workerd/workerd.capnp";
+    const config :Workerd.Config = (
+      services = [(name = "main", worker = (
+        modules = [(name = "main.mjs", esModule = embed "main.mjs"), (name = "neap_bg.wasm", wasm = embed "neap_bg.wasm")],
+        compatibilityDate = "2026-04-01",
+      ))],
+      sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+    );`);
+  const child = spawn(join(bin, "workerd"), ["serve", "--control-fd=3", "config.capnp"], { cwd: dir, stdio: ["ignore", "inherit", "inherit", "pipe"] });
+  t.after(() => child.kill("SIGKILL"));
+  const port = await new Promise((resolve, reject) => {
+    child.on("close", () => reject(new Error("workerd ended")));
+    child.stdio[3].on("data", (text) => resolve(JSON.parse(text).port));
+  });
+  const response = await fetch(`http://127.0.0.1:${port}/`);
+  assert.equal(await response.text(), SAID);
 });
 
 const vite = join(bin, "vite");
