@@ -2,6 +2,8 @@
 
 mod golden;
 mod props;
+mod spec;
+mod tidy;
 // The example of the same name uses the rest of it.
 #[allow(dead_code)]
 mod sim;

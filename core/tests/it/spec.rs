@@ -1,0 +1,220 @@
+//! Rules of SPEC.md that are shown best by a short script.
+
+use neap_core::{
+    authority::{Admission, Authority, Moment, Output, SessionId, Settings},
+    datastore::{Kind, Options},
+    id::{Epoch, ReplicaId, Seq, Turn},
+    limits::{FRAME_BYTES_MAX, RESEND_MS, UNACKED_MAX},
+    mutation::Condition,
+    replica::{Event, OpKind, Phase, Reconnect, Replica},
+    storage::MemoryStorage,
+    wire,
+};
+
+const NOW: u64 = 1_700_000_000_000;
+
+fn moment(now: u64) -> Moment {
+    let seconds = u8::try_from(now / 1_000 % 251).unwrap_or(0);
+    Moment { now, dice: Epoch([seconds; 8]) }
+}
+
+fn authority() -> Authority<MemoryStorage> {
+    match Authority::load(MemoryStorage::new(), Settings::default()) {
+        Ok(authority) => authority,
+        Err(trouble) => panic!("{trouble:?}"),
+    }
+}
+
+fn replica(name: u8) -> Replica {
+    let ids = (ReplicaId([name; 16]), ReplicaId([name + 100; 16]));
+    let options = Options { kind: Some(Kind::Temp), ttl: Some(60), ..Options::default() };
+    Replica::new(ids.0, ids.1, 7, options)
+}
+
+fn set(replica: &mut Replica, key: &str) -> Turn {
+    let data = format!(r#"{{"id":"{key}"}}"#);
+    let turn = replica.mutate(OpKind::Set, "c", key, &data, Condition::None);
+    let turn = turn.unwrap_or_else(|malformed| panic!("{malformed:?}"));
+    replica.durable(turn);
+    turn
+}
+
+/// Carries frames both ways until nothing is left; gives the sessions that were closed.
+fn carry(
+    authority: &mut Authority<MemoryStorage>,
+    replicas: &mut [(SessionId, &mut Replica)],
+    now: u64,
+) -> Vec<(SessionId, u16)> {
+    let mut closed = Vec::new();
+    loop {
+        let mut frames = Vec::new();
+        for (session, replica) in replicas.iter_mut() {
+            replica.info_saved();
+            while let Some(frame) = replica.take_frame() {
+                frames.push((*session, frame));
+            }
+        }
+        let is_quiet = frames.is_empty();
+        for (session, frame) in frames {
+            assert_eq!(authority.receive(session, &frame, moment(now)), Ok(()));
+        }
+        for output in authority.commit().unwrap_or_default() {
+            match output {
+                Output::Send { to, frame } => {
+                    for (session, replica) in replicas.iter_mut() {
+                        if to.contains(session) {
+                            let _ = replica.received(&frame, now);
+                        }
+                    }
+                }
+                Output::Close { session, why } => closed.push((session, why.code())),
+                Output::Remember { .. } => {}
+            }
+        }
+        if is_quiet {
+            return closed;
+        }
+    }
+}
+
+fn join(
+    authority: &mut Authority<MemoryStorage>,
+    session: SessionId,
+    replica: &mut Replica,
+    now: u64,
+) -> Vec<(SessionId, u16)> {
+    authority.connect(session, Admission::OPEN);
+    replica.connected(now);
+    carry(authority, &mut [(session, replica)], now)
+}
+
+/// [SE3] Who opens a datastore that has expired opens a new one; only those of the old life are told
+/// that it is over.
+#[test]
+fn se3_opening_after_the_end() {
+    let mut authority = authority();
+    let (mut old, mut new) = (replica(1), replica(2));
+    assert_eq!(join(&mut authority, 1, &mut old, NOW), []);
+    let later = NOW + 60_001;
+    assert_eq!(join(&mut authority, 2, &mut new, later), [(1, 4410)]);
+    assert_eq!(new.phase(), Phase::Live);
+    assert_ne!(old.epoch(), new.epoch());
+}
+
+/// [SE4] Of two connections of one owner the later attempt stays, also when its Hello comes first.
+#[test]
+fn se4_the_later_attempt_stays() {
+    let mut authority = authority();
+    let mut replica = replica(1);
+    replica.connected(NOW);
+    let late = replica.take_frame().unwrap_or_default();
+    replica.closed(1006);
+    assert_eq!(join(&mut authority, 2, &mut replica, NOW), []);
+    authority.connect(1, Admission::OPEN);
+    assert_eq!(authority.receive(1, &late, moment(NOW)), Ok(()));
+    assert_eq!(carry(&mut authority, &mut [(2, &mut replica)], NOW), [(1, 4411)]);
+    assert_eq!(replica.phase(), Phase::Live);
+}
+
+/// [RE9] A push whose outcome does not come is sent again, whatever others do in the meantime; when
+/// it is not answered then, the replica wants another connection.
+#[test]
+fn re9_silence_is_noticed_in_a_busy_datastore() {
+    let mut authority = authority();
+    let (mut quiet, mut busy) = (replica(1), replica(2));
+    join(&mut authority, 1, &mut quiet, NOW);
+    join(&mut authority, 2, &mut busy, NOW);
+
+    set(&mut quiet, "lost");
+    assert!(quiet.take_frame().is_some());
+    assert_eq!(quiet.deadline(), Some(0), "it wants to be told the time");
+    assert_eq!(quiet.tick(NOW), Ok(()));
+    assert_eq!(quiet.deadline(), Some(NOW + RESEND_MS));
+    for step in 1..=3 {
+        let now = NOW + step * 1_000;
+        set(&mut busy, "k");
+        carry(&mut authority, &mut [(1, &mut quiet), (2, &mut busy)], now);
+        assert_eq!(quiet.deadline(), Some(NOW + RESEND_MS));
+    }
+    assert_eq!(quiet.tick(NOW + RESEND_MS), Ok(()));
+    assert!(quiet.take_frame().is_some(), "sent again");
+    assert_eq!(quiet.tick(NOW + 2 * RESEND_MS), Err(Reconnect::Silence));
+}
+
+/// [LE3] A replica leaves no more outcomes unacknowledged than the ledger keeps, and goes on once it
+/// has stored them.
+#[test]
+fn le3_the_window_is_bounded() {
+    let mut authority = authority();
+    let mut replica = replica(1);
+    let many = UNACKED_MAX + 100;
+    for turn in 1..=many {
+        assert_eq!(set(&mut replica, "k"), Turn(turn));
+    }
+    join(&mut authority, 1, &mut replica, NOW);
+    assert_eq!(replica.settled(), Turn(UNACKED_MAX));
+    replica.saved(replica.settled());
+    carry(&mut authority, &mut [(1, &mut replica)], NOW);
+    assert_eq!(replica.settled(), Turn(many));
+    assert_eq!(replica.seq(), Seq(many));
+    assert_eq!(replica.phase(), Phase::Live);
+}
+
+/// [AP3] Totals follow the rows, also when a mutation reads rows that it does not change.
+#[test]
+fn ap3_totals_pair_rows_by_key() {
+    let mut authority = authority();
+    let mut replica = replica(1);
+    set(&mut replica, "a");
+    replica.begin();
+    for (kind, key, data) in
+        [(OpKind::Patch, "a", r#"{"id":"a"}"#), (OpKind::Set, "b", r#"{"id":"b"}"#)]
+    {
+        assert_eq!(replica.op(kind, "c", key, data, Condition::None), Ok(()));
+    }
+    let turn = replica.commit().unwrap_or_default();
+    replica.durable(turn);
+    join(&mut authority, 1, &mut replica, NOW);
+    let totals = authority.meta().map(|meta| meta.totals).unwrap_or_default();
+    assert_eq!((totals.records, totals.bytes), (2, 2 * (10 + 2)));
+    assert_eq!(totals.digest, replica.digest());
+}
+
+/// [WI2] A frame that is too large is no frame.
+#[test]
+fn wi2_large_frames_are_no_frames() {
+    assert_eq!(wire::decode_up(&vec![0; FRAME_BYTES_MAX + 1]), Err(wire::BadFrame));
+}
+
+/// [SE5] A bad frame ends its own session and nothing else.
+#[test]
+fn se5_a_bad_frame_ends_its_session() {
+    let mut authority = authority();
+    let mut replica = replica(1);
+    join(&mut authority, 1, &mut replica, NOW);
+    for (session, frame) in [(2, &[][..]), (3, &[255; 40][..]), (4, &[2, 0, 0][..])] {
+        authority.connect(session, Admission::OPEN);
+        assert_eq!(authority.receive(session, frame, moment(NOW)), Ok(()));
+        assert_eq!(carry(&mut authority, &mut [(1, &mut replica)], NOW), [(session, 4400)]);
+    }
+    set(&mut replica, "k");
+    carry(&mut authority, &mut [(1, &mut replica)], NOW);
+    assert_eq!(replica.pending(), 0);
+}
+
+/// [RE10] A frame that makes no sense changes nothing.
+#[test]
+fn re10_nonsense_changes_nothing() {
+    let mut authority = authority();
+    let mut replica = replica(1);
+    join(&mut authority, 1, &mut replica, NOW);
+    set(&mut replica, "k");
+    carry(&mut authority, &mut [(1, &mut replica)], NOW);
+    let (seq, digest) = (replica.seq(), replica.digest());
+    while replica.take_events().is_some() {}
+    for frame in [&[][..], &[9; 30][..], &[1; 30][..]] {
+        assert_eq!(replica.received(frame, NOW), Err(Reconnect::BadFrame));
+    }
+    assert_eq!((replica.seq(), replica.digest()), (seq, digest));
+    assert_eq!(replica.take_events(), None::<Event>);
+}

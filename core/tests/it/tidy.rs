@@ -1,0 +1,162 @@
+//! Style that is not a test decays.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files of the crate with their texts, by their paths from its root.
+fn sources() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut folders: Vec<PathBuf> = ["src", "tests", "examples"].map(|name| root().join(name)).into();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap_or(&path).to_string_lossy();
+                found.insert(name.replace('\\', "/"), fs::read_to_string(&path).unwrap_or_default());
+            }
+        }
+    }
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+/// Numbers like VA1 that stand between `open` and `close`.
+fn numbers(text: &str, open: &str, close: char) -> BTreeSet<String> {
+    let inside = |part: &str| part.split_once(close).map(|(number, _)| number.to_owned());
+    let is_number = |number: &String| {
+        let (letters, digits) = number.split_at(number.len().min(2));
+        letters.bytes().all(|byte| byte.is_ascii_uppercase())
+            && !digits.is_empty()
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    text.split(open).skip(1).filter_map(inside).filter(is_number).collect()
+}
+
+/// [TI1] Every rule of SPEC.md has a test that carries its number, or a check of the simulator; and
+/// every number that a test or a check carries is a rule.
+#[test]
+fn ti1_rules_and_tests_are_the_same() {
+    let spec = fs::read_to_string(root().join("SPEC.md")).unwrap_or_default();
+    let rules = numbers(&spec, "**", '*');
+    let mut shown = BTreeSet::new();
+    for (name, text) in sources() {
+        shown.extend(numbers(&text, "/// [", ']'));
+        if name.contains("/sim/") {
+            shown.extend(numbers(&text, "fail(\"", '"'));
+            shown.extend(numbers(&text, "fail(\n                \"", '"'));
+            shown.extend(numbers(&text, "fail(\n                    \"", '"'));
+            shown.extend(numbers(&text, "fail(\n                            \"", '"'));
+        }
+    }
+    let untested: Vec<_> = rules.difference(&shown).collect();
+    let unruled: Vec<_> = shown.difference(&rules).collect();
+    assert!(untested.is_empty() && unruled.is_empty(), "no test: {untested:?}, no rule: {unruled:?}");
+}
+
+/// [TI2] Nothing points up: who may use whom inside the crate.
+#[test]
+fn ti2_imports_point_down() {
+    let below: &[(&str, &[&str])] = &[
+        ("src/authority", &["replica"]),
+        ("src/replica", &["authority"]),
+        ("src/wire", &["authority", "replica", "storage"]),
+        ("src/storage", &["authority", "replica"]),
+        ("src/datastore", &["authority", "replica", "wire", "storage", "mutation"]),
+        ("src/mutation", &["authority", "replica", "wire", "storage", "datastore"]),
+        ("src/record", &["authority", "replica", "wire", "storage", "datastore", "mutation"]),
+        ("src/value", &["authority", "replica", "wire", "storage", "datastore", "mutation", "record"]),
+        ("src/id", &["authority", "replica", "wire", "storage", "datastore", "mutation", "record", "value"]),
+    ];
+    for (name, text) in sources() {
+        let code = code_of(&text);
+        for (place, never) in below {
+            if !name.starts_with(&format!("{place}.rs")) && !name.starts_with(&format!("{place}/")) {
+                continue;
+            }
+            for other in *never {
+                let uses = imports(&code).iter().any(|import| import == other);
+                assert!(!uses, "{name} uses {other}");
+            }
+        }
+    }
+}
+
+/// The text without comments.
+fn code_of(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+/// First words of what is imported from the crate's root.
+fn imports(code: &str) -> Vec<String> {
+    let word = |text: &str| {
+        text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
+    let mut found = Vec::new();
+    for part in code.split("crate::").skip(1) {
+        let Some(list) = part.strip_prefix('{') else {
+            found.push(word(part));
+            continue;
+        };
+        let mut depth = 1;
+        let mut at_start = true;
+        for (place, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 1 => at_start = true,
+                c if depth == 1 && at_start && !c.is_whitespace() => {
+                    found.push(word(&list[place..]));
+                    at_start = false;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// Files that were longer than 400 lines when this rule came. They may only shrink.
+const LONG: [(&str, usize); 9] = [
+    ("src/authority.rs", 520),
+    ("src/mutation.rs", 480),
+    ("src/replica.rs", 500),
+    ("src/replica/outbox.rs", 440),
+    ("src/value.rs", 450),
+    ("src/wire.rs", 470),
+    ("tests/it/sim/check.rs", 440),
+    ("tests/it/sim/client.rs", 560),
+    ("tests/it/sim/relay.rs", 440),
+];
+
+/// [TI3] A file has at most 400 lines.
+#[test]
+fn ti3_files_are_short() {
+    for (name, text) in sources() {
+        let bound = LONG.iter().find(|(long, _)| *long == name).map_or(400, |(_, bound)| *bound);
+        let lines = text.lines().count();
+        assert!(lines <= bound, "{name} has {lines} lines; {bound} are allowed");
+    }
+}
+
+/// [TI4] What is left to do is an issue, not a comment.
+#[test]
+fn ti4_nothing_is_left_to_do() {
+    for (name, text) in sources() {
+        for word in ["TODO", "FIXME", "XXX"] {
+            let marked = format!("{word}:");
+            assert!(name.ends_with("tidy.rs") || !text.contains(&marked), "{name} has a {word}");
+        }
+    }
+}
