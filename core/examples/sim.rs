@@ -1,6 +1,7 @@
 //! Runs many seeds of the simulator: `cargo run --release -p neap-core --example sim -- --seeds N`,
 //! or one, step by step: `… -- --seed S --trace`.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
+#![allow(clippy::wildcard_enum_match_arm, clippy::needless_range_loop)]
 
 use std::{
     cell::Cell,

@@ -19,6 +19,7 @@ mod ledger;
 mod session;
 mod upkeep;
 
+pub use crate::wire::Close;
 use apply::Batch;
 pub use catch_up::{CatchUp, Listing, PageSize};
 use ledger::Ledger;
@@ -73,51 +74,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings { ttl_max: TTL_MAX_S, records_max: 1_000_000, bytes_max: 1 << 30, history: 10_000 }
-    }
-}
-
-/// Why a session is closed: the code and reason of the WebSocket's close frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Close {
-    /// The peer broke the protocol.
-    BadRequest,
-    /// Its admission has run out.
-    Unauthorized,
-    /// It may not do this.
-    Forbidden,
-    /// Kind or primary field differ from those of the datastore.
-    Options,
-    /// The datastore is gone.
-    Expired,
-    /// Another owner speaks for its replica.
-    Superseded,
-}
-
-impl Close {
-    /// The close code.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        match self {
-            Close::BadRequest => 4400,
-            Close::Unauthorized => 4401,
-            Close::Forbidden => 4403,
-            Close::Options => 4409,
-            Close::Expired => 4410,
-            Close::Superseded => 4411,
-        }
-    }
-
-    /// The reason, which is also the public code.
-    #[must_use]
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Close::BadRequest => "bad-request",
-            Close::Unauthorized => "unauthorized",
-            Close::Forbidden => "forbidden",
-            Close::Options => "options-mismatch",
-            Close::Expired => "expired",
-            Close::Superseded => "superseded",
-        }
     }
 }
 

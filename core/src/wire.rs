@@ -17,6 +17,10 @@ use crate::{
     record::{Digest, Row},
 };
 
+mod close;
+
+pub use close::Close;
+
 /// The newest version of the protocol that this code speaks. Hello names the sender's newest,
 /// Welcome the one that both then use.
 pub const VERSION: u16 = 1;
@@ -59,6 +63,14 @@ pub struct Cursor {
     pub after: Seq,
     /// It needs to hear of what was deleted after this seq.
     pub floor: Seq,
+}
+
+impl Cursor {
+    /// Where a replica that holds nothing begins: with no tombstones but those that are yet to come.
+    #[must_use]
+    pub const fn start(head: Seq) -> Cursor {
+        Cursor { after: Seq::ZERO, floor: head }
+    }
 }
 
 /// A replica that a session speaks or listens for. To know its id is to be allowed to.

@@ -51,18 +51,15 @@ pub struct Listing<'a> {
 }
 
 impl Cursor {
-    /// Where a replica that holds nothing begins: with no tombstones but those that are yet to come.
-    #[must_use]
-    pub const fn start(head: Seq) -> Cursor {
-        Cursor { after: Seq::ZERO, floor: head }
-    }
-
     /// Whether the history reaches back to this cursor.
     #[must_use]
     pub fn is_within(self, meta: &Meta) -> bool {
         self.after <= meta.head && self.floor <= meta.head && self.floor >= meta.horizon
     }
 }
+
+/// A page's frame and the rows that follow it.
+type Paged = (Down, Vec<u8>);
 
 impl<S: Storage> Authority<S> {
     /// Reads one page of the changes after a cursor, which must lie within the history.
@@ -133,7 +130,7 @@ impl<S: Storage> Authority<S> {
         &mut self,
         id: SessionId,
         from: Cursor,
-    ) -> Result<Option<(Down, Vec<u8>)>, Trouble<S::Error>> {
+    ) -> Result<Option<Paged>, Trouble<S::Error>> {
         let page = self.changes(from, self.page.rows)?;
         let Some(meta) = &self.meta else {
             return Ok(None);

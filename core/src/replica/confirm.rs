@@ -130,7 +130,8 @@ impl Replica {
             author.placed.retain(|placed| placed.until > turn);
         }
         let waiting = self.outbox.take_waiting(author, turn);
-        let until = waiting.iter().filter_map(|ordinal| Some(self.outbox.get(*ordinal)?.turn)).max();
+        let until =
+            waiting.iter().filter_map(|ordinal| Some(self.outbox.get(*ordinal)?.turn)).max();
         let Some(until) = until else {
             return;
         };

@@ -4,12 +4,12 @@ use alloc::{string::String, vec::Vec};
 
 use super::{Event, Journal, Life, Phase, Reconnect, Replica, confirm::Unsettled, table::Held};
 use crate::{
-    authority::Close,
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::UNACKED_MAX,
     mutation::{Condition, Outcome, Reason, Refusal},
     wire::{
-        self, Changes, Delta, Down, Hello, Introduction, Push, Role, Standing, Up, VERSION, Welcome,
+        self, Changes, Close, Delta, Down, Hello, Introduction, Push, Role, Standing, Up, VERSION,
+        Welcome,
     },
 };
 

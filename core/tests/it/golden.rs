@@ -121,9 +121,8 @@ fn downs() -> Vec<(&'static str, Vec<u8>)> {
         .map(|(turn, outcome)| Settled { author: 0, turn: Turn(turn), outcome })
         .collect();
     let cursor = |after| Cursor { after: Seq(after), floor: Seq(9) };
-    let page = |last| {
-        Down::Page(Page { from: cursor(0), cursor: cursor(299), head: Seq(300), last })
-    };
+    let page =
+        |last| Down::Page(Page { from: cursor(0), cursor: cursor(299), head: Seq(300), last });
     let last = Last { digest: Digest([8; 16]), settled: settled.clone() };
     let delta = Delta {
         from: Seq(297),
@@ -157,7 +156,8 @@ fn hex(bytes: &[u8]) -> String {
 /// [WI3] Frames keep their bytes as long as the version stays.
 #[test]
 fn wi3_frames_keep_their_bytes() {
-    let now: Vec<String> = all().iter().map(|(name, bytes)| format!("{name}: {}", hex(bytes))).collect();
+    let now: Vec<String> =
+        all().iter().map(|(name, bytes)| format!("{name}: {}", hex(bytes))).collect();
     let committed: Vec<&str> = include_str!("golden.txt").lines().skip(1).collect();
     assert_eq!(
         now,

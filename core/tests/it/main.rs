@@ -1,5 +1,8 @@
 //! All of the crate's tests that need more than one module, in one binary.
 
+// Tests panic where something is wrong, and may take the rest of an enum together.
+#![allow(clippy::wildcard_enum_match_arm, clippy::needless_range_loop)]
+
 mod golden;
 mod props;
 mod spec;

@@ -21,9 +21,8 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 5, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..5).prop_map(Value::from),
-            vec((name(), inner), 0..5).prop_map(|members| {
-                Value::Object(members.into_iter().collect::<Map<_, _>>())
-            }),
+            vec((name(), inner), 0..5)
+                .prop_map(|members| { Value::Object(members.into_iter().collect::<Map<_, _>>()) }),
         ]
     })
 }

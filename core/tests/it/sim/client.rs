@@ -6,13 +6,13 @@ use neap_core::{
     datastore::Options,
     id::{Epoch, ReplicaId, Seq, Turn},
     mutation::Outcome,
-    replica::{Event, Journal, Phase, Replica, ResetReason, Watch},
+    replica::{Event, Phase, Replica, ResetReason, Watch},
     wire::{self, Down},
 };
 
 use super::{
     Check,
-    disk::{Block, Disk, Entry, Note, Transaction, Write},
+    disk::{Disk, Entry, Note, Transaction, Write},
     fail,
     naive::{COLLECTIONS, Cond, Id, Place},
     oracle::place_of,
@@ -47,7 +47,7 @@ pub(crate) struct Client {
     pub(crate) watched: [bool; COLLECTIONS.len()],
     pub(crate) mirror: BTreeMap<Place, String>,
     /// Pages of the catch-up under way.
-    pages: Vec<Vec<u8>>,
+    pub(crate) pages: Vec<Vec<u8>>,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) next_frame: u64,
     pub(crate) page_records: usize,
@@ -57,10 +57,10 @@ pub(crate) struct Client {
 
 /// What the events of one input want to have written.
 #[derive(Debug, Default)]
-struct Wanted {
-    info: bool,
-    account: bool,
-    outbox: bool,
+pub(crate) struct Wanted {
+    pub(crate) info: bool,
+    pub(crate) account: bool,
+    pub(crate) outbox: bool,
 }
 
 impl Client {
@@ -104,7 +104,7 @@ impl Client {
         self.disk.queue.push_back(Transaction { writes, notes: vec![Note::Ready] });
     }
 
-    fn identity(&self) -> Write {
+    pub(crate) fn identity(&self) -> Write {
         Write::Identity(self.id, self.spare)
     }
 
@@ -113,7 +113,7 @@ impl Client {
     }
 
     /// The name of the turn before the first pending one.
-    fn entry(&self, turn: Turn) -> Option<&Entry> {
+    pub(crate) fn entry(&self, turn: Turn) -> Option<&Entry> {
         let place = turn.0.checked_sub(self.replica.settled().0 + 1)?;
         self.pending.get(usize::try_from(place).ok()?)
     }
@@ -426,78 +426,6 @@ impl World {
         Ok(())
     }
 
-    /// What has to be written, each transaction all or nothing.
-    fn transactions(&mut self, place: usize, wanted: &Wanted) -> Vec<Transaction> {
-        let lose_block = self.sabotage == Some(Sabotage::LoseBlock) && self.random.once_in(10);
-        let whole = self.random.once_in(8);
-        let client = &mut self.clients[place];
-        let mut all = Vec::new();
-        let mut blocks = Transaction::default();
-        while let Some((first, last, bytes)) = client.replica.take_block() {
-            let entries: Vec<Entry> =
-                (first.0..=last.0).filter_map(|turn| client.entry(Turn(turn)).cloned()).collect();
-            if !lose_block {
-                blocks.writes.push(Write::Block(Block { first, last, bytes, entries }));
-            }
-            blocks.notes.push(Note::Durable(client.id, last));
-        }
-        let settled = client.replica.settled();
-        if wanted.outbox {
-            let first = [Write::DropBlocks(Turn(u64::MAX)), client.identity(), client.account()];
-            blocks.writes.splice(0..0, first);
-        }
-        if !blocks.notes.is_empty() || !blocks.writes.is_empty() {
-            all.push(blocks);
-        }
-        let mut log = Transaction::default();
-        let journal = match client.replica.take_journal() {
-            Journal::Pages if whole => Journal::Checkpoint,
-            journal => journal,
-        };
-        let pages = std::mem::take(&mut client.pages);
-        match journal {
-            Journal::Nothing => {
-                if client.replica.phase() != Phase::Live {
-                    client.pages = pages.into_iter().filter(|frame| is_page(frame)).collect();
-                }
-            }
-            Journal::Frame | Journal::Pages => {
-                let frames = if journal == Journal::Frame {
-                    pages.into_iter().last().into_iter().collect::<Vec<_>>()
-                } else {
-                    pages
-                };
-                for frame in frames {
-                    log.writes.push(Write::Frame(client.next_frame, frame));
-                    client.next_frame += 1;
-                }
-            }
-            Journal::Checkpoint => {
-                client.checkpoint = None;
-                log.writes.push(Write::DropFrames(u64::MAX));
-                log.writes.push(Write::DropPages(client.replica.page_count()));
-                for page in 0..client.replica.page_count() {
-                    log.writes.push(Write::Page(page, client.replica.page(page)));
-                }
-                log.writes.extend(client.replica.info().map(Write::Info));
-            }
-        }
-        if wanted.account && !wanted.outbox {
-            log.writes.push(client.account());
-            log.writes.push(Write::DropBlocks(settled));
-            log.notes.push(Note::Saved(client.id, settled));
-        }
-        if !log.writes.is_empty() {
-            all.push(log);
-        }
-        if wanted.info {
-            let mut writes = vec![client.account()];
-            writes.extend(client.replica.info().map(Write::Info));
-            all.push(Transaction { writes, notes: vec![Note::InfoSaved] });
-        }
-        all
-    }
-
     fn send_up(&mut self, place: usize, frame: Vec<u8>) -> Check {
         let client = &self.clients[place];
         let Some(number) = client.connection else {
@@ -534,58 +462,6 @@ impl World {
         }
         Ok(())
     }
-
-    /// Lets a transaction of a replica's disk become durable.
-    pub(crate) fn write_disk(&mut self, place: usize) -> Check {
-        let client = &mut self.clients[place];
-        let Some(notes) = client.disk.settle_one() else {
-            return Ok(());
-        };
-        for note in notes {
-            match note {
-                Note::Durable(id, turn) if id == client.id => client.replica.durable(turn),
-                Note::Saved(id, turn) if id == client.id => client.replica.saved(turn),
-                Note::InfoSaved => client.replica.info_saved(),
-                Note::Ready => client.is_ready = true,
-                Note::Durable(..) | Note::Saved(..) => {}
-            }
-        }
-        self.drain(place)
-    }
-
-    /// Goes on with a checkpoint: one page, or the end of it.
-    pub(crate) fn checkpoint(&mut self, place: usize) -> Check {
-        let client = &mut self.clients[place];
-        let Some(checkpoint) = client.checkpoint else {
-            if client.replica.info().is_some() {
-                client.checkpoint = Some(Checkpoint { since: client.next_frame });
-                if self.sabotage == Some(Sabotage::DropLogEarly) {
-                    let mut writes = vec![Write::DropFrames(u64::MAX)];
-                    writes.extend(client.replica.info().map(Write::Info));
-                    client.disk.queue.push_back(Transaction { writes, notes: Vec::new() });
-                }
-            }
-            return Ok(());
-        };
-        let (writes, done) = match client.replica.dirty_page() {
-            Some(page) => (vec![Write::Page(page, client.replica.page(page))], false),
-            None => {
-                let mut writes = vec![Write::DropFrames(checkpoint.since)];
-                writes.extend(client.replica.info().map(Write::Info));
-                (writes, true)
-            }
-        };
-        client.disk.queue.push_back(Transaction { writes, notes: Vec::new() });
-        if done {
-            client.checkpoint = None;
-            self.see("checkpoint page by page");
-        }
-        Ok(())
-    }
-}
-
-fn is_page(frame: &[u8]) -> bool {
-    matches!(wire::decode_down(frame), Ok((Down::Page(_), _)))
 }
 
 /// A push without its first mutation.

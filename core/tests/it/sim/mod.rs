@@ -7,6 +7,7 @@ mod app;
 mod check;
 mod client;
 mod disk;
+mod journal;
 mod naive;
 mod oracle;
 mod random;

@@ -1,0 +1,46 @@
+//! Why a connection ends, as its close frame says it.
+
+/// Why a session is closed: the code and reason of the WebSocket's close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// The peer broke the protocol.
+    BadRequest,
+    /// Its admission has run out.
+    Unauthorized,
+    /// It may not do this.
+    Forbidden,
+    /// Kind or primary field differ from those of the datastore.
+    Options,
+    /// The datastore is gone.
+    Expired,
+    /// Another owner speaks for its replica.
+    Superseded,
+}
+
+impl Close {
+    /// The close code.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            Close::BadRequest => 4400,
+            Close::Unauthorized => 4401,
+            Close::Forbidden => 4403,
+            Close::Options => 4409,
+            Close::Expired => 4410,
+            Close::Superseded => 4411,
+        }
+    }
+
+    /// The reason, which is also the public code.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Close::BadRequest => "bad-request",
+            Close::Unauthorized => "unauthorized",
+            Close::Forbidden => "forbidden",
+            Close::Options => "options-mismatch",
+            Close::Expired => "expired",
+            Close::Superseded => "superseded",
+        }
+    }
+}
