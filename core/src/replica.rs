@@ -90,7 +90,8 @@ pub enum Event {
     Renumbered,
     /// The datastore is gone.
     Expired,
-    /// The relay will not have this replica: a public code.
+    /// The relay will not have this replica, or the other way round: a public code. The shell closes the
+    /// connection if it still stands.
     Stopped(&'static str),
     /// Something is wrong that the app should know of: a public code.
     Trouble(&'static str),

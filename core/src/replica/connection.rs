@@ -88,6 +88,8 @@ impl Replica {
             (Down::Behind, Phase::Live) => self.ask_again(),
             // Sent before the authority heard that this replica asks for pages: they bring it too.
             (Down::Delta(_) | Down::Behind, Phase::CatchingUp) => {}
+            // The shell has yet to hear that there is no connection any more.
+            (_, Phase::Offline | Phase::Stopped) => return Ok(()),
             (Down::Welcome(_) | Down::Page(_) | Down::Delta(_) | Down::Behind, _) => {
                 return Err(Reconnect::BadFrame);
             }
@@ -104,6 +106,11 @@ impl Replica {
         let standing = welcome.standings.first().copied().ok_or(Reconnect::BadFrame)?;
         if welcome.version == 0 || welcome.version > VERSION {
             return Err(Reconnect::BadFrame);
+        }
+        if *welcome.info.primary != *self.primary() && self.outbox.ordinals().next().is_some() {
+            // What is pending was made for another primary field: the relay would take none of it.
+            self.closed(Close::Options.code());
+            return Ok(());
         }
         let is_reborn = self.epoch().is_some_and(|epoch| epoch != welcome.epoch);
         self.head = if is_reborn { welcome.head } else { self.head.max(welcome.head) };

@@ -218,3 +218,19 @@ fn re10_nonsense_changes_nothing() {
     assert_eq!((replica.seq(), replica.digest()), (seq, digest));
     assert_eq!(replica.take_events(), None::<Event>);
 }
+
+/// [RE11] What was made offline for another primary field than the datastore has is neither sent nor
+/// lost, and the app is told.
+#[test]
+fn re11_another_primary_field() {
+    let mut authority = authority();
+    let options = Options { primary: Some("key".into()), ..Options::default() };
+    assert!(authority.open(&options, moment(NOW)).is_ok());
+    let mut replica = Replica::new(ReplicaId([1; 16]), ReplicaId([2; 16]), 7, Options::default());
+    set(&mut replica, "k");
+    join(&mut authority, 1, &mut replica, NOW);
+    assert_eq!(replica.phase(), Phase::Stopped);
+    assert_eq!(replica.take_events(), Some(Event::Stopped("options-mismatch")));
+    assert_eq!((replica.pending(), replica.get("c", "k")), (1, Some(r#"{"id":"k"}"#)));
+    assert_eq!(replica.take_frame(), None);
+}

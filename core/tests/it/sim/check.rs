@@ -206,12 +206,24 @@ impl World {
     }
 
     /// What is sent has been stored.
-    pub(crate) fn check_sent(&self, frame: &[u8]) -> Check {
+    pub(crate) fn check_sent(&self, frame: &[u8], to: &[SessionId]) -> Check {
         let Ok((down, changes)) = wire::decode_down(frame) else {
             return fail("WI1", "the relay sends what is no frame".into());
         };
         if frame.len() > 2 * FRAME_BYTES_MAX {
             return fail("WI2", format!("a frame has {} bytes", frame.len()));
+        }
+        let settled = match &down {
+            Down::Page(page) => page.last.as_ref().map_or(&[][..], |last| &last.settled),
+            Down::Delta(delta) => &delta.settled,
+            Down::Welcome(_) | Down::Behind => &[],
+        };
+        for (told, session) in settled.iter().flat_map(|told| to.iter().map(move |to| (told, to))) {
+            let authors = &self.connections[*session as usize].authors;
+            let author = authors.get(usize::from(told.author));
+            if author.is_none_or(|author| self.stored_entry(author).settled() < told.turn.0) {
+                return fail("ST1", format!("told of turn {} before it was stored", told.turn.0));
+            }
         }
         let (head, told) = match &down {
             Down::Welcome(welcome) => (welcome.head, None),

@@ -32,6 +32,7 @@ pub(crate) enum Input {
     Request(Id),
     Open,
     Destroy,
+    Upkeep,
 }
 
 #[derive(Debug)]
@@ -78,6 +79,10 @@ impl Relay {
 
     pub(crate) fn destroy(&mut self) {
         self.queue.push(Input::Destroy);
+    }
+
+    pub(crate) fn upkeep(&mut self) {
+        self.queue.push(Input::Upkeep);
     }
 
     pub(crate) fn open(&mut self) {
@@ -281,7 +286,11 @@ impl World {
                 Input::Frame(session, _) | Input::Connect(session) => {
                     self.connections[*session as usize].tainted = true;
                 }
-                Input::Gone(_) | Input::Request(_) | Input::Open | Input::Destroy => {}
+                Input::Gone(_)
+                | Input::Request(_)
+                | Input::Open
+                | Input::Destroy
+                | Input::Upkeep => {}
             }
         }
     }
@@ -315,6 +324,7 @@ impl World {
                         group.request(*id, outcome);
                     }
                 }
+                Input::Upkeep => authority.upkeep(moment.now)?,
                 Input::Open => drop(authority.open(&self.relay.options, moment)?),
                 Input::Destroy => {
                     if authority.alive(moment.now).is_some() {
@@ -337,7 +347,7 @@ impl World {
         for output in outputs.into_iter().take(count) {
             match output {
                 Output::Send { to, frame } => {
-                    self.check_sent(&frame)?;
+                    self.check_sent(&frame, &to)?;
                     for session in to {
                         if closed.contains(&session) && self.sabotage.is_none() {
                             return fail(

@@ -188,6 +188,9 @@ impl World {
         if self.chance(odds.expire) && self.relay.outlive(&mut self.now) {
             self.see("expired");
         }
+        if self.random.once_in(40) {
+            self.relay.upkeep();
+        }
         if self.chance(odds.request) {
             return self.request();
         }
