@@ -265,6 +265,15 @@ export interface Datastore {
    * Throws what `fn` throws, `invalid-options` when it is async or nested, `too-large` over 900 KiB or 10 000 ops, `closed`.
    */
   transact(fn: (transaction: Transaction) => void): Mutation;
+  /**
+   * Takes back this replica's newest mutation of this life by another one; `null` where there is none. It
+   * never overwrites what somebody else has written since: then it is refused.
+   */
+  undo(): Mutation | null;
+  /** Takes back the newest `undo`, as long as nothing else was written here since. */
+  redo(): Mutation | null;
+  readonly canUndo: boolean;
+  readonly canRedo: boolean;
   /** Stays away from the relay until `goOnline`. */
   goOffline(): void;
   goOnline(): void;

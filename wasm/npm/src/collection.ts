@@ -2,7 +2,7 @@
 
 import type { Change, Collection, Condition, Meta, Mutation, Patch, Query, QueryOptions } from "./api.js";
 import { conditionKind, conditionSeq } from "./condition.js";
-import { DELETE, PATCH, SET, WATCH_KEYS, WATCH_NOTHING, WATCH_RECORDS, type Watch } from "./core.js";
+import { DELETE, PATCH, SET, type OpKind, WATCH_KEYS, WATCH_NOTHING, WATCH_RECORDS, type Watch } from "./core.js";
 import { NeapError } from "./errors.js";
 import { checkKey, isKey } from "./key.js";
 import { LiveQuery } from "./query.js";
@@ -40,29 +40,39 @@ export class LiveCollection<T extends object> implements Collection<T> {
     const size = lastSize();
     const key = checkKey(copy[engine.primary]);
     if (condition !== undefined) {
-      return engine.mutate(SET, this.name, key, JSON.stringify(copy), conditionKind(condition), conditionSeq(condition));
+      return this.mutate(SET, key, JSON.stringify(copy), condition);
     }
     // Nothing can make the relay's verdict differ from this one, so the core need not be asked first.
     if (this.watch === WATCH_NOTHING) this.firstWrite();
     const known = this.view.put(key, copy);
-    if (this.isHeard) {
-      const before = known === undefined ? this.fetch(key) : (known ?? undefined);
-      this.note(key, before, copy, "local");
-    }
-    return engine.queue(this.name, copy, size);
+    const before = known === undefined ? this.fetch(key) : (known ?? undefined);
+    if (this.isHeard) this.note(key, before, copy, "local");
+    const handle = engine.queue(this.name, copy, size);
+    engine.history.made(handle, [{ collection: this.name, key, before, after: copy }]);
+    return handle;
   }
 
   patch(key: string, partial: Patch<T>, condition?: Condition): Mutation {
     this.engine.checkOpen();
     checkKey(key);
-    const json = patchText(partial, key, this.engine.primary);
-    return this.engine.mutate(PATCH, this.name, key, json, conditionKind(condition), conditionSeq(condition));
+    return this.mutate(PATCH, key, patchText(partial, key, this.engine.primary), condition);
   }
 
   delete(key: string, condition?: Condition): Mutation {
     this.engine.checkOpen();
     checkKey(key);
-    return this.engine.mutate(DELETE, this.name, key, "", conditionKind(condition), conditionSeq(condition));
+    return this.mutate(DELETE, key, "", condition);
+  }
+
+  private mutate(kind: OpKind, key: string, json: string, condition: Condition | undefined): Mutation {
+    const { engine, name } = this;
+    const [ifKind, ifSeq] = [conditionKind(condition), conditionSeq(condition)];
+    engine.flushed();
+    const before = this.view.get(key);
+    const handle = engine.mutate(kind, name, key, json, ifKind, ifSeq);
+    const after = this.view.get(key);
+    if (after !== before) engine.history.made(handle, [{ collection: name, key, before, after }]);
+    return handle;
   }
 
   // Reads.

@@ -63,6 +63,22 @@ export class LiveDatastore implements Datastore {
     return this.driver.engine.transact(fn);
   }
 
+  undo(): Mutation | null {
+    return this.driver.engine.undo();
+  }
+
+  redo(): Mutation | null {
+    return this.driver.engine.redo();
+  }
+
+  get canUndo(): boolean {
+    return this.driver.engine.history.canUndo;
+  }
+
+  get canRedo(): boolean {
+    return this.driver.engine.history.canRedo;
+  }
+
   goOffline(): void {
     this.checkOpen();
     this.driver.goOffline();

@@ -6,6 +6,7 @@ import { LiveCollection } from "./collection.js";
 import type { ConditionKind, Core, CoreChanges, CoreConstructor, CoreEvent, OpKind } from "./core.js";
 import { NeapError } from "./errors.js";
 import { Emitter } from "./events.js";
+import { History, type Restoring } from "./history.js";
 import { checkName } from "./key.js";
 import { QUEUE_CHARS, QUEUE_RECORDS } from "./limits.js";
 import { Turns, type Handle } from "./mutation.js";
@@ -36,6 +37,11 @@ export interface Surroundings {
 export class Engine {
   readonly emitter = new Emitter();
   readonly turns: Turns;
+  readonly history = new History({
+    read: (collection, key) => this.collection(collection).get(key) as Plain | undefined,
+    restore: (writes) => this.restore(writes),
+    refuse: () => this.refuse(),
+  });
   /** Name of the field that holds a record's key. */
   primary: string;
   private readonly collections = new Map<string, LiveCollection<object>>();
@@ -108,13 +114,47 @@ export class Engine {
   }
 
   /** Makes a mutation of one op by asking the core. */
-  mutate(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): Mutation {
+  mutate(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): Handle {
     const turn = this.flushed().mutate(kind, collection, key, json, condition, seq);
     if (turn < 0) throw this.errorOf(-turn);
     return this.minted(undefined);
   }
 
   transact(fn: (transaction: Transaction) => void): Mutation {
+    const [handle, draft] = this.runDraft(fn);
+    const traces = draft.traces();
+    if (traces.length > 0) this.history.made(handle, traces);
+    return handle;
+  }
+
+  undo(): Mutation | null {
+    this.checkOpen();
+    return this.history.undo();
+  }
+
+  redo(): Mutation | null {
+    this.checkOpen();
+    return this.history.redo();
+  }
+
+  private restore(writes: readonly Restoring[]): Handle {
+    const [handle] = this.runDraft((tx) => {
+      for (const { collection, key, record, condition } of writes) {
+        if (record) tx.collection(collection).set(record, condition);
+        else tx.collection(collection).delete(key, condition);
+      }
+    });
+    return handle;
+  }
+
+  private refuse(): Handle {
+    const [code, message] = ["precondition-failed", "somebody else has written what this would overwrite"];
+    const handle = this.turns.refusedHere(code, message);
+    this.tell(() => this.emitter.emit("refused", { id: handle.id, ops: [], code, message }));
+    return handle;
+  }
+
+  private runDraft(fn: (transaction: Transaction) => void): [Handle, Draft] {
     this.checkOpen();
     const draft = new Draft(this, this.flushed());
     this.draft = draft;
@@ -129,10 +169,10 @@ export class Engine {
       draft.end();
       this.draft = undefined;
     }
-    return this.minted(draft.written);
+    return [this.minted(draft.written), draft];
   }
 
-  private minted(written: Written | undefined): Mutation {
+  private minted(written: Written | undefined): Handle {
     makeRoom();
     this.drainView(written);
     const handle = this.turns.mint();

@@ -15,6 +15,8 @@ export const DEPTH_MAX = 32;
 export const QUEUE_RECORDS = 512;
 /** The same by estimated characters of JSON: large records gain nothing from waiting. */
 export const QUEUE_CHARS = 64 * 1024;
+/** Mutations that can be undone, at least. */
+export const HISTORY_MAX = 200;
 /** Frames of one catch-up that are still appended to the stored log instead of a checkpoint. */
 export const CATCH_UP_LOG_BYTES = 256 * 1024;
 /** A stored log beyond this size, and beyond a quarter of the pages, is folded into them. */

@@ -10,7 +10,8 @@ const REFUSED = 2;
 export class Handle implements Mutation {
   private fixedId: string | undefined = undefined;
   private state: typeof PENDING | typeof ACCEPTED | typeof REFUSED = PENDING;
-  private seq: number | null = null;
+  /** The seq that it took, once it is known. */
+  seq: number | null = null;
   private refusal: { code: string; message: string } | undefined = undefined;
   private promise: Promise<Outcome> | undefined = undefined;
   private resolve: ((outcome: Outcome) => void) | undefined = undefined;
@@ -33,6 +34,11 @@ export class Handle implements Mutation {
     if (this.promise) return this.promise;
     if (this.state !== PENDING) return (this.promise = Promise.resolve(this.outcome()));
     return (this.promise = new Promise((resolve) => (this.resolve = resolve)));
+  }
+
+  /** Whether it is known to have changed nothing. */
+  get isVoid(): boolean {
+    return this.state === REFUSED || (this.state === ACCEPTED && this.seq === null);
   }
 
   get isSettled(): boolean {
@@ -72,6 +78,7 @@ export class Turns {
   private handles: Handle[] = [];
   private head = 0;
   private durableTurn: number;
+  private refusals = 0;
   private durableWaiters: { handle: Handle; resolve: () => void }[] = [];
 
   /** `minted` is the newest turn of an earlier life. */
@@ -85,6 +92,13 @@ export class Turns {
   mint(): Handle {
     const handle = new Handle(this, this.tag, ++this.minted);
     this.handles.push(handle);
+    return handle;
+  }
+
+  /** A mutation that is refused here and never sent. */
+  refusedHere(code: string, message: string): Handle {
+    const handle = new Handle(this, `${this.tag}-here`, ++this.refusals);
+    handle.refuse(code, message);
     return handle;
   }
 

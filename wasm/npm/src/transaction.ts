@@ -7,6 +7,7 @@ import { conditionKind, conditionSeq } from "./condition.js";
 import { ALWAYS, DELETE, PATCH, SET, type ConditionKind, type Core, type OpKind } from "./core.js";
 import type { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
+import type { Trace } from "./history.js";
 import { checkKey, compareKeys } from "./key.js";
 import { copyRecord, parseFrozen, type Plain } from "./record.js";
 
@@ -14,6 +15,7 @@ export class Draft implements Transaction {
   /** What the draft has made of keys, by collection. */
   readonly written = new Map<string, Map<string, Plain | null>>();
   private readonly collections = new Map<string, DraftCollection<object>>();
+  private readonly befores = new Map<string, Map<string, Plain | undefined>>();
   private isOver = false;
 
   constructor(
@@ -50,6 +52,9 @@ export class Draft implements Transaction {
 
   op(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): void {
     this.checkRunning();
+    let befores = this.befores.get(collection);
+    if (!befores) this.befores.set(collection, (befores = new Map()));
+    if (!befores.has(key)) befores.set(key, this.engine.collection<object>(collection).get(key) as Plain | undefined);
     const error = this.core.op(kind, collection, key, json, condition, seq);
     if (error !== 0) throw this.engine.errorOf(error);
   }
@@ -57,6 +62,19 @@ export class Draft implements Transaction {
   read(collection: string, key: string): Plain | null {
     const json = this.core.draftGet(collection, key);
     return json === undefined ? null : parseFrozen(json);
+  }
+
+  /** What the mutation has made of the view, once it is complete. */
+  traces(): Trace[] {
+    const traces: Trace[] = [];
+    for (const [collection, befores] of this.befores) {
+      const now = this.engine.collection<object>(collection);
+      for (const [key, before] of befores) {
+        const after = now.get(key) as Plain | undefined;
+        if (after !== before) traces.push({ collection, key, before, after });
+      }
+    }
+    return traces;
   }
 
   end(): void {

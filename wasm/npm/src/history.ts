@@ -1,0 +1,114 @@
+// Undo and redo of this replica's own mutations. To undo one is to make another that brings the records
+// back; it is refused where somebody else has written one of them since.
+
+import type { Condition, Mutation } from "./api.js";
+import { HISTORY_MAX } from "./limits.js";
+import type { Handle } from "./mutation.js";
+import { same, type Plain } from "./record.js";
+
+/** A record before and after a mutation; `undefined`: there was none. */
+export interface Trace {
+  readonly collection: string;
+  readonly key: string;
+  readonly before: Plain | undefined;
+  readonly after: Plain | undefined;
+}
+
+/** A write of the mutation that brings records back, on the condition that nobody else has written there. */
+export interface Restoring {
+  readonly collection: string;
+  readonly key: string;
+  readonly record: Plain | undefined;
+  readonly condition: Condition;
+}
+
+/** What history asks of the store. */
+export interface Ground {
+  read(collection: string, key: string): Plain | undefined;
+  /** Makes one mutation of all these writes. */
+  restore(writes: readonly Restoring[]): Handle;
+  /** A mutation that is refused here, since what it would overwrite is seen already. */
+  refuse(): Handle;
+}
+
+interface Step {
+  readonly handle: Handle;
+  readonly traces: readonly Trace[];
+}
+
+export class History {
+  private readonly done: Step[] = [];
+  private readonly undone: Step[] = [];
+  /** Own mutations in the order in which they were made, also those that brought records back. */
+  private readonly all: Step[] = [];
+
+  constructor(private readonly ground: Ground) {}
+
+  /** Takes a mutation that the app has made. */
+  made(handle: Handle, traces: readonly Trace[]): void {
+    if (this.undone.length > 0) this.undone.length = 0;
+    this.keep(this.done, { handle, traces });
+  }
+
+  get canUndo(): boolean {
+    return newest(this.done) !== undefined;
+  }
+
+  get canRedo(): boolean {
+    return newest(this.undone) !== undefined;
+  }
+
+  undo(): Mutation | null {
+    return this.takeBack(this.done, this.undone);
+  }
+
+  redo(): Mutation | null {
+    return this.takeBack(this.undone, this.done);
+  }
+
+  private takeBack(from: Step[], to: Step[]): Mutation | null {
+    const step = newest(from);
+    if (!step) return null;
+    from.pop();
+    const { ground } = this;
+    const isAsLeft = ({ collection, key, after }: Trace) => same(ground.read(collection, key), after);
+    if (!step.traces.every(isAsLeft)) return ground.refuse();
+    const handle = ground.restore(step.traces.map((trace) => this.writeBack(trace, step.handle)));
+    const traces = step.traces.map(({ collection, key, before, after }) => ({ collection, key, before: after, after: before }));
+    this.keep(to, { handle, traces });
+    return handle;
+  }
+
+  /**
+   * The record was last written by the newest own mutation of it, or by somebody else. A pending write is
+   * meant by any seq: the core makes a condition on it into one on that write.
+   */
+  private writeBack({ collection, key, before, after }: Trace, own: Handle): Restoring {
+    // What is not there has no seq.
+    if (after === undefined) return { collection, key, record: before, condition: { ifAbsent: true } };
+    const writes = (trace: Trace) => trace.key === key && trace.collection === collection;
+    let writer = own;
+    for (const { handle, traces } of this.all) if (!handle.isVoid && traces.some(writes)) writer = handle;
+    return { collection, key, record: before, condition: { ifSeq: writer.seq ?? 0 } };
+  }
+
+  private keep(steps: Step[], step: Step): void {
+    push(steps, step);
+    push(this.all, step);
+  }
+}
+
+/** Lets go of the older half when there is twice as much as needed: a write must cost next to nothing. */
+function push(steps: Step[], step: Step): void {
+  steps.push(step);
+  if (steps.length >= 2 * HISTORY_MAX) steps.splice(0, HISTORY_MAX);
+}
+
+/** The newest step that had an effect; those without one are let go. */
+function newest(steps: Step[]): Step | undefined {
+  for (let step = steps.at(-1); step; step = steps.at(-1)) {
+    if (!step.handle.isVoid) return step;
+    steps.pop();
+  }
+  return undefined;
+}

@@ -1,0 +1,90 @@
+// Undo and redo, alone and beside somebody else, on the real relay.
+
+import assert from "node:assert/strict";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { until } from "./house.mjs";
+import { open } from "../dist/index.js";
+import { startRelay } from "../../../tools/relay.mjs";
+
+async function local(t) {
+  const ds = await open({ relay: null, storage: "memory" });
+  t.after(() => ds.close());
+  return { ds, tasks: ds.collection("tasks") };
+}
+
+const read = (tasks) => [...tasks.values()].map(({ id, n }) => `${id}${n}`).join(" ");
+
+test("undo takes back what was made, newest first, and redo makes it again", async (t) => {
+  const { ds, tasks } = await local(t);
+  assert.equal(ds.undo(), null);
+  assert.equal(ds.canUndo, false);
+  tasks.set({ id: "a", n: 1 });
+  tasks.patch("a", { n: 2 });
+  ds.transact((tx) => {
+    tx.collection("tasks").delete("a");
+    tx.collection("tasks").set({ id: "b", n: 3 });
+  });
+  const states = [read(tasks)];
+  while (ds.undo()) states.push(read(tasks));
+  assert.deepEqual(states, ["b3", "a2", "a1", ""]);
+  assert.deepEqual([ds.canUndo, ds.canRedo], [false, true]);
+  while (ds.redo()) states.push(read(tasks));
+  assert.deepEqual(states.slice(4), ["a1", "a2", "b3"]);
+  ds.undo();
+  tasks.set({ id: "c", n: 4 });
+  assert.equal(ds.redo(), null, "a new edit ends what could be made again");
+  assert.ok(ds.undo() && ds.undo());
+  assert.equal(read(tasks), "a1");
+});
+
+test("what changed nothing is not undone", async (t) => {
+  const { ds, tasks } = await local(t);
+  tasks.set({ id: "a", n: 1 });
+  tasks.patch("a", { n: 1 });
+  tasks.delete("nothing");
+  tasks.patch("nothing", { n: 1 });
+  assert.ok(ds.undo());
+  assert.equal(read(tasks), "");
+});
+
+test("undo never overwrites what somebody else has written since, and goes on across settled turns", async (t) => {
+  const relay = await startRelay({ port: 0, data: mkdtempSync(join(tmpdir(), "neap-history-")) });
+  t.after(() => relay.stop());
+  const [ada, bob] = await Promise.all([0, 1].map(() => open({ relay: relay.url, id: "undo", storage: "memory" })));
+  t.after(() => Promise.all([ada.close(), bob.close()]));
+  const [mine, theirs] = [ada.collection("tasks"), bob.collection("tasks")];
+  const equal = () => until(() => ada.seq === bob.seq && ada.status.pending + bob.status.pending === 0 && ada.digest === bob.digest);
+
+  mine.set({ id: "a", n: 1 });
+  await mine.set({ id: "a", n: 2 }).settled;
+  assert.equal((await ada.undo().settled).status, "accepted");
+  assert.equal((await ada.undo().settled).status, "accepted");
+  await equal();
+  assert.equal(read(theirs), "");
+
+  await mine.set({ id: "a", n: 3 }).settled;
+  await equal();
+  await theirs.patch("a", { n: 4 }).settled;
+  await equal();
+  const refused = [];
+  ada.on("refused", ({ code }) => refused.push(code));
+  const seen = await ada.undo().settled;
+  assert.deepEqual([seen.status, seen.code], ["refused", "precondition-failed"]);
+  assert.equal(read(mine), "a4");
+
+  // Somebody else's write that this replica has not seen yet: the relay refuses.
+  await mine.set({ id: "b", n: 1 }).settled;
+  await equal();
+  ada.goOffline();
+  await theirs.set({ id: "b", n: 2 }).settled;
+  const blind = ada.undo();
+  assert.equal(mine.get("b"), undefined, "it is shown until the relay has spoken");
+  ada.goOnline();
+  assert.equal((await blind.settled).status, "refused");
+  await equal();
+  assert.equal(read(mine), "a4 b2");
+  assert.deepEqual(refused, ["precondition-failed", "precondition-failed"]);
+});
