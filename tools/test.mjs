@@ -37,7 +37,7 @@ const rings = {
   build: { run: () => [{ command: join(bin, "node"), args: ["tools/build.mjs"] }] },
   types: { built: ["package"], run: () => ["wasm/npm", "www"].map(typeCheck) },
   tools: { built: ["relay"], run: () => [nodeTests("tools/test")] },
-  package: { built: ["package"], run: () => [nodeTests("wasm/npm/test")] },
+  package: { built: ["relay", "package"], run: () => [nodeTests("wasm/npm/test")] },
   relay: { built: ["relay", "package"], run: () => [nodeTests("worker/test")] },
   www: { built: ["relay", "www"], run: () => [nodeTests("www/test")] },
 };
