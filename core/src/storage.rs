@@ -26,7 +26,8 @@ pub struct Range<'a> {
     pub collection: Option<&'a str>,
 }
 
-/// Rows and stored values of one datastore. [`contract::check`] tests an implementation.
+/// Rows and stored values of one datastore. The function `contract::check`
+/// (feature `contract`) tests an implementation.
 ///
 /// The caller groups calls into transactions; an error inside one must undo all of it, and the
 /// authority that met it is then thrown away and opened anew.
