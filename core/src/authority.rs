@@ -262,6 +262,7 @@ impl<S: Storage> Authority<S> {
         }
         if meta.info.sliding {
             meta.info.slide(moment.now);
+            self.batch.expires_at = Some(meta.info.expires_at);
             self.meta_is_dirty = true;
         }
         Ok(Opened::Found)
@@ -299,7 +300,7 @@ impl<S: Storage> Authority<S> {
             meta.info.ttl = ttl;
             meta.info.live_until(now, ttl);
         }
-        self.batch.expires_at = meta.info.expires_at;
+        self.batch.expires_at = Some(meta.info.expires_at);
         self.meta_is_dirty = true;
         Some(&meta.info)
     }
@@ -325,7 +326,6 @@ impl<S: Storage> Authority<S> {
     /// When storage fails.
     pub fn commit(&mut self) -> Result<Vec<Output>, Trouble<S::Error>> {
         self.seal();
-        self.prune()?;
         if let Some(meta) = self.meta.as_ref().filter(|_| self.meta_is_dirty) {
             self.storage.put_meta(&wire::encode_stored(meta))?;
             self.meta_is_dirty = false;
@@ -362,22 +362,6 @@ impl<S: Storage> Authority<S> {
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.sessions.len()
-    }
-
-    /// Lets go of the oldest tombstones beyond those that the operator keeps, and moves the horizon
-    /// over them.
-    fn prune(&mut self) -> Result<(), Trouble<S::Error>> {
-        let Some(meta) = &mut self.meta else { return Ok(()) };
-        let excess = meta.totals.tombstones.saturating_sub(self.settings.history);
-        if excess == 0 {
-            return Ok(());
-        }
-        if let Some(pruned) = self.storage.prune(excess)? {
-            meta.totals.tombstones = meta.totals.tombstones.saturating_sub(pruned.count);
-            meta.horizon = meta.horizon.max(pruned.up_to);
-            self.meta_is_dirty = true;
-        }
-        Ok(())
     }
 
     fn is_over(&self, now: u64) -> bool {

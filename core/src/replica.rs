@@ -193,6 +193,8 @@ pub struct Replica {
     phase: Phase,
     /// Connections that this machine has had.
     attempts: u64,
+    /// The newest turn on a disk that can be written no more.
+    ceiling: Option<Turn>,
     /// Set while an input waits for [`Replica::info_saved`].
     info_is_unsaved: bool,
     hello_is_due: bool,
@@ -248,6 +250,7 @@ impl Replica {
             draft: None,
             phase: Phase::Offline,
             attempts: 0,
+            ceiling: None,
             info_is_unsaved: false,
             hello_is_due: false,
             next_is_due: None,
@@ -355,6 +358,10 @@ impl Replica {
 
     /// What was settled up to `turn`, and its effect, is on the disk.
     pub fn saved(&mut self, turn: Turn) {
+        // A forsaken disk will never know: the ledger must keep the outcomes for whoever reads it.
+        if self.ceiling.is_some() {
+            return;
+        }
         if let Some(me) = self.authors.first_mut() {
             me.saved = me.saved.max(turn.min(me.settled));
         }

@@ -185,8 +185,9 @@ pub struct Delta {
     pub to: Seq,
     /// Over all live records, at `to`.
     pub digest: Digest,
-    /// Last moment of the datastore's life where that has moved, in milliseconds since 1970.
-    pub expires_at: Option<u64>,
+    /// Where the end of the datastore's life has moved: its last moment, in milliseconds since 1970, or
+    /// `None` for never.
+    pub expires_at: Option<Option<u64>>,
     /// What it settles for the receiver, for each author in order of turns.
     pub settled: Vec<Settled>,
 }

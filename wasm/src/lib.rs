@@ -378,6 +378,12 @@ impl Core {
         u8::from(self.replica.pong(text, integer(now)).is_err())
     }
 
+    /// The disk can be written no more. 0, or 1 as in [`received`](Self::received).
+    #[wasm_bindgen(js_name = forsakeDisk)]
+    pub fn forsake_disk(&mut self) -> u8 {
+        u8::from(self.replica.forsake_disk().is_err())
+    }
+
     /// Lets time pass. 0, or 1 as in [`received`](Self::received).
     pub fn tick(&mut self, now: f64) -> u8 {
         u8::from(self.replica.tick(integer(now)).is_err())

@@ -164,7 +164,7 @@ export function decode(bytes) {
         from: r.int(),
         to: r.int(),
         digest: r.hex(16),
-        expiresAt: r.option(() => r.int()),
+        expiresAt: r.option(() => r.option(() => r.int())),
         settled: settled(r),
         rows: changes(r),
       };

@@ -25,8 +25,8 @@ pub(super) struct Batch {
     bytes: usize,
     /// Settled turns, in order.
     pub(super) settled: Vec<(ReplicaId, Turn, Outcome)>,
-    /// Where the expiry has moved.
-    pub(super) expires_at: Option<u64>,
+    /// Where the end of its life has moved, `None` within for never.
+    pub(super) expires_at: Option<Option<u64>>,
 }
 
 impl Batch {
@@ -183,7 +183,7 @@ impl<S: Storage> Authority<S> {
         meta.totals = totals;
         if meta.info.sliding {
             meta.info.slide(now);
-            self.batch.expires_at = meta.info.expires_at;
+            self.batch.expires_at = Some(meta.info.expires_at);
         }
         self.meta_is_dirty = true;
         self.batch.from.get_or_insert(from);

@@ -4,6 +4,7 @@ use alloc::{string::String, vec::Vec};
 
 use super::{Event, Journal, Life, Phase, Reconnect, Replica, confirm::Unsettled, table::Held};
 use crate::{
+    datastore::Kind,
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::UNACKED_MAX,
     mutation::{Condition, Outcome, Reason, Refusal},
@@ -94,6 +95,7 @@ impl Replica {
                 return Err(Reconnect::BadFrame);
             }
         }
+        self.outgrow()?;
         // What others do is no answer.
         if is_step || before != (self.phase, self.settled()) {
             self.answered();
@@ -188,6 +190,9 @@ impl Replica {
             return;
         };
         let before = me.settled;
+        // The session that stands speaks for the old id: nothing may be said in it any more.
+        self.phase = Phase::Offline;
+        (self.hello_is_due, self.next_is_due) = (false, None);
         me.id = spare;
         me.birth = None;
         me.generation = 1;
@@ -195,10 +200,31 @@ impl Replica {
         (me.settled, me.saved, me.durable, me.pushed) =
             (Turn::ZERO, Turn::ZERO, Turn::ZERO, Turn::ZERO);
         me.placed.clear();
+        self.ceiling = None;
         self.blocked = Turn::ZERO;
         self.outbox.renumber(0, before);
         self.events.retain(|event| *event != Event::Renumbered);
         self.events.push_back(Event::Renumbered);
+    }
+
+    /// The disk that holds the outbox can be written no more. Whoever reads it later will deliver what
+    /// is on it, and mint the turns that follow anew: so this replica delivers the same turns, and goes
+    /// on under another id with everything that came too late for the disk.
+    ///
+    /// # Errors
+    /// [`Reconnect::NewIdentity`] when that id is taken at once.
+    pub fn forsake_disk(&mut self) -> Result<(), Reconnect> {
+        self.ceiling = self.authors.first().map(|me| me.durable);
+        self.outgrow()
+    }
+
+    /// Takes another id once all that the forsaken disk holds is settled.
+    fn outgrow(&mut self) -> Result<(), Reconnect> {
+        if self.ceiling.is_none_or(|ceiling| self.settled() < ceiling) {
+            return Ok(());
+        }
+        self.change_identity();
+        Err(Reconnect::NewIdentity)
     }
 
     /// Refuses everything pending.
@@ -230,8 +256,11 @@ impl Replica {
         self.rebase(unsettled);
         self.seq = delta.to;
         self.journal = Journal::Frame;
-        if let Some(life) = self.life.as_mut().filter(|_| delta.expires_at.is_some()) {
-            life.info.expires_at = delta.expires_at;
+        if let (Some(life), Some(expires_at)) = (&mut self.life, delta.expires_at) {
+            life.info.expires_at = expires_at;
+            if expires_at.is_none() {
+                life.info.kind = Kind::Permanent;
+            }
         }
         if self.table.digest() != delta.digest {
             self.diverged();
@@ -279,7 +308,8 @@ impl Replica {
         let me = self.authors.first()?;
         let window = Turn(me.saved.0 + UNACKED_MAX);
         let acked = me.saved;
-        let (first, last, block) = self.block_after(me.pushed, me.durable.min(window))?;
+        let end = me.durable.min(window).min(self.ceiling.unwrap_or(window));
+        let (first, last, block) = self.block_after(me.pushed, end)?;
         let frame = wire::encode_up(&Up::Push(Push { author: 0, acked, first, block: &block }));
         if let Some(me) = self.me() {
             me.pushed = last;

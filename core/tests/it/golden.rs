@@ -128,7 +128,7 @@ fn downs() -> Vec<(&'static str, Vec<u8>)> {
         from: Seq(297),
         to: Seq(299),
         digest: Digest([8; 16]),
-        expires_at: Some(1_700_003_600_000),
+        expires_at: Some(Some(1_700_003_600_000)),
         settled,
     };
     let frame = |down: &Down, changes: &[u8]| encode_down(down, changes).into_vec();

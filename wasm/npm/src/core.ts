@@ -86,6 +86,8 @@ export interface Core {
   received(bytes: Uint8Array, now: number): number;
   closed(code: number): void;
   pong(text: string, now: number): number;
+  /** The disk can be written no more. */
+  forsakeDisk(): number;
   tick(now: number): number;
   deadline(): number;
 

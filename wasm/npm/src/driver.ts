@@ -36,6 +36,10 @@ export class Driver {
   private cancelTick: Cancel = () => {};
   private cancelSend: Cancel = () => {};
   private tickAt = -1;
+  /** Whether the disk knows of this replica. */
+  private isIntroduced = false;
+  /** Whether the app wants a connection. */
+  private isWanted = true;
   /** Whether the first try to connect is under way, or the connection was there a moment ago. */
   private isHopeful = true;
   private lastCloseCode = 0;
@@ -61,9 +65,16 @@ export class Driver {
 
   start(): void {
     globalThis.window?.addEventListener("pagehide", this.pagehide);
-    this.socket?.start();
+    void this.journal.introduce().then(() => {
+      this.isIntroduced = true;
+      this.connect();
+    });
     this.engine.workLater();
     this.look();
+  }
+
+  private connect(): void {
+    if (this.isIntroduced && this.isWanted && !this.isClosed) this.socket?.start();
   }
 
   // What the app asks.
@@ -92,6 +103,7 @@ export class Driver {
 
   goOffline(): void {
     if (!this.socket || this.isClosed) return;
+    this.isWanted = false;
     const wasOpen = this.socket.isOpen;
     this.socket.stop();
     this.isHopeful = false;
@@ -101,8 +113,9 @@ export class Driver {
 
   goOnline(): void {
     if (!this.socket || this.isClosed) return;
+    this.isWanted = true;
     this.isHopeful = true;
-    this.socket.start();
+    this.connect();
     this.engine.tellLater();
   }
 
@@ -198,7 +211,8 @@ export class Driver {
     if (phase === LIVE) return "live";
     if (phase === CATCHING_UP) return "catching-up";
     if (phase === STOPPED || !this.socket) return "offline";
-    return this.socket.isOpen || (this.socket.isConnecting && this.isHopeful) ? "connecting" : "offline";
+    const isTrying = this.socket.isConnecting || (this.isWanted && !this.isIntroduced);
+    return this.socket.isOpen || (isTrying && this.isHopeful) ? "connecting" : "offline";
   }
 
   private offlineUntil(): Date | null {
@@ -255,7 +269,6 @@ export class Driver {
   private disconnected(code: number): void {
     this.engine.flushed();
     this.core.closed(code);
-    this.journal.disconnected();
     this.engine.drain();
     this.tickLater();
   }
@@ -291,6 +304,10 @@ export class Driver {
     const nothing = { known: undefined, stamp: undefined, pages: [], frames: [], blocks: [], logBytes: 0, isDamaged: false };
     this.journal = new Journal(this.core, memory, { ...nothing, replica: { id, spare, contact, account: undefined } }, this);
     this.storageKind = "memory";
+    // Whoever opens the old disk later goes on from what is on it, that spare id among it.
+    this.core.setSpare(randomBytes(16));
+    if (this.core.forsakeDisk() !== 0) this.socket?.restart();
+    this.engine.drain();
     this.engine.trouble("storage-failed", "edits are kept in memory only, until the page is closed", error);
     this.engine.workLater();
   }

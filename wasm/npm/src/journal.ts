@@ -28,7 +28,7 @@ export class Journal {
   private checkpoint: Checkpoint | undefined = undefined;
   /** Blocks that are on the disk, oldest first. */
   private stored: { first: number; last: number }[];
-  /** Frames of the catch-up under way, until they are too many. */
+  /** Frames of the catch-up under way, until they are too many. A new connection goes on where it broke off. */
   private pages: Uint8Array[] | undefined = undefined;
   private pagesBytes = 0;
   private catchUpFrom = 0;
@@ -110,11 +110,6 @@ export class Journal {
         break;
     }
     if (this.core.phase() !== CATCHING_UP) this.pages = undefined;
-  }
-
-  /** The connection is gone, and with it a catch-up that was under way. */
-  disconnected(): void {
-    this.pages = undefined;
   }
 
   private append(from: number, frames: readonly Uint8Array[], bytes: number): void {
@@ -255,6 +250,13 @@ export class Journal {
     this.replicaIsDue = false;
     this.knownIsDue = false;
     return batch;
+  }
+
+  /** Stores who the replica is, under a generation that nobody had before: only then may it say Hello. */
+  async introduce(): Promise<void> {
+    this.replicaIsDue = true;
+    this.flush();
+    await this.writing;
   }
 
   /** Waits until everything that is due is written, then writes nothing more. */
