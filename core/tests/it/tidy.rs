@@ -150,15 +150,14 @@ fn imports(code: &str) -> Vec<String> {
 }
 
 /// Files that were longer than 400 lines when this rule came. They may only shrink.
-const LONG: [(&str, usize); 9] = [
-    ("src/authority.rs", 520),
-    ("src/mutation.rs", 480),
-    ("src/replica.rs", 500),
+const LONG: [(&str, usize); 8] = [
+    ("src/authority.rs", 434),
+    ("src/mutation.rs", 462),
+    ("src/replica.rs", 471),
     ("src/replica/outbox.rs", 440),
     ("src/value.rs", 450),
-    ("src/wire.rs", 470),
     ("tests/it/sim/check.rs", 440),
-    ("tests/it/sim/client.rs", 560),
+    ("tests/it/sim/client.rs", 477),
     ("tests/it/sim/relay.rs", 440),
 ];
 
