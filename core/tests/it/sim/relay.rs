@@ -54,7 +54,7 @@ impl Relay {
     pub(crate) fn new(random: &mut Random, sabotage: Option<Sabotage>) -> Self {
         let settings = Settings {
             records_max: if random.once_in(4) { 7 } else { 1_000 },
-            history: if random.once_in(2) { 3 } else { 1_000 },
+            history: if random.once_in(2) { 1 } else { 1_000 },
             ..Settings::default()
         };
         let kind = if random.once_in(2) { Kind::Temp } else { Kind::Permanent };

@@ -188,7 +188,7 @@ impl World {
         if self.chance(odds.expire) && self.relay.outlive(&mut self.now) {
             self.see("expired");
         }
-        if self.random.once_in(40) {
+        if self.random.once_in(8) {
             self.relay.upkeep();
         }
         if self.chance(odds.request) {
