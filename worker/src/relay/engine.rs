@@ -70,7 +70,8 @@ impl Engine {
         let overdue = self.links.first_until().map(|until| until.saturating_add(TOKEN_SLACK_MS));
         let expiry = meta.info.expires_at.map(|last| last.saturating_add(1));
         let upkeep = self.machine.upkeep_due();
-        overdue.into_iter().chain(expiry).chain(upkeep).min()
+        // The platform takes no alarm at the very beginning of time, which upkeep calls at once.
+        overdue.into_iter().chain(expiry).chain(upkeep).min().map(|due| due.max(1))
     }
 
     /// Carries out what a committed group has led to. One dead socket stops nobody else.
