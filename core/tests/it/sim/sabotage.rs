@@ -63,7 +63,9 @@ impl Sabotage {
             Sabotage::AckBeforeSaved => &["LI1", "RE7"],
             Sabotage::DropLogEarly => &["RE1"],
             Sabotage::TellTwice => &["RE7"],
-            Sabotage::ForgetLedger | Sabotage::LoseLedgerRow => &["LE1", "LE2", "AP1", "SE2"],
+            Sabotage::ForgetLedger | Sabotage::LoseLedgerRow => {
+                &["LE1", "LE2", "AP1", "AP2", "SE2"]
+            }
             Sabotage::CorruptRow => &["DI2", "AP1"],
             Sabotage::HideTombstones => &["RE1", "DI3", "DI4"],
             Sabotage::KeepHalf => &["AP1", "AP2", "DI2", "LE1"],
