@@ -140,13 +140,18 @@ export class Journal {
         const index = isWhole && next < this.core.pageCount() ? next++ : this.core.dirtyPage();
         if (index < 0) return this.finishCheckpoint(known, encoded, isWhole, mine);
         encoded.set(index, this.core.page(index));
-      } while (stopwatch() < end);
+      } while (this.isHurried || stopwatch() < end);
       soon(slice);
     };
+    this.goOn = slice;
     slice();
   }
 
   private making: string | undefined = undefined;
+  /** Encodes the next slice of the checkpoint that is being made. */
+  private goOn: () => void = () => {};
+  /** There is no time left for slices. */
+  private isHurried = false;
 
   private finishCheckpoint(known: Known, pages: Map<number, Uint8Array>, isWhole: boolean, stamp: string): void {
     const pageCount = this.core.pageCount();
@@ -261,6 +266,8 @@ export class Journal {
 
   /** Waits until everything that is due is written, then writes nothing more. */
   async close(): Promise<void> {
+    this.isHurried = true;
+    if (this.making !== undefined) this.goOn();
     this.flush();
     while (this.writing) await this.writing;
     this.isOver = true;
