@@ -25,6 +25,23 @@ pub enum OpKind {
     Delete,
 }
 
+impl OpKind {
+    /// The op of this kind; a delete has no data.
+    const fn op<'a>(
+        self,
+        collection: &'a str,
+        key: &'a str,
+        data: &'a str,
+        only_if: Condition,
+    ) -> Op<'a> {
+        match self {
+            OpKind::Set => Op::Set { collection, key, data, only_if },
+            OpKind::Patch => Op::Patch { collection, key, data, only_if },
+            OpKind::Delete => Op::Delete { collection, key, only_if },
+        }
+    }
+}
+
 /// An op that owns its texts, until its mutation is complete.
 #[derive(Clone, Debug)]
 struct Step {
@@ -37,13 +54,7 @@ struct Step {
 
 impl Step {
     fn op(&self) -> Op<'_> {
-        let Step { kind, collection, key, data, only_if } = self;
-        let only_if = *only_if;
-        match kind {
-            OpKind::Set => Op::Set { collection, key, data, only_if },
-            OpKind::Patch => Op::Patch { collection, key, data, only_if },
-            OpKind::Delete => Op::Delete { collection, key, only_if },
-        }
+        self.kind.op(&self.collection, &self.key, &self.data, self.only_if)
     }
 }
 
@@ -105,11 +116,7 @@ impl Replica {
         only_if: Condition,
     ) -> Result<Turn, Malformed> {
         let only_if = self.chained(&Resolution::new(), collection, key, only_if);
-        let op = match kind {
-            OpKind::Set => Op::Set { collection, key, data, only_if },
-            OpKind::Patch => Op::Patch { collection, key, data, only_if },
-            OpKind::Delete => Op::Delete { collection, key, only_if },
-        };
+        let op = kind.op(collection, key, data, only_if);
         op.check(self.primary())?;
         let mut resolution = Resolution::new();
         let refusal = self.step(&mut resolution, &op)?;
