@@ -19,7 +19,7 @@ const parts = {
     build: buildWasm,
   },
   relay: {
-    inputs: [...rust, "worker/Cargo.toml", "worker/src"],
+    inputs: [...rust, "http/Cargo.toml", "http/src", "worker/Cargo.toml", "worker/src"],
     output: at("worker", "build", "index.js"),
     build: buildRelay,
   },

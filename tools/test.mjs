@@ -13,6 +13,7 @@ const long = process.argv.includes("--long");
 const minutes = long ? 30 : 5;
 const wasmCrates = ["-p", "neap-wasm", "-p", "neap-worker", "--target", "wasm32-unknown-unknown"];
 const core = ["-p", "neap-core"];
+const http = ["-p", "neap-http"];
 
 const cargo = (...args) => ({ command: "cargo", args });
 const denyWarnings = { RUSTDOCFLAGS: "-D warnings" };
@@ -22,17 +23,18 @@ const rings = {
   fmt: { run: () => [cargo("fmt", "--all", "--check")] },
   clippy: {
     run: () => [
-      cargo("clippy", "--quiet", ...core, "--all-targets", "--", "-D", "warnings"),
+      cargo("clippy", "--quiet", ...core, ...http, "--all-targets", "--", "-D", "warnings"),
       cargo("clippy", "--quiet", ...wasmCrates, "--all-targets", "--", "-D", "warnings"),
     ],
   },
   doc: {
     run: () => [
-      { ...cargo("doc", "--quiet", "--no-deps", ...core), env: denyWarnings },
+      { ...cargo("doc", "--quiet", "--no-deps", ...core, ...http), env: denyWarnings },
       { ...cargo("doc", "--quiet", "--no-deps", ...wasmCrates), env: denyWarnings },
     ],
   },
   core: { run: () => [{ ...cargo("test", "--quiet", ...core), env: long ? { PROPTEST_CASES: "5000" } : {} }] },
+  http: { run: () => [cargo("test", "--quiet", ...http)] },
   sim: { run: () => [cargo("run", "--quiet", "--release", ...core, "--example", "sim", "--", "--seeds", long ? "20000" : "2000")] },
   build: { run: () => [{ command: join(bin, "node"), args: ["tools/build.mjs"] }] },
   types: { built: ["package"], run: () => ["wasm/npm", "www"].map(typeCheck) },

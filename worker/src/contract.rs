@@ -2,12 +2,9 @@
 
 use std::cell::Cell;
 
-use crate::{
-    http::{Answer, Object},
-    platform::Cursor,
-    relay::Relay,
-    storage::SqlRows,
-};
+use neap_http::{Answer, Object};
+
+use crate::{platform::Cursor, relay::Relay, storage::SqlRows};
 
 /// What the objects of this isolate have done so far.
 #[derive(Default)]

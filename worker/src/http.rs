@@ -1,91 +1,61 @@
-//! The HTTP interface inside the object: requests that the worker has let in.
+//! HTTP inside the object, requests that the worker has let in, and between `neap_http` and the platform.
 
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use neap_core::{authority::Admission, datastore::Meta};
+use neap_core::authority::Admission;
+use neap_http::{Answer, Head, PROTOCOL, Todo};
 use wasm_bindgen::{JsCast, JsValue};
-use worker::{Request, Response, Result, WebSocketPair};
+use worker::{Headers, Request, Response, ResponseBuilder, Result, WebSocketPair};
 
 use crate::{
-    admit,
-    platform::{self, Socket},
+    platform::Socket,
     relay::{self, Relay},
-    route::{Method, Route, Target, split_url},
 };
 
-pub(crate) mod answer;
-mod changes;
-mod datastores;
-pub(crate) mod input;
-mod json;
-mod mutations;
-mod query;
-mod records;
-
-pub(crate) use answer::Answer;
-pub(crate) use datastores::Opening;
-#[cfg(feature = "contract")]
-pub(crate) use json::Object;
+pub(crate) mod pass;
 
 /// The header in which the worker tells the object what a request may do.
-pub(crate) const ADMISSION: &str = "neap-admission";
-/// The protocol of the sockets.
-pub(crate) const PROTOCOL: &str = "neap.v1";
-
-/// A request that the worker has let in.
-struct Call {
-    admission: Admission,
-    id: String,
-    query: String,
-    headers: input::Headers,
-    body: Vec<u8>,
-}
+pub(crate) const PASS: &str = "neap-pass";
 
 /// Answers a request that the worker has forwarded.
 pub(crate) async fn serve(relay: &Rc<Relay>, mut request: Request) -> Result<Response> {
-    let url = request.inner().url();
-    let (path, query) = split_url(&url);
-    let route = path.strip_prefix("/v1").and_then(|rest| Route::parse(rest).ok());
-    let method = Method::from_name(&request.inner().method());
-    let headers = request.headers();
-    let admission = headers.get(ADMISSION)?.and_then(|text| admit::from_header(&text));
-    let (Some(Route { target, id }), Some(method), Some(admission)) = (route, method, admission)
-    else {
-        return Answer::internal().respond();
+    let head = head_of(&request)?;
+    let Some(pass) = request.headers().get(PASS)?.and_then(|text| pass::read(&text)) else {
+        return respond(Answer::internal());
     };
-    if target == Target::Socket {
-        return take_socket(relay, admission);
-    }
-    let headers = match input::Headers::read(headers)? {
-        Ok(headers) => headers,
-        Err(answer) => return answer.respond(),
-    };
-    let query = query.to_owned();
+    let admission = pass.admission;
     let body = request.bytes().await?;
-    let call = Call { admission, id, query, headers, body };
-    answer(relay, target, method, call).await.respond()
+    respond(match neap_http::answer(&relay.settings, &head, pass, body) {
+        Todo::Answer(answer) => answer,
+        Todo::Read(run) => relay.read(run),
+        Todo::Write(run) => relay.write(run).await,
+        Todo::Remove => match relay.remove().await {
+            Ok(true) => Answer::empty(204),
+            Ok(false) => Answer::absent(),
+            Err(()) => Answer::internal(),
+        },
+        Todo::Socket => return take_socket(relay, admission),
+        #[cfg(feature = "contract")]
+        Todo::Contract(order) => crate::contract::answer(relay, &order),
+    })
 }
 
-async fn answer(relay: &Rc<Relay>, target: Target, method: Method, call: Call) -> Answer {
-    match (target, method) {
-        (Target::Datastore, Method::Post) => datastores::open(relay, call).await,
-        (Target::Datastore, Method::Get) => datastores::get(relay, &call),
-        (Target::Datastore, Method::Patch) => datastores::alter(relay, call).await,
-        (Target::Datastore, Method::Delete) => datastores::remove(relay).await,
-        (Target::Records { collection }, Method::Get) => records::list(relay, &collection, &call),
-        (Target::Record { collection, key }, Method::Get) => {
-            records::get(relay, &collection, &key, &call)
-        }
-        (Target::Record { collection, key }, method) => {
-            records::write(relay, collection, key, method, call).await
-        }
-        (Target::Mutations, Method::Post) => mutations::apply(relay, call).await,
-        (Target::Changes, Method::Get) => changes::get(relay, &call),
-        #[cfg(feature = "contract")]
-        (Target::Contract, _) => crate::contract::answer(relay, &call.body),
-        _ => Answer::internal(),
+/// Reads a request but for its body.
+pub(crate) fn head_of(request: &Request) -> Result<Head> {
+    let inner = request.inner();
+    Head::read(&inner.method(), &inner.url(), |name| request.headers().get(name))
+}
+
+/// Gives an answer to the platform.
+pub(crate) fn respond(answer: Answer) -> Result<Response> {
+    let headers = Headers::new();
+    for (name, value) in answer.headers() {
+        headers.set(name, value)?;
     }
+    let builder = ResponseBuilder::new().with_status(answer.status()).with_headers(headers);
+    let body = answer.into_body();
+    Ok(if body.is_empty() { builder.empty() } else { builder.fixed(body) })
 }
 
 /// Accepts the socket and hands it to the authority.
@@ -98,11 +68,11 @@ fn take_socket(relay: &Rc<Relay>, admission: Admission) -> Result<Response> {
 
 /// Accepts a socket only to close it with a code, which a browser shows, as it does not show the
 /// status of a failed upgrade.
-pub(crate) fn refuse_socket(code: u16, reason: &str, offers_ours: bool) -> Result<Response> {
+pub(crate) fn refuse_socket(code: u16, reason: &str, speaks_ours: bool) -> Result<Response> {
     let pair = WebSocketPair::new()?;
     let raw: &JsValue = pair.server.as_ref().as_ref();
     relay::refuse(raw.unchecked_ref::<Socket>(), code, reason);
-    if offers_ours { switch_protocols(pair.client) } else { Response::from_websocket(pair.client) }
+    if speaks_ours { switch_protocols(pair.client) } else { Response::from_websocket(pair.client) }
 }
 
 fn switch_protocols(client: worker::WebSocket) -> Result<Response> {
@@ -111,27 +81,7 @@ fn switch_protocols(client: worker::WebSocket) -> Result<Response> {
     Ok(response)
 }
 
-/// Where there is no datastore, or none any more.
-fn absent() -> Answer {
-    Answer::problem(404, "not-found", "there is no such datastore")
-}
-
-/// The JavaScript form of a moment in milliseconds since 1970: ISO 8601 in UTC.
-fn moment(ms: u64) -> String {
-    let date = js_sys::Date::new(&JsValue::from_f64(ms as f64));
-    if date.get_time().is_nan() { String::new() } else { String::from(date.to_iso_string()) }
-}
-
-fn is_open(meta: Option<&Meta>) -> core::result::Result<&Meta, Answer> {
-    meta.ok_or_else(absent)
-}
-
 /// Bytes of a body as JavaScript has them.
 pub(crate) fn to_js(bytes: &[u8]) -> JsValue {
     Uint8Array::from(bytes).into()
-}
-
-/// Sixteen hex digits for each eight random bytes: a public id.
-pub(crate) fn mint_id() -> String {
-    platform::dice::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,9 +8,8 @@ use worker::{DurableObject, Env, Request, Response, Result, durable_object};
 
 use crate::{
     http,
-    platform::Socket,
+    platform::{self, Socket},
     relay::{Relay, sanitised},
-    settings::Settings,
 };
 
 /// The object. Only `fetch` goes through the worker crate; the other handlers are exported below, as
@@ -24,7 +23,7 @@ impl DurableObject for Datastore {
     /// Opens nothing: an id that nobody creates must leave nothing behind.
     fn new(state: worker::State, env: Env) -> Self {
         let raw: &JsValue = state.as_raw().as_ref();
-        let settings = Settings::read(env.as_ref());
+        let settings = platform::settings(env.as_ref());
         Datastore { relay: Relay::new(raw.clone().unchecked_into(), settings) }
     }
 

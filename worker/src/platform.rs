@@ -4,6 +4,7 @@
 //! resets every object of the isolate. So whatever can throw is bound here again, with `catch`.
 
 use js_sys::{Array, JsString, Promise, Uint8Array};
+use neap_http::Settings;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
@@ -214,8 +215,16 @@ pub(crate) fn say(error: &JsValue) -> String {
     message.and_then(|text| text.as_string()).unwrap_or_else(|| format!("{error:?}"))
 }
 
+/// The relay's settings, from the worker's bindings.
+pub(crate) fn settings(bindings: &JsValue) -> Settings {
+    Settings::read(
+        |name| setting(bindings, name),
+        |complaint| worker::console_error!("{complaint}"),
+    )
+}
+
 /// A setting: a text among the bindings.
-pub(crate) fn setting(bindings: &JsValue, name: &str) -> Option<String> {
+fn setting(bindings: &JsValue, name: &str) -> Option<String> {
     js_sys::Reflect::get(bindings, &JsValue::from_str(name)).ok()?.as_string()
 }
 
@@ -232,4 +241,9 @@ pub(crate) fn dice<const N: usize>() -> [u8; N] {
         worker::console_error!("no random bytes: {error}");
     }
     bytes
+}
+
+/// Two hex digits for each of sixteen random bytes: a public id.
+pub(crate) fn mint_id() -> String {
+    dice::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

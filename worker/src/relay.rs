@@ -13,19 +13,18 @@ use std::{
 use futures_channel::oneshot;
 use js_sys::Uint8Array;
 use neap_core::{
-    authority::{Admission, Authority, Moment, Trouble},
+    authority::{Admission, Authority, Moment},
     id::Epoch,
     limits::{ALARM_RETRY_MS, FRAME_BYTES_MAX},
 };
+use neap_http::{Answer, Outcome, Settings, Write};
 use wasm_bindgen::prelude::*;
 
 #[cfg(feature = "contract")]
 use crate::contract;
 use crate::{
-    http::Answer,
     platform::{self, Socket, State, Storage, dice, now},
-    settings::Settings,
-    storage::{Failure, SqlRows},
+    storage::SqlRows,
 };
 
 mod engine;
@@ -36,9 +35,6 @@ use engine::{Engine, Fault};
 use links::Link;
 pub(crate) use links::sanitised;
 use queue::{Ask, Job, Queue};
-
-/// What a request makes of the authority.
-pub(crate) type Outcome = Result<Answer, Trouble<Failure>>;
 
 /// The authority over the object's SQLite.
 pub(crate) type Machine = Authority<SqlRows>;
@@ -144,17 +140,14 @@ impl Relay {
     }
 
     /// Queues a write and waits until the group that takes it has been committed.
-    pub(crate) async fn write(
-        self: &Rc<Self>,
-        run: impl FnMut(&mut Machine, Moment) -> Outcome + 'static,
-    ) -> Answer {
+    pub(crate) async fn write(&self, run: Write<SqlRows>) -> Answer {
         let (sender, receiver) = oneshot::channel();
-        self.queue(Job::Ask(Ask { run: Box::new(run), reply: None, sender: Some(sender) }));
+        self.queue(Job::Ask(Ask { run, reply: None, sender: Some(sender) }));
         receiver.await.unwrap_or_else(|_| Answer::internal())
     }
 
     /// Answers from what is committed.
-    pub(crate) fn read(&self, run: impl FnOnce(&Machine, u64) -> Outcome) -> Answer {
+    pub(crate) fn read(&self, run: impl FnOnce(&Machine, u64) -> Outcome<SqlRows>) -> Answer {
         let answer = self.with_engine(|engine| Ok(run(&engine.machine, now())?));
         answer.unwrap_or_else(|fault| {
             self.complain(&fault);

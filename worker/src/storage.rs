@@ -15,6 +15,7 @@ use neap_core::{
     storage::{Pruned, Range, Storage},
     wire::RowRef,
 };
+use neap_http::Answers;
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::platform::{self, Cursor, Sql};
@@ -140,34 +141,6 @@ impl SqlRows {
         }
     }
 
-    /// An answer that was given under this name, and when, in milliseconds since 1970.
-    pub(crate) fn answer(&self, name: &[u8]) -> Result<Option<(u64, Vec<u8>)>, Failure> {
-        if !self.exists()? {
-            return Ok(None);
-        }
-        let name = bytes(name);
-        let Some(row) = first(self.run(|sql, of| sql.exec1(&of.answer, &name))?)? else {
-            return Ok(None);
-        };
-        Ok(Some((number(&row.get(0))?, blob(&row.get(1))?)))
-    }
-
-    /// Keeps an answer under a name, in place of an older one, and lets go of a few of the oldest
-    /// that were given before `forget`.
-    pub(crate) fn put_answer(
-        &self,
-        name: &[u8],
-        at: u64,
-        value: &[u8],
-        forget: u64,
-    ) -> Result<(), Failure> {
-        self.create()?;
-        self.run(|sql, of| sql.exec1(&of.prune_answers, &integer(forget)))?;
-        let values = Array::of3(&bytes(name), &integer(at), &bytes(value));
-        self.run(|sql, of| sql.exec_all(&of.put_answer, &values))?;
-        Ok(())
-    }
-
     fn exists(&self) -> Result<bool, Failure> {
         if self.tables.get() == Tables::Unknown {
             let found = first(self.run(|sql, of| sql.exec0(&of.exists))?)?.is_some();
@@ -195,6 +168,27 @@ impl SqlRows {
         #[cfg(feature = "contract")]
         crate::contract::count_statement(&cursor);
         Ok(cursor)
+    }
+}
+
+impl Answers for SqlRows {
+    fn answer(&self, name: &[u8]) -> Result<Option<(u64, Vec<u8>)>, Failure> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let name = bytes(name);
+        let Some(row) = first(self.run(|sql, of| sql.exec1(&of.answer, &name))?)? else {
+            return Ok(None);
+        };
+        Ok(Some((number(&row.get(0))?, blob(&row.get(1))?)))
+    }
+
+    fn put_answer(&self, name: &[u8], at: u64, value: &[u8], forget: u64) -> Result<(), Failure> {
+        self.create()?;
+        self.run(|sql, of| sql.exec1(&of.prune_answers, &integer(forget)))?;
+        let values = Array::of3(&bytes(name), &integer(at), &bytes(value));
+        self.run(|sql, of| sql.exec_all(&of.put_answer, &values))?;
+        Ok(())
     }
 }
 

@@ -6,8 +6,10 @@ use neap_core::{
     limits::{GROUP_BYTES_MAX, GROUP_MAX, PACE_MAX_US, PACE_PER_SOCKET_US},
 };
 
-use super::{Machine, Outcome};
-use crate::{http::Answer, storage::Failure};
+use neap_http::{Answer, Write};
+
+use super::Machine;
+use crate::storage::{Failure, SqlRows};
 
 /// The least time from one group to the next, in milliseconds.
 pub(super) fn pace_ms(sockets: usize) -> f64 {
@@ -22,12 +24,9 @@ pub(super) enum Job {
     Ask(Ask),
 }
 
-/// What a write does. It may be run again, when the group that it was in has been rolled back.
-pub(super) type Write = Box<dyn FnMut(&mut Machine, Moment) -> Outcome>;
-
 /// A write over HTTP, and who waits for it.
 pub(super) struct Ask {
-    pub(super) run: Write,
+    pub(super) run: Write<SqlRows>,
     pub(super) reply: Option<Answer>,
     pub(super) sender: Option<oneshot::Sender<Answer>>,
 }

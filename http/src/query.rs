@@ -5,26 +5,26 @@ use neap_core::{
     limits::{LIST_ROWS_DEFAULT, LIST_ROWS_MAX},
 };
 
-use super::{Answer, input::whole_number};
+use crate::{Answer, input::whole_number};
 
 /// The parameters of a request.
-pub(super) struct Query<'a> {
+pub(crate) struct Query<'a> {
     text: &'a str,
 }
 
 impl<'a> Query<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         Query { text }
     }
 
     /// The value of a parameter; the first, where it comes several times.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         let mut pairs = form_urlencoded::parse(self.text.as_bytes());
         pairs.find(|(found, _)| found == name).map(|(_, value)| value.into_owned())
     }
 
     /// A seq; zero where there is none.
-    pub(super) fn seq(&self, name: &str) -> Result<Seq, Answer> {
+    pub(crate) fn seq(&self, name: &str) -> Result<Seq, Answer> {
         let Some(text) = self.text(name) else { return Ok(Seq::ZERO) };
         whole_number(&text).map(Seq).ok_or_else(|| {
             let detail = format!("{name} is a whole number from 0 to 2^53-1");
@@ -33,7 +33,7 @@ impl<'a> Query<'a> {
     }
 
     /// The size of a page.
-    pub(super) fn limit(&self) -> Result<usize, Answer> {
+    pub(crate) fn limit(&self) -> Result<usize, Answer> {
         let Some(text) = self.text("limit") else { return Ok(LIST_ROWS_DEFAULT) };
         let limit = whole_number(&text).and_then(|limit| usize::try_from(limit).ok());
         limit.filter(|limit| (1..=LIST_ROWS_MAX).contains(limit)).ok_or_else(|| {

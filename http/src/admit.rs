@@ -152,23 +152,3 @@ fn subject(name: &str) -> u64 {
     let hash = Sha256::digest(name.as_bytes());
     hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
-
-/// Tells the object what the worker has found, in a header that no client's request can bring.
-pub(crate) fn to_header(admission: &Admission) -> String {
-    let bit = |flag: bool, name: char| if flag { name } else { '-' };
-    let Admission { read, write, admin, until, subject } = *admission;
-    format!("{}{}{} {until} {subject}", bit(read, 'r'), bit(write, 'w'), bit(admin, 'a'))
-}
-
-/// Reads what [`to_header`] wrote.
-pub(crate) fn from_header(text: &str) -> Option<Admission> {
-    let mut parts = text.split(' ');
-    let (flags, until, subject) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(Admission {
-        read: flags.contains('r'),
-        write: flags.contains('w'),
-        admin: flags.contains('a'),
-        until: until.parse().ok()?,
-        subject: subject.parse().ok()?,
-    })
-}

@@ -3,13 +3,15 @@
 use neap_core::value::write_string;
 
 /// A JSON object that is being written.
-#[derive(Clone, Debug)]
-pub(crate) struct Object {
+#[derive(Clone, Debug, Default)]
+pub struct Object {
     bytes: Vec<u8>,
 }
 
 impl Object {
-    pub(crate) fn new() -> Self {
+    /// Begins one.
+    #[must_use]
+    pub fn new() -> Self {
         Object { bytes: Vec::new() }
     }
 
@@ -20,14 +22,16 @@ impl Object {
     }
 
     /// A member that is a text.
-    pub(crate) fn text(mut self, name: &str, value: &str) -> Self {
+    #[must_use]
+    pub fn text(mut self, name: &str, value: &str) -> Self {
         self.name(name);
         write_string(&mut self.bytes, value);
         self
     }
 
     /// A member that is a text, or null.
-    pub(crate) fn maybe_text(self, name: &str, value: Option<&str>) -> Self {
+    #[must_use]
+    pub fn maybe_text(self, name: &str, value: Option<&str>) -> Self {
         match value {
             Some(value) => self.text(name, value),
             None => self.raw(name, "null"),
@@ -35,12 +39,14 @@ impl Object {
     }
 
     /// A member that is a whole number.
-    pub(crate) fn number(self, name: &str, value: u64) -> Self {
+    #[must_use]
+    pub fn number(self, name: &str, value: u64) -> Self {
         self.raw(name, &value.to_string())
     }
 
     /// A member that is a whole number, or null.
-    pub(crate) fn maybe_number(self, name: &str, value: Option<u64>) -> Self {
+    #[must_use]
+    pub fn maybe_number(self, name: &str, value: Option<u64>) -> Self {
         match value {
             Some(value) => self.number(name, value),
             None => self.raw(name, "null"),
@@ -48,19 +54,22 @@ impl Object {
     }
 
     /// A member that is true or false.
-    pub(crate) fn flag(self, name: &str, value: bool) -> Self {
+    #[must_use]
+    pub fn flag(self, name: &str, value: bool) -> Self {
         self.raw(name, if value { "true" } else { "false" })
     }
 
     /// A member whose value is JSON already.
-    pub(crate) fn raw(mut self, name: &str, value: &str) -> Self {
+    #[must_use]
+    pub fn raw(mut self, name: &str, value: &str) -> Self {
         self.name(name);
         self.bytes.extend_from_slice(value.as_bytes());
         self
     }
 
     /// A member that is a list of objects.
-    pub(crate) fn list(mut self, name: &str, values: impl Iterator<Item = Object>) -> Self {
+    #[must_use]
+    pub fn list(mut self, name: &str, values: impl Iterator<Item = Object>) -> Self {
         self.name(name);
         let mut mark = b'[';
         for value in values {
@@ -76,7 +85,8 @@ impl Object {
     }
 
     /// The bytes of the whole.
-    pub(crate) fn end(mut self) -> Vec<u8> {
+    #[must_use]
+    pub fn end(mut self) -> Vec<u8> {
         if self.bytes.is_empty() {
             self.bytes.push(b'{');
         }

@@ -1,7 +1,5 @@
 //! Records over HTTP, one or many.
 
-use std::rc::Rc;
-
 use neap_core::{
     authority::Listing,
     id::{Seq, check_key},
@@ -12,22 +10,26 @@ use neap_core::{
     value::{check_object, write_string},
 };
 
-use super::{Answer, Call, absent, input, input::Tags, is_open, json::Object, query::Query};
-use crate::{relay::Relay, route::Method};
+use crate::{
+    Answer, Read, Write,
+    call::Call,
+    datastores::is_open,
+    input::{self, Tags},
+    json::Object,
+    query::Query,
+    route::Method,
+};
 
-pub(super) fn list(relay: &Relay, collection: &str, call: &Call) -> Answer {
+pub(crate) fn list<S: Storage>(collection: String, call: &Call) -> Result<Read<S>, Answer> {
     let query = Query::new(&call.query);
-    let (after, rows) = match (query.seq("after"), query.limit()) {
-        (Ok(after), Ok(rows)) => (after, rows),
-        (Err(answer), _) | (_, Err(answer)) => return answer,
-    };
-    relay.read(|machine, now| {
+    let (after, rows) = (query.seq("after")?, query.limit()?);
+    Ok(Box::new(move |machine, now| {
         let meta = match is_open(machine.alive(now)) {
             Ok(meta) => meta,
             Err(answer) => return Ok(answer),
         };
         // No tombstone lies above the head, so this hides them all.
-        let range = Range { after, tombstones_after: meta.head, collection: Some(collection) };
+        let range = Range { after, tombstones_after: meta.head, collection: Some(&collection) };
         let (rows, is_last) = machine.list(Listing { range, rows, bytes: LIST_BYTES })?;
         let next = rows.last().filter(|_| !is_last).map(|row| row.seq.0);
         let body = Object::new()
@@ -35,7 +37,7 @@ pub(super) fn list(relay: &Relay, collection: &str, call: &Call) -> Answer {
             .number("seq", meta.head.0)
             .maybe_number("next", next);
         Ok(Answer::json(200, body))
-    })
+    }))
 }
 
 fn describe(row: &Row) -> Option<Object> {
@@ -43,12 +45,12 @@ fn describe(row: &Row) -> Option<Object> {
     Some(Object::new().text("key", &row.key).raw("data", data).number("seq", row.seq.0))
 }
 
-pub(super) fn get(relay: &Relay, collection: &str, key: &str, call: &Call) -> Answer {
-    relay.read(|machine, now| {
+pub(crate) fn get<S: Storage>(collection: String, key: String, call: Call) -> Read<S> {
+    Box::new(move |machine, now| {
         if let Err(answer) = is_open(machine.alive(now)) {
             return Ok(answer);
         }
-        let row = machine.storage().row(collection, key)?;
+        let row = machine.storage().row(&collection, &key)?;
         let Some((body, seq)) = row.and_then(|row| Some((describe(&row)?, row.seq))) else {
             return Ok(no_record());
         };
@@ -63,74 +65,67 @@ fn no_record() -> Answer {
 }
 
 /// What to do with one record.
-enum Write {
+enum Deed {
     Set(String),
     Patch(String),
     Delete,
 }
 
-pub(super) async fn write(
-    relay: &Rc<Relay>,
+pub(crate) fn write<S: Storage>(
     collection: String,
     key: String,
     method: Method,
     call: Call,
-) -> Answer {
-    let write = match method {
-        Method::Put => input::record(&call.body).map(Write::Set),
-        Method::Patch => input::record(&call.body).map(Write::Patch),
-        Method::Delete | Method::Get | Method::Post | Method::Options => Ok(Write::Delete),
-    };
-    let write = match write {
-        Ok(write) => write,
-        Err(answer) => return answer,
+) -> Result<Write<S>, Answer> {
+    let deed = match method {
+        Method::Put => Deed::Set(input::record(&call.body)?),
+        Method::Patch => Deed::Patch(input::record(&call.body)?),
+        Method::Delete | Method::Get | Method::Post | Method::Options => Deed::Delete,
     };
     let tags = (call.headers.matches, call.headers.none_matches);
     if matches!(&tags, (_, Some(Tags::Seqs(_))) | (Some(_), Some(_))) {
         let detail = "a write takes If-Match, or If-None-Match: *";
-        return Answer::problem(400, "invalid-header", detail);
+        return Err(Answer::problem(400, "invalid-header", detail));
     }
-    relay
-        .write(move |machine, at| {
-            let Some(meta) = machine.alive(at.now) else { return Ok(absent()) };
-            let primary = meta.info.primary.clone();
-            let only_if = match &tags {
-                (None, None) => Condition::None,
-                (None, Some(_)) => Condition::Absent,
-                (Some(Tags::Any), _) => Condition::Present,
-                (Some(tags), _) => {
-                    let row = machine.storage().row(&collection, &key)?;
-                    let seq = row.filter(|row| row.data.is_some()).map(|row| row.seq);
-                    Condition::Seq(tags.find(seq).unwrap_or(Seq::ZERO))
-                }
-            };
-            let (collection, key) = (collection.as_str(), key.as_str());
-            let with_key;
-            let op = match &write {
-                Write::Set(data) => {
-                    with_key = match complete(data, &primary, key) {
-                        Ok(data) => data,
-                        Err(malformed) => return Ok(malformed_answer(malformed)),
-                    };
-                    Op::Set { collection, key, data: &with_key, only_if }
-                }
-                Write::Patch(data) => Op::Patch { collection, key, data, only_if },
-                Write::Delete => Op::Delete { collection, key, only_if },
-            };
-            let Some(outcome) = machine.mutate(&[op], at)? else { return Ok(absent()) };
-            let done = |seq: Seq| Answer::json(200, Object::new().number("seq", seq.0));
-            Ok(match outcome {
-                Err(malformed) => malformed_answer(malformed),
-                Ok(Outcome::Accepted(seq)) => done(seq).with_etag(seq.0),
-                // Nothing was there to delete, or a patch that says what is there already.
-                Ok(Outcome::Unchanged) => match machine.storage().row(collection, key)? {
-                    Some(row) if row.data.is_some() => done(row.seq).with_etag(row.seq.0),
-                    Some(_) | None => no_record(),
-                },
-                Ok(Outcome::Refused(refusal)) => refused(refusal.reason),
-            })
+    Ok(Box::new(move |machine, at| {
+        let Some(meta) = machine.alive(at.now) else { return Ok(Answer::absent()) };
+        let primary = meta.info.primary.clone();
+        let only_if = match &tags {
+            (None, None) => Condition::None,
+            (None, Some(_)) => Condition::Absent,
+            (Some(Tags::Any), _) => Condition::Present,
+            (Some(tags), _) => {
+                let row = machine.storage().row(&collection, &key)?;
+                let seq = row.filter(|row| row.data.is_some()).map(|row| row.seq);
+                Condition::Seq(tags.find(seq).unwrap_or(Seq::ZERO))
+            }
+        };
+        let (collection, key) = (collection.as_str(), key.as_str());
+        let with_key;
+        let op = match &deed {
+            Deed::Set(data) => {
+                with_key = match complete(data, &primary, key) {
+                    Ok(data) => data,
+                    Err(malformed) => return Ok(malformed_answer(malformed)),
+                };
+                Op::Set { collection, key, data: &with_key, only_if }
+            }
+            Deed::Patch(data) => Op::Patch { collection, key, data, only_if },
+            Deed::Delete => Op::Delete { collection, key, only_if },
+        };
+        let Some(outcome) = machine.mutate(&[op], at)? else { return Ok(Answer::absent()) };
+        let done = |seq: Seq| Answer::json(200, Object::new().number("seq", seq.0));
+        Ok(match outcome {
+            Err(malformed) => malformed_answer(malformed),
+            Ok(Outcome::Accepted(seq)) => done(seq).with_etag(seq.0),
+            // Nothing was there to delete, or a patch that says what is there already.
+            Ok(Outcome::Unchanged) => match machine.storage().row(collection, key)? {
+                Some(row) if row.data.is_some() => done(row.seq).with_etag(row.seq.0),
+                Some(_) | None => no_record(),
+            },
+            Ok(Outcome::Refused(refusal)) => refused(refusal.reason),
         })
-        .await
+    }))
 }
 
 /// Adds the primary field where it was left out.

@@ -7,12 +7,11 @@ use neap_core::{
     id::{Epoch, Seq},
     limits::LIST_BYTES,
     record::{Digest, Row},
-    storage::Range,
+    storage::{Range, Storage},
     wire::Cursor,
 };
 
-use super::{Answer, Call, is_open, json::Object, query::Query};
-use crate::relay::Relay;
+use crate::{Answer, Read, call::Call, datastores::is_open, json::Object, query::Query};
 
 /// Where the next page begins, and in which incarnation.
 struct Bookmark {
@@ -95,12 +94,9 @@ impl Wanted {
     }
 }
 
-pub(super) fn get(relay: &Relay, call: &Call) -> Answer {
-    let wanted = match Wanted::read(&Query::new(&call.query)) {
-        Ok(wanted) => wanted,
-        Err(answer) => return answer,
-    };
-    relay.read(|machine, now| {
+pub(crate) fn get<S: Storage>(call: &Call) -> Result<Read<S>, Answer> {
+    let wanted = Wanted::read(&Query::new(&call.query))?;
+    Ok(Box::new(move |machine, now| {
         let meta = match is_open(machine.alive(now)) {
             Ok(meta) => meta,
             Err(answer) => return Ok(answer),
@@ -123,7 +119,7 @@ pub(super) fn get(relay: &Relay, call: &Call) -> Answer {
             .maybe_text("cursor", next.as_deref())
             .list("changes", rows.iter().map(describe));
         Ok(Answer::json(200, body))
-    })
+    }))
 }
 
 fn describe(row: &Row) -> Object {

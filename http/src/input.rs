@@ -8,7 +8,7 @@ use neap_core::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Answer;
+use crate::{Answer, Head};
 
 /// What the headers of a request ask for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,26 +54,23 @@ impl Tags {
 
 impl Headers {
     /// Reads the headers; the answer where one makes no sense.
-    pub(crate) fn read(headers: &worker::Headers) -> worker::Result<Result<Headers, Answer>> {
-        let tags = |name: &str| -> worker::Result<Result<Option<Tags>, Answer>> {
-            let Some(text) = headers.get(name)? else { return Ok(Ok(None)) };
-            let tags = Tags::parse(&text);
-            Ok(tags.map(Some).ok_or_else(|| bad_header("an entity tag is a quoted text")))
+    pub(crate) fn read(head: &Head) -> Result<Headers, Answer> {
+        let tags = |name: &str| {
+            let Some(text) = head.header(name) else { return Ok(None) };
+            let tags = Tags::parse(text).map(Some);
+            tags.ok_or_else(|| bad_header("an entity tag is a quoted text"))
         };
-        let (matches, none_matches) = match (tags("If-Match")?, tags("If-None-Match")?) {
-            (Ok(matches), Ok(none_matches)) => (matches, none_matches),
-            (Err(answer), _) | (_, Err(answer)) => return Ok(Err(answer)),
-        };
-        let idempotency_key = headers.get("Idempotency-Key")?;
+        let idempotency_key = head.header("Idempotency-Key").map(String::from);
         let is_sound = |key: &String| {
             (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
                 && key.bytes().all(|byte| byte.is_ascii_graphic())
         };
+        let matches = tags("If-Match")?;
+        let none_matches = tags("If-None-Match")?;
         if idempotency_key.as_ref().is_some_and(|key| !is_sound(key)) {
-            let answer = bad_header("an Idempotency-Key is 1 to 255 visible ASCII characters");
-            return Ok(Err(answer));
+            return Err(bad_header("an Idempotency-Key is 1 to 255 visible ASCII characters"));
         }
-        Ok(Ok(Headers { matches, none_matches, idempotency_key }))
+        Ok(Headers { matches, none_matches, idempotency_key })
     }
 }
 

@@ -1,18 +1,25 @@
-//! Datastores over HTTP: open, look at, change, remove.
+//! Datastores over HTTP: open, look at, change.
 
-use std::rc::Rc;
+use std::{
+    fmt::Write as _,
+    time::{Duration, UNIX_EPOCH},
+};
 
+use humantime::format_rfc3339_millis;
 use neap_core::{
     authority::Opened,
     datastore::{BadOptions, Kind, Meta, Options},
     id::check_name,
+    storage::Storage,
 };
 use serde::Deserialize;
 
-use super::{Answer, Call, absent, input, is_open, json::Object, moment};
 use crate::{
+    Answer, Read, Settings, Write,
     admit::{Need, suffices},
-    relay::Relay,
+    call::Call,
+    input,
+    json::Object,
 };
 
 /// The body of a request to open a datastore.
@@ -60,7 +67,7 @@ struct Alteration {
     kind: Option<String>,
 }
 
-pub(super) fn bad_name() -> Answer {
+fn bad_name() -> Answer {
     Answer::problem(400, "invalid-name", "a name is 1 to 64 of A-Z a-z 0-9 _ -")
 }
 
@@ -114,44 +121,44 @@ fn describe_whole(id: &str, meta: &Meta) -> Object {
         .text("digest", &digest)
 }
 
-/// Opens the datastore. Its id, which may be in the body or minted, the worker has put into the path.
-pub(super) async fn open(relay: &Rc<Relay>, call: Call) -> Answer {
-    let opening = match Opening::parse(&call.body) {
-        Ok(opening) => opening,
-        Err(answer) => return answer,
-    };
-    let options = match opening.options(relay.settings.bounds.ttl_max) {
-        Ok(options) => options,
-        Err(answer) => return answer,
-    };
-    let admission = call.admission;
-    let id = call.id;
-    relay
-        .write(move |machine, at| {
-            let creates = machine.alive(at.now).is_none();
-            if creates
-                && options.kind == Some(Kind::Permanent)
-                && suffices(&admission, Need::Admin).is_err()
-            {
-                return Ok(Answer::problem(
-                    403,
-                    "forbidden",
-                    "only admin creates permanent datastores",
-                ));
-            }
-            let opened = machine.open(&options, at)?;
-            let Some(meta) = machine.alive(at.now) else { return Ok(absent()) };
-            Ok(match opened {
-                Opened::Created => Answer::json(201, describe(&id, meta).flag("created", true)),
-                Opened::Found => Answer::json(200, describe(&id, meta).flag("created", false)),
-                Opened::Mismatch => mismatch("it has another kind or primary field"),
-            })
-        })
-        .await
+/// What is known of a datastore that somebody asks for.
+pub(crate) fn is_open(meta: Option<&Meta>) -> Result<&Meta, Answer> {
+    meta.ok_or_else(Answer::absent)
 }
 
-pub(super) fn get(relay: &Relay, call: &Call) -> Answer {
-    relay.read(|machine, now| {
+/// A moment in milliseconds since 1970 as ISO 8601 in UTC; nothing beyond the year 9999.
+fn moment(ms: u64) -> String {
+    let at = UNIX_EPOCH.checked_add(Duration::from_millis(ms));
+    let mut text = String::new();
+    match at.map(|at| write!(text, "{}", format_rfc3339_millis(at))) {
+        Some(Ok(())) => text,
+        Some(Err(_)) | None => String::new(),
+    }
+}
+
+/// Opens the datastore whose id its path names, or its body, or was minted.
+pub(crate) fn open<S: Storage>(settings: &Settings, call: Call) -> Result<Write<S>, Answer> {
+    let options = Opening::parse(&call.body)?.options(settings.bounds.ttl_max)?;
+    let Call { id, admission, .. } = call;
+    Ok(Box::new(move |machine, at| {
+        let creates = machine.alive(at.now).is_none();
+        let is_permanent = options.kind == Some(Kind::Permanent);
+        if creates && is_permanent && suffices(&admission, Need::Admin).is_err() {
+            let detail = "only admin creates permanent datastores";
+            return Ok(Answer::problem(403, "forbidden", detail));
+        }
+        let opened = machine.open(&options, at)?;
+        let Some(meta) = machine.alive(at.now) else { return Ok(Answer::absent()) };
+        Ok(match opened {
+            Opened::Created => Answer::json(201, describe(&id, meta).flag("created", true)),
+            Opened::Found => Answer::json(200, describe(&id, meta).flag("created", false)),
+            Opened::Mismatch => mismatch("it has another kind or primary field"),
+        })
+    }))
+}
+
+pub(crate) fn get<S: Storage>(call: Call) -> Read<S> {
+    Box::new(move |machine, now| {
         Ok(match is_open(machine.alive(now)) {
             Ok(meta) => Answer::json(200, describe_whole(&call.id, meta)),
             Err(answer) => answer,
@@ -159,41 +166,24 @@ pub(super) fn get(relay: &Relay, call: &Call) -> Answer {
     })
 }
 
-pub(super) async fn alter(relay: &Rc<Relay>, call: Call) -> Answer {
-    let parsed = input::parse::<Alteration>(&call.body).and_then(|body| {
-        let kind = body.kind.as_deref().map(kind).transpose()?;
-        let options = Options { kind, ttl: body.ttl.map(ttl).transpose()?, ..Options::default() };
-        check(&options, relay.settings.bounds.ttl_max)?;
-        if options.kind.is_none() && options.ttl.is_none() {
-            return Err(bad_options("there is neither ttl nor kind"));
-        }
-        Ok(options)
-    });
-    let options = match parsed {
-        Ok(options) => options,
-        Err(answer) => return answer,
-    };
-    let id = call.id;
-    relay
-        .write(move |machine, at| {
-            let Some(meta) = machine.alive(at.now) else { return Ok(absent()) };
-            if meta.info.kind == Kind::Permanent && options.kind == Some(Kind::Temp) {
-                return Ok(mismatch("a permanent datastore stays so"));
-            }
-            let is_permanent = options.kind == Some(Kind::Permanent);
-            machine.alter(options.ttl, is_permanent, at.now);
-            Ok(match is_open(machine.alive(at.now)) {
-                Ok(meta) => Answer::json(200, describe_whole(&id, meta)),
-                Err(answer) => answer,
-            })
-        })
-        .await
-}
-
-pub(super) async fn remove(relay: &Relay) -> Answer {
-    match relay.remove().await {
-        Ok(true) => Answer::empty(204),
-        Ok(false) => absent(),
-        Err(()) => Answer::internal(),
+pub(crate) fn alter<S: Storage>(settings: &Settings, call: Call) -> Result<Write<S>, Answer> {
+    let body = input::parse::<Alteration>(&call.body)?;
+    let kind = body.kind.as_deref().map(kind).transpose()?;
+    let options = Options { kind, ttl: body.ttl.map(ttl).transpose()?, ..Options::default() };
+    check(&options, settings.bounds.ttl_max)?;
+    if options.kind.is_none() && options.ttl.is_none() {
+        return Err(bad_options("there is neither ttl nor kind"));
     }
+    let id = call.id;
+    Ok(Box::new(move |machine, at| {
+        let Some(meta) = machine.alive(at.now) else { return Ok(Answer::absent()) };
+        if meta.info.kind == Kind::Permanent && options.kind == Some(Kind::Temp) {
+            return Ok(mismatch("a permanent datastore stays so"));
+        }
+        machine.alter(options.ttl, options.kind == Some(Kind::Permanent), at.now);
+        Ok(match is_open(machine.alive(at.now)) {
+            Ok(meta) => Answer::json(200, describe_whole(&id, meta)),
+            Err(answer) => answer,
+        })
+    }))
 }

@@ -1,19 +1,18 @@
 //! Mutations over HTTP: several ops, all or none, once.
 
-use std::rc::Rc;
-
 use neap_core::{
+    authority::{Authority, Moment},
     id::Seq,
     limits::{IDEMPOTENCY_MS, INTEGER_MAX, OPS_MAX},
     mutation::{Condition, Malformed, Op, Outcome},
     record::Digest,
+    storage::Storage,
     value::{as_string, check_object},
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Answer, Call, absent, input, json::Object};
-use crate::relay::Relay;
+use crate::{Answer, Answers, Outcome as Done, Write, call::Call, input, json::Object};
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -132,54 +131,43 @@ impl Parsed {
     }
 }
 
-pub(super) async fn apply(relay: &Rc<Relay>, call: Call) -> Answer {
-    let parsed = input::parse::<Body<'_>>(&call.body).and_then(|body| {
-        if body.ops.len() > OPS_MAX {
-            return Err(malformed_answer(Malformed::OpCount));
-        }
-        body.ops.iter().map(Parsed::read).collect::<Result<Vec<Parsed>, Answer>>()
-    });
-    let ops = match parsed {
-        Ok(ops) => ops,
-        Err(answer) => return answer,
-    };
+pub(crate) fn apply<S: Answers>(call: Call) -> Result<Write<S>, Answer> {
+    let body = input::parse::<Body<'_>>(&call.body)?;
+    if body.ops.len() > OPS_MAX {
+        return Err(malformed_answer(Malformed::OpCount));
+    }
+    let ops = body.ops.iter().map(Parsed::read).collect::<Result<Vec<Parsed>, Answer>>()?;
     let once = call.headers.idempotency_key.map(|key| {
         // A key counts for the subject that sent it.
         let mut name = call.admission.subject.to_be_bytes().to_vec();
         name.extend_from_slice(key.as_bytes());
         (name, Digest::of("", "", Seq::ZERO, &call.body).0)
     });
-    relay
-        .write(move |machine, at| {
-            if machine.alive(at.now).is_none() {
-                return Ok(absent());
-            }
-            let forget = at.now.saturating_sub(IDEMPOTENCY_MS);
-            if let Some((name, body)) = &once
-                && let Some((_, kept)) =
-                    machine.storage().answer(name)?.filter(|(given, _)| *given >= forget)
-            {
-                return Ok(repeat(&kept, body));
-            }
-            let answer = decide(machine, &ops, at)?;
-            if let Some((name, body)) = &once
-                && matches!(answer.status(), 200 | 409)
-            {
-                let mut kept = body.to_vec();
-                kept.extend_from_slice(&answer.status().to_be_bytes());
-                kept.extend_from_slice(answer.body());
-                machine.storage().put_answer(name, at.now, &kept, forget)?;
-            }
-            Ok(answer)
-        })
-        .await
+    Ok(Box::new(move |machine, at| {
+        if machine.alive(at.now).is_none() {
+            return Ok(Answer::absent());
+        }
+        let forget = at.now.saturating_sub(IDEMPOTENCY_MS);
+        if let Some((name, body)) = &once
+            && let Some((_, kept)) =
+                machine.storage().answer(name)?.filter(|(given, _)| *given >= forget)
+        {
+            return Ok(repeat(&kept, body));
+        }
+        let answer = decide(machine, &ops, at)?;
+        if let Some((name, body)) = &once
+            && matches!(answer.status(), 200 | 409)
+        {
+            let mut kept = body.to_vec();
+            kept.extend_from_slice(&answer.status().to_be_bytes());
+            kept.extend_from_slice(answer.body());
+            machine.storage().put_answer(name, at.now, &kept, forget)?;
+        }
+        Ok(answer)
+    }))
 }
 
-fn decide(
-    machine: &mut crate::relay::Machine,
-    parsed: &[Parsed],
-    at: neap_core::authority::Moment,
-) -> crate::relay::Outcome {
+fn decide<S: Storage>(machine: &mut Authority<S>, parsed: &[Parsed], at: Moment) -> Done<S> {
     let primary = machine.meta().map(|meta| meta.info.primary.clone()).unwrap_or_default();
     let keys: Result<Vec<String>, Answer> = parsed.iter().map(|op| op.key(&primary)).collect();
     let keys = match keys {
@@ -187,7 +175,7 @@ fn decide(
         Err(answer) => return Ok(answer),
     };
     let ops: Vec<Op<'_>> = parsed.iter().zip(&keys).map(|(op, key)| op.op(key)).collect();
-    let Some(outcome) = machine.mutate(&ops, at)? else { return Ok(absent()) };
+    let Some(outcome) = machine.mutate(&ops, at)? else { return Ok(Answer::absent()) };
     let accepted = |seq: Option<Seq>| {
         let body = Object::new().text("status", "accepted");
         Answer::json(200, body.maybe_number("seq", seq.map(|seq| seq.0)))

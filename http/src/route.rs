@@ -154,11 +154,3 @@ fn decode_key(part: &str) -> Result<String, NoRoute> {
     check_key(&key).map_err(|_| NoRoute::Key)?;
     Ok(key.into_owned())
 }
-
-/// The path and the query of a URL.
-pub(crate) fn split_url(url: &str) -> (&str, &str) {
-    let after = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let path = after.find(['/', '?', '#']).and_then(|at| after.get(at..)).unwrap_or("/");
-    let path = path.split_once('#').map_or(path, |(path, _)| path);
-    path.split_once('?').unwrap_or((path, ""))
-}

@@ -1,0 +1,121 @@
+//! From a request that is let in to what is to be done with the authority of its datastore.
+
+use neap_core::{
+    authority::{Admission, Authority, Moment, Trouble},
+    storage::Storage,
+};
+
+use crate::{
+    Answer, Head, Pass, Settings, changes, datastores,
+    input::Headers,
+    mutations, records,
+    route::{Method, Route, Target},
+};
+
+/// A storage that keeps answers as well, for a repeat of their `Idempotency-Key`, in the transaction
+/// of the write that they answer.
+pub trait Answers: Storage {
+    /// Reads an answer that was given under this name, and when, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// When storage fails; so it is with every method.
+    fn answer(&self, name: &[u8]) -> Result<Option<(u64, Vec<u8>)>, Self::Error>;
+
+    /// Keeps an answer that is given under a name `at` milliseconds since 1970, in place of an older
+    /// one, and lets go of a few of the oldest that were given before `forget`.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn put_answer(
+        &self,
+        name: &[u8],
+        at: u64,
+        value: &[u8],
+        forget: u64,
+    ) -> Result<(), Self::Error>;
+}
+
+/// What a request makes of the authority.
+pub type Outcome<S> = Result<Answer, Trouble<<S as Storage>::Error>>;
+
+/// Answers from what is committed, at a moment in milliseconds since 1970.
+pub type Read<S> = Box<dyn FnOnce(&Authority<S>, u64) -> Outcome<S> + Send>;
+
+/// Does something in a group of inputs. It may be run again, when the group that it was in has been
+/// rolled back.
+pub type Write<S> = Box<dyn FnMut(&mut Authority<S>, Moment) -> Outcome<S> + Send>;
+
+/// What is to be done for a request.
+pub enum Todo<S: Storage> {
+    /// Nothing but to answer.
+    Answer(Answer),
+    /// Run this over what is committed.
+    Read(Read<S>),
+    /// Run this in the next group, and give its answer once the group has been committed.
+    Write(Write<S>),
+    /// Remove the datastore and end its sessions: 204, or where there is none [`Answer::absent`].
+    Remove,
+    /// Take the socket.
+    Socket,
+    /// Whatever the project's own tests ask for.
+    #[cfg(feature = "contract")]
+    Contract(Vec<u8>),
+}
+
+/// A request that has been let in, taken apart.
+pub(crate) struct Call {
+    pub(crate) admission: Admission,
+    pub(crate) id: String,
+    pub(crate) query: String,
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Says what is to be done for a request that has been let in.
+#[must_use]
+pub fn answer<S: Answers + 'static>(
+    settings: &Settings,
+    head: &Head,
+    pass: Pass,
+    body: Vec<u8>,
+) -> Todo<S> {
+    todo(settings, head, pass, body).unwrap_or_else(Todo::Answer)
+}
+
+fn todo<S: Answers + 'static>(
+    settings: &Settings,
+    head: &Head,
+    pass: Pass,
+    body: Vec<u8>,
+) -> Result<Todo<S>, Answer> {
+    let Some((Ok(Route { target, .. }), method)) = head.rest().map(Route::parse).zip(head.method)
+    else {
+        return Err(Answer::internal());
+    };
+    let Pass { id, admission } = pass;
+    let headers = Headers::read(head)?;
+    let call = Call { admission, id, query: head.query.clone(), headers, body };
+    Ok(match (target, method) {
+        (Target::Datastore | Target::Datastores, Method::Post) => {
+            Todo::Write(datastores::open(settings, call)?)
+        }
+        (Target::Datastore, Method::Get) => Todo::Read(datastores::get(call)),
+        (Target::Datastore, Method::Patch) => Todo::Write(datastores::alter(settings, call)?),
+        (Target::Datastore, Method::Delete) => Todo::Remove,
+        (Target::Records { collection }, Method::Get) => {
+            Todo::Read(records::list(collection, &call)?)
+        }
+        (Target::Record { collection, key }, Method::Get) => {
+            Todo::Read(records::get(collection, key, call))
+        }
+        (Target::Record { collection, key }, method) => {
+            Todo::Write(records::write(collection, key, method, call)?)
+        }
+        (Target::Mutations, Method::Post) => Todo::Write(mutations::apply(call)?),
+        (Target::Changes, Method::Get) => Todo::Read(changes::get(&call)?),
+        (Target::Socket, Method::Get) => Todo::Socket,
+        #[cfg(feature = "contract")]
+        (Target::Contract, _) => Todo::Contract(call.body),
+        _ => return Err(Answer::internal()),
+    })
+}

@@ -1,0 +1,179 @@
+//! Lets requests in: route, method, origin and token, before anybody's datastore is touched.
+
+use neap_core::authority::Admission;
+
+use crate::{
+    Answer, Head, Settings,
+    admit::{Denied, Grant, Need, allows_origin, suffices},
+    datastores::Opening,
+    route::{Method, NoRoute, Route, Target},
+};
+
+/// What a request that goes no further is answered. Not always a refusal: what needs no datastore is
+/// answered here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// This answer.
+    Answer(Answer),
+    /// The socket is accepted only to be closed with a code, which a browser shows, as it does not show
+    /// the status of a failed upgrade.
+    Socket {
+        /// The close code.
+        code: u16,
+        /// The close reason.
+        reason: &'static str,
+        /// Whether the client has offered our subprotocol, so that the handshake may name it.
+        speaks_ours: bool,
+    },
+}
+
+impl From<Answer> for Denial {
+    fn from(answer: Answer) -> Self {
+        Denial::Answer(answer)
+    }
+}
+
+/// A request that is let in as far as its head tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visit {
+    target: Target,
+    id: String,
+    need: Need,
+    grant: Grant,
+    manner: Manner,
+}
+
+/// A request that is let in, and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// The datastore.
+    pub id: String,
+    /// What the request may do with it.
+    pub admission: Admission,
+}
+
+/// Lets a request in at the moment `now`, in milliseconds since 1970.
+///
+/// # Errors
+/// What it is answered instead.
+pub fn enter(settings: &Settings, head: &Head, now: u64) -> Result<Visit, Denial> {
+    let route = Route::parse(head.rest().unwrap_or(""));
+    let manner = Manner::of(&route, head);
+    if !allows_origin(settings, head.header("Origin")) {
+        return Err(manner.deny(Denied::Forbidden, "this origin may not connect"));
+    }
+    if head.method == Some(Method::Options) {
+        return Err(Answer::preflight(route.ok().map(|route| route.allow())).into());
+    }
+    let route = route.map_err(NoRoute::answer)?;
+    let Some(need) = head.method.and_then(|method| route.need(method)) else {
+        return Err(Answer::wrong_method(route.allow()).into());
+    };
+    let Route { target, id } = route;
+    if target == Target::Health {
+        return Err(Answer::health().into());
+    }
+    if target == Target::Socket && !head.is_upgrade() {
+        let detail = "this is a WebSocket; ask for an upgrade";
+        return Err(Answer::problem(426, "upgrade-required", detail).into());
+    }
+    let grant = Grant::check(settings, head.token(), now)
+        .map_err(|denied| manner.deny(denied, "a valid token is needed"))?;
+    if manner == (Manner::Socket { speaks_ours: false }) {
+        return Err(Denial::Socket { code: 4400, reason: "bad-request", speaks_ours: false });
+    }
+    Ok(Visit { target, id, need, grant, manner })
+}
+
+impl Visit {
+    /// Lets it in to the datastore that its path names, or its body; where neither does, to one with
+    /// the id that `mint` makes.
+    ///
+    /// # Errors
+    /// What it is answered instead.
+    pub fn admit(self, body: &[u8], mint: impl FnOnce() -> String) -> Result<Pass, Denial> {
+        let id = if self.target == Target::Datastores {
+            Opening::parse(body)?.id().map_or_else(mint, String::from)
+        } else {
+            self.id
+        };
+        let admission = self.grant.to(&id).and_then(|admission| {
+            suffices(&admission, self.need)?;
+            Ok(admission)
+        });
+        match admission {
+            Ok(admission) => Ok(Pass { id, admission }),
+            Err(denied) => Err(self.manner.deny(denied, "the token does not allow this")),
+        }
+    }
+
+    /// Whether it asks for the socket.
+    #[must_use]
+    pub fn is_socket(&self) -> bool {
+        self.target == Target::Socket
+    }
+}
+
+/// How somebody wants to be told no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Request,
+    Socket { speaks_ours: bool },
+}
+
+impl Manner {
+    fn of(route: &Result<Route, NoRoute>, head: &Head) -> Manner {
+        let is_socket = route.as_ref().is_ok_and(|route| route.target == Target::Socket);
+        if is_socket && head.is_upgrade() {
+            Manner::Socket { speaks_ours: head.speaks_ours() }
+        } else {
+            Manner::Request
+        }
+    }
+
+    /// Says no: to a request with a status, to a socket with a close code.
+    fn deny(self, denied: Denied, detail: &str) -> Denial {
+        let (status, code) = match denied {
+            Denied::Unauthorized => (401_u16, "unauthorized"),
+            Denied::Elsewhere => (404, "not-found"),
+            Denied::Forbidden => (403, "forbidden"),
+        };
+        match self {
+            Manner::Socket { speaks_ours } => {
+                let code_of_close = status.saturating_add(4_000);
+                Denial::Socket { code: code_of_close, reason: code, speaks_ours }
+            }
+            Manner::Request if status == 404 => Answer::absent().into(),
+            Manner::Request => Answer::problem(status, code, detail).into(),
+        }
+    }
+}
+
+impl NoRoute {
+    fn answer(self) -> Answer {
+        match self {
+            NoRoute::Unknown => Answer::nothing_here(),
+            NoRoute::Name => {
+                Answer::problem(400, "invalid-name", "a name is 1 to 64 of A-Z a-z 0-9 _ -")
+            }
+            NoRoute::Key => {
+                Answer::problem(400, "invalid-key", "a key is a text of 1 to 512 bytes of UTF-8")
+            }
+        }
+    }
+}
+
+/// The headers that let pages of other origins read an answer to a request of this origin.
+#[must_use]
+pub fn share(settings: &Settings, origin: Option<&str>) -> Vec<(&'static str, String)> {
+    let mut headers = vec![("Access-Control-Expose-Headers", "ETag, Retry-After".into())];
+    if settings.origins.is_none() {
+        headers.push(("Access-Control-Allow-Origin", "*".into()));
+        return headers;
+    }
+    if let Some(origin) = origin.filter(|origin| allows_origin(settings, Some(origin))) {
+        headers.push(("Access-Control-Allow-Origin", origin.into()));
+    }
+    headers.push(("Vary", "Origin".into()));
+    headers
+}

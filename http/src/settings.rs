@@ -1,0 +1,70 @@
+//! What the operator sets, and what holds where nothing is set.
+
+use neap_core::{authority, limits::SOCKETS_MAX};
+
+/// The relay's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bounds of the authority.
+    pub bounds: authority::Settings,
+    /// Most sockets of one datastore.
+    pub sockets_max: usize,
+    /// Secrets that tokens may be signed with; `None` in open mode.
+    pub secrets: Option<Vec<String>>,
+    /// Browser origins that may connect; `None` when all may.
+    pub origins: Option<Vec<String>>,
+}
+
+impl Settings {
+    /// Reads the settings by their names. One that makes no sense is complained of, and its default
+    /// holds.
+    pub fn read(get: impl Fn(&str) -> Option<String>, mut complain: impl FnMut(&str)) -> Self {
+        let defaults = authority::Settings::default();
+        let mut number = |name, default| number(get(name), name, default, &mut complain);
+        let ttl_max = number("NEAP_MAX_TTL", u64::from(defaults.ttl_max));
+        let sockets_max = number("NEAP_MAX_SOCKETS", SOCKETS_MAX as u64);
+        let bounds = authority::Settings {
+            ttl_max: u32::try_from(ttl_max).unwrap_or(u32::MAX),
+            records_max: number("NEAP_MAX_RECORDS", defaults.records_max),
+            bytes_max: number("NEAP_MAX_BYTES", defaults.bytes_max),
+            history: number("NEAP_HISTORY", defaults.history),
+        };
+        Settings {
+            bounds,
+            sockets_max: usize::try_from(sockets_max).unwrap_or(usize::MAX),
+            secrets: secrets(&get, &mut complain),
+            origins: origins(get("NEAP_ORIGINS")),
+        }
+    }
+}
+
+fn number(text: Option<String>, name: &str, default: u64, complain: &mut impl FnMut(&str)) -> u64 {
+    let Some(text) = text else { return default };
+    text.trim().parse().unwrap_or_else(|_| {
+        complain(&format!("{name} is not a whole number; {default} holds"));
+        default
+    })
+}
+
+/// A secret that is set but empty signs nothing: the relay is then closed to everybody, not open.
+fn secrets(
+    get: &impl Fn(&str) -> Option<String>,
+    complain: &mut impl FnMut(&str),
+) -> Option<Vec<String>> {
+    let current = get("NEAP_SECRET")?;
+    if current.is_empty() {
+        complain("NEAP_SECRET is set to nothing; nobody is admitted");
+    }
+    let previous = get("NEAP_SECRET_PREVIOUS");
+    let all = [Some(current), previous].into_iter().flatten();
+    Some(all.filter(|secret| !secret.is_empty()).collect())
+}
+
+fn origins(text: Option<String>) -> Option<Vec<String>> {
+    let text = text?;
+    let each = || text.split(',').map(|origin| origin.trim().trim_end_matches('/'));
+    if text.trim().is_empty() || each().any(|origin| origin == "*") {
+        return None;
+    }
+    Some(each().filter(|origin| !origin.is_empty()).map(String::from).collect())
+}
