@@ -17,6 +17,7 @@ mod apply;
 mod catch_up;
 mod ledger;
 mod session;
+mod stats;
 mod upkeep;
 
 pub use crate::wire::Close;
@@ -24,6 +25,7 @@ use apply::Batch;
 pub use catch_up::{CatchUp, Listing, PageSize};
 use ledger::Ledger;
 use session::{Phase, Session};
+pub use stats::Stats;
 
 /// Names a live connection, for as long as it lives. The shell gives it out.
 pub type SessionId = u64;
@@ -159,10 +161,11 @@ impl<S: Storage> Authority<S> {
     /// # Errors
     /// When storage fails or holds what this code cannot read.
     pub fn load(storage: S, settings: Settings) -> Result<Self, Trouble<S::Error>> {
-        let meta = match storage.meta()? {
-            Some(bytes) => Some(wire::decode_stored(&bytes).map_err(|_| Trouble::Corrupt)?),
-            None => None,
-        };
+        let meta = storage.meta()?.map(|bytes| wire::decode_stored(&bytes)).transpose();
+        let mut meta: Option<Meta> = meta.map_err(|_| Trouble::Corrupt)?;
+        if let Some(meta) = &mut meta {
+            meta.counts.wakes += 1;
+        }
         Ok(Authority {
             storage,
             settings,
@@ -284,6 +287,7 @@ impl<S: Storage> Authority<S> {
             return Ok(Some(Err(malformed)));
         }
         let outcome = self.apply(ops, Turn::ZERO, moment.now)?;
+        self.count(outcome);
         self.seal_if_full();
         Ok(Some(Ok(outcome)))
     }
@@ -356,12 +360,6 @@ impl<S: Storage> Authority<S> {
     #[must_use]
     pub fn storage(&self) -> &S {
         &self.storage
-    }
-
-    /// How many sessions there are.
-    #[must_use]
-    pub fn session_count(&self) -> usize {
-        self.sessions.len()
     }
 
     fn is_over(&self, now: u64) -> bool {

@@ -158,6 +158,20 @@ pub struct Meta {
     pub swept_at: u64,
     /// Replicas born before this moment, in milliseconds since 1970, and unknown were forgotten.
     pub ledger_floor: u64,
+    /// What has happened so far.
+    pub counts: Counts,
+}
+
+/// What has happened to a datastore, as far as it was written: counting costs no row, so what came
+/// after the last change to anything stored is forgotten when the authority is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Mutations accepted, those that changed nothing included.
+    pub mutations: u64,
+    /// Mutations refused.
+    pub refusals: u64,
+    /// How often an authority was started from what was stored.
+    pub wakes: u64,
 }
 
 /// What adds up over the rows of a datastore.
@@ -185,6 +199,7 @@ impl Meta {
             totals: Totals::default(),
             swept_at: now,
             ledger_floor: 0,
+            counts: Counts::default(),
         }
     }
 }

@@ -120,6 +120,7 @@ impl<S: Storage> Authority<S> {
             } else {
                 Outcome::Refused(Refusal { reason: Reason::Forbidden, op: 0 })
             };
+            self.count(outcome);
             self.ledger.of(&self.storage, &replica)?.settle(outcome, moment.now);
             self.batch.settled.push((replica, turn, outcome));
             self.seal_if_full();
