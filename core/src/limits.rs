@@ -66,6 +66,8 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 pub const TOKEN_SLACK_MS: u64 = 1_000;
 /// An alarm whose work failed comes again after this time.
 pub const ALARM_RETRY_MS: u64 = 60_000;
+/// Most clients whose speed over HTTP one datastore keeps in mind.
+pub const RATE_PAYERS_MAX: usize = 4_096;
 /// Most sockets of one datastore, unless an operator sets another number.
 pub const SOCKETS_MAX: usize = 5_000;
 /// A group commit is run at once when this many frames or requests wait for it.

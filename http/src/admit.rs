@@ -147,8 +147,8 @@ fn verify(secrets: &[String], token: &str) -> Option<Claims> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
 }
 
-/// Stands for a subject in the ledger.
-fn subject(name: &str) -> u64 {
+/// Stands for a subject in the ledger, or for an address.
+pub(crate) fn subject(name: &str) -> u64 {
     let hash = Sha256::digest(name.as_bytes());
     hash.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }

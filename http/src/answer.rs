@@ -85,6 +85,13 @@ impl Answer {
         Answer::problem(413, "too-large", "a body is at most 1 MiB")
     }
 
+    /// Says that it was too fast, and after how many seconds it is not.
+    pub(crate) fn too_fast(seconds: u64) -> Answer {
+        let mut answer = Answer::problem(429, "rate-limited", "too many writes in a short time");
+        answer.set("Retry-After", &seconds.to_string());
+        answer
+    }
+
     /// Says what method would do.
     pub(crate) fn wrong_method(allow: &str) -> Answer {
         let mut answer = Answer::problem(405, "method-not-allowed", "not with this method");

@@ -6,7 +6,7 @@ use neap_core::{
 };
 
 use crate::{
-    Answer, Head, Pass, Settings, changes, datastores,
+    Answer, Buckets, Head, Pass, Settings, changes, datastores,
     input::Headers,
     mutations, records,
     route::{Method, Route, Target},
@@ -62,6 +62,30 @@ pub enum Todo<S: Storage> {
     Contract(Vec<u8>),
 }
 
+/// A request that has been let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The request but for its body.
+    pub head: Head,
+    /// What it may do, and with what.
+    pub pass: Pass,
+    /// Its body; empty where it has none.
+    pub body: Vec<u8>,
+    /// When it came, in milliseconds since 1970.
+    pub now: u64,
+}
+
+impl Request {
+    /// Takes from the client's buckets what a write costs: one mutation, and its bytes. Reading is
+    /// free.
+    fn pay(&self, settings: &Settings, buckets: &mut Buckets) -> Result<(), u64> {
+        if self.head.method == Some(Method::Get) {
+            return Ok(());
+        }
+        buckets.take(&settings.rates, self.pass.payer, self.body.len(), self.now)
+    }
+}
+
 /// A request that has been let in, taken apart.
 pub(crate) struct Call {
     pub(crate) admission: Admission,
@@ -75,26 +99,24 @@ pub(crate) struct Call {
 #[must_use]
 pub fn answer<S: Answers + 'static>(
     settings: &Settings,
-    head: &Head,
-    pass: Pass,
-    body: Vec<u8>,
+    buckets: &mut Buckets,
+    request: Request,
 ) -> Todo<S> {
-    todo(settings, head, pass, body).unwrap_or_else(Todo::Answer)
+    if let Err(seconds) = request.pay(settings, buckets) {
+        return Todo::Answer(Answer::too_fast(seconds));
+    }
+    todo(settings, request).unwrap_or_else(Todo::Answer)
 }
 
-fn todo<S: Answers + 'static>(
-    settings: &Settings,
-    head: &Head,
-    pass: Pass,
-    body: Vec<u8>,
-) -> Result<Todo<S>, Answer> {
+fn todo<S: Answers + 'static>(settings: &Settings, request: Request) -> Result<Todo<S>, Answer> {
+    let Request { head, pass, body, .. } = request;
     let Some((Ok(Route { target, .. }), method)) = head.rest().map(Route::parse).zip(head.method)
     else {
         return Err(Answer::internal());
     };
-    let Pass { id, admission } = pass;
-    let headers = Headers::read(head)?;
-    let call = Call { admission, id, query: head.query.clone(), headers, body };
+    let Pass { id, admission, .. } = pass;
+    let headers = Headers::read(&head)?;
+    let call = Call { admission, id, query: head.query, headers, body };
     Ok(match (target, method) {
         (Target::Datastore | Target::Datastores, Method::Post) => {
             Todo::Write(datastores::open(settings, call)?)
@@ -113,6 +135,7 @@ fn todo<S: Answers + 'static>(
         }
         (Target::Mutations, Method::Post) => Todo::Write(mutations::apply(call)?),
         (Target::Changes, Method::Get) => Todo::Read(changes::get(&call)?),
+        (Target::Stats, Method::Get) => Todo::Read(datastores::stats()),
         (Target::Socket, Method::Get) => Todo::Socket,
         #[cfg(feature = "contract")]
         (Target::Contract, _) => Todo::Contract(call.body),

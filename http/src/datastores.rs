@@ -7,7 +7,7 @@ use std::{
 
 use humantime::format_rfc3339_millis;
 use neap_core::{
-    authority::Opened,
+    authority::{Opened, Stats},
     datastore::{BadOptions, Kind, Meta, Options},
     id::check_name,
     storage::Storage,
@@ -163,6 +163,23 @@ pub(crate) fn get<S: Storage>(call: Call) -> Read<S> {
             Ok(meta) => Answer::json(200, describe_whole(&call.id, meta)),
             Err(answer) => answer,
         })
+    })
+}
+
+pub(crate) fn stats<S: Storage>() -> Read<S> {
+    Box::new(move |machine, now| {
+        let Some(stats) = machine.stats(now) else { return Ok(Answer::absent()) };
+        let Stats { records, bytes, tombstones, sockets, members, counts } = stats;
+        let body = Object::new()
+            .number("records", records)
+            .number("bytes", bytes)
+            .number("tombstones", tombstones)
+            .number("sockets", sockets)
+            .number("members", members)
+            .number("mutations", counts.mutations)
+            .number("refusals", counts.refusals)
+            .number("wakes", counts.wakes);
+        Ok(Answer::json(200, body))
     })
 }
 

@@ -6,6 +6,7 @@ use crate::{
     Answer, Head, Settings,
     admit::{Denied, Grant, Need, allows_origin, suffices},
     datastores::Opening,
+    openapi,
     route::{Method, NoRoute, Route, Target},
 };
 
@@ -40,6 +41,8 @@ pub struct Visit {
     id: String,
     need: Need,
     grant: Grant,
+    /// Stands for the client's address, in open mode.
+    client: Option<u64>,
     manner: Manner,
 }
 
@@ -50,6 +53,8 @@ pub struct Pass {
     pub id: String,
     /// What the request may do with it.
     pub admission: Admission,
+    /// Whose speed it counts for: stands for the token's subject or, in open mode, for the address.
+    pub payer: u64,
 }
 
 /// Lets a request in at the moment `now`, in milliseconds since 1970.
@@ -73,6 +78,9 @@ pub fn enter(settings: &Settings, head: &Head, now: u64) -> Result<Visit, Denial
     if target == Target::Health {
         return Err(Answer::health().into());
     }
+    if target == Target::Openapi {
+        return Err(openapi::answer().into());
+    }
     if target == Target::Socket && !head.is_upgrade() {
         let detail = "this is a WebSocket; ask for an upgrade";
         return Err(Answer::problem(426, "upgrade-required", detail).into());
@@ -82,7 +90,8 @@ pub fn enter(settings: &Settings, head: &Head, now: u64) -> Result<Visit, Denial
     if manner == (Manner::Socket { speaks_ours: false }) {
         return Err(Denial::Socket { code: 4400, reason: "bad-request", speaks_ours: false });
     }
-    Ok(Visit { target, id, need, grant, manner })
+    let client = settings.secrets.is_none().then(|| head.client());
+    Ok(Visit { target, id, need, grant, client, manner })
 }
 
 impl Visit {
@@ -102,7 +111,10 @@ impl Visit {
             Ok(admission)
         });
         match admission {
-            Ok(admission) => Ok(Pass { id, admission }),
+            Ok(admission) => {
+                let payer = self.client.unwrap_or(admission.subject);
+                Ok(Pass { id, admission, payer })
+            }
             Err(denied) => Err(self.manner.deny(denied, "the token does not allow this")),
         }
     }

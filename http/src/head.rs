@@ -1,6 +1,10 @@
 //! A request without its body.
 
-use crate::{PROTOCOL, admit::TOKEN_PROTOCOL, route::Method};
+use crate::{
+    PROTOCOL,
+    admit::{TOKEN_PROTOCOL, subject},
+    route::Method,
+};
 
 /// A request without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +20,9 @@ pub struct Head {
 
 impl Head {
     /// The headers that the interface looks at.
-    pub const HEADERS: [&'static str; 7] = [
+    pub const HEADERS: [&'static str; 8] = [
         "Authorization",
+        "CF-Connecting-IP",
         "Idempotency-Key",
         "If-Match",
         "If-None-Match",
@@ -86,6 +91,11 @@ impl Head {
         let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let offered = || self.protocols().find_map(|one| one.strip_prefix(TOKEN_PROTOCOL));
         bearer.map(|(_, token)| token.trim()).or_else(offered)
+    }
+
+    /// Stands for the client's address, which the platform in front of the relay tells.
+    pub(crate) fn client(&self) -> u64 {
+        subject(self.header("CF-Connecting-IP").unwrap_or(""))
     }
 
     fn protocols(&self) -> impl Iterator<Item = &str> {

@@ -37,6 +37,7 @@
     clippy::unreachable,
     clippy::unwrap_used
 )]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod admit;
 mod answer;
@@ -48,16 +49,19 @@ mod head;
 mod input;
 mod json;
 mod mutations;
+mod openapi;
 mod query;
+mod rate;
 mod records;
 mod route;
 mod settings;
 
 pub use answer::Answer;
-pub use call::{Answers, Outcome, Read, Todo, Write, answer};
+pub use call::{Answers, Outcome, Read, Request, Todo, Write, answer};
 pub use door::{Denial, Pass, Visit, enter, share};
 pub use head::Head;
 pub use json::Object;
+pub use rate::{Buckets, Rate, Rates};
 pub use settings::Settings;
 
 /// The subprotocol of the sockets.

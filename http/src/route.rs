@@ -36,6 +36,7 @@ impl Method {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Health,
+    Openapi,
     Datastores,
     Datastore,
     Records {
@@ -48,6 +49,7 @@ pub(crate) enum Target {
     Mutations,
     Changes,
     Socket,
+    Stats,
     #[cfg(feature = "contract")]
     Contract,
 }
@@ -79,6 +81,7 @@ impl Route {
         let id = parts.next();
         match (first, id) {
             ("health", None) => return plain(Target::Health),
+            ("openapi.json", None) => return plain(Target::Openapi),
             ("datastores", None) => return plain(Target::Datastores),
             ("datastores", Some(_)) => {}
             _ => return Err(NoRoute::Unknown),
@@ -89,6 +92,7 @@ impl Route {
             ["mutations"] => Target::Mutations,
             ["changes"] => Target::Changes,
             ["socket"] => Target::Socket,
+            ["stats"] => Target::Stats,
             #[cfg(feature = "contract")]
             ["contract"] => Target::Contract,
             ["collections", collection, "records"] => {
@@ -106,9 +110,12 @@ impl Route {
     /// The methods that it takes, as `Allow` tells them.
     pub(crate) fn allow(&self) -> &'static str {
         match self.target {
-            Target::Health | Target::Records { .. } | Target::Changes | Target::Socket => {
-                "GET, OPTIONS"
-            }
+            Target::Health
+            | Target::Openapi
+            | Target::Records { .. }
+            | Target::Changes
+            | Target::Socket
+            | Target::Stats => "GET, OPTIONS",
             Target::Datastores | Target::Mutations => "POST, OPTIONS",
             Target::Datastore => "GET, PATCH, DELETE, OPTIONS",
             Target::Record { .. } => "GET, PUT, PATCH, DELETE, OPTIONS",
@@ -122,10 +129,12 @@ impl Route {
         Some(match (&self.target, method) {
             (
                 Target::Health
+                | Target::Openapi
                 | Target::Records { .. }
                 | Target::Record { .. }
                 | Target::Changes
                 | Target::Socket
+                | Target::Stats
                 | Target::Datastore,
                 Method::Get,
             ) => Need::Read,

@@ -2,6 +2,8 @@
 
 use neap_core::{authority, limits::SOCKETS_MAX};
 
+use crate::rate::{Rate, Rates};
+
 /// The relay's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -9,6 +11,8 @@ pub struct Settings {
     pub bounds: authority::Settings,
     /// Most sockets of one datastore.
     pub sockets_max: usize,
+    /// How fast one client may write.
+    pub rates: Rates,
     /// Secrets that tokens may be signed with; `None` in open mode.
     pub secrets: Option<Vec<String>>,
     /// Browser origins that may connect; `None` when all may.
@@ -29,8 +33,15 @@ impl Settings {
             bytes_max: number("NEAP_MAX_BYTES", defaults.bytes_max),
             history: number("NEAP_HISTORY", defaults.history),
         };
+        let mut rate = |name, default| rate(get(name), name, default, &mut complain);
+        let usual = Rates::default();
+        let rates = Rates {
+            mutations: rate("NEAP_RATE_MUTATIONS", usual.mutations),
+            bytes: rate("NEAP_RATE_BYTES", usual.bytes),
+        };
         Settings {
             bounds,
+            rates,
             sockets_max: usize::try_from(sockets_max).unwrap_or(usize::MAX),
             secrets: secrets(&get, &mut complain),
             origins: origins(get("NEAP_ORIGINS")),
@@ -42,6 +53,15 @@ fn number(text: Option<String>, name: &str, default: u64, complain: &mut impl Fn
     let Some(text) = text else { return default };
     text.trim().parse().unwrap_or_else(|_| {
         complain(&format!("{name} is not a whole number; {default} holds"));
+        default
+    })
+}
+
+fn rate(text: Option<String>, name: &str, default: Rate, complain: &mut impl FnMut(&str)) -> Rate {
+    let Some(text) = text else { return default };
+    Rate::parse(&text).unwrap_or_else(|| {
+        let Rate { per_second, burst } = default;
+        complain(&format!("{name} is not like 1000 or 1000:20000; {per_second}:{burst} holds"));
         default
     })
 }

@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use worker::{Headers, Request, Response, ResponseBuilder, Result, WebSocketPair};
 
 use crate::{
-    platform::Socket,
+    platform::{Socket, now},
     relay::{self, Relay},
 };
 
@@ -26,7 +26,8 @@ pub(crate) async fn serve(relay: &Rc<Relay>, mut request: Request) -> Result<Res
     };
     let admission = pass.admission;
     let body = request.bytes().await?;
-    respond(match neap_http::answer(&relay.settings, &head, pass, body) {
+    let asked = neap_http::Request { head, pass, body, now: now() };
+    respond(match relay.plan(asked) {
         Todo::Answer(answer) => answer,
         Todo::Read(run) => relay.read(run),
         Todo::Write(run) => relay.write(run).await,

@@ -17,7 +17,7 @@ use neap_core::{
     id::Epoch,
     limits::{ALARM_RETRY_MS, FRAME_BYTES_MAX},
 };
-use neap_http::{Answer, Outcome, Settings, Write};
+use neap_http::{Answer, Buckets, Outcome, Request, Settings, Todo, Write};
 use wasm_bindgen::prelude::*;
 
 #[cfg(feature = "contract")]
@@ -47,6 +47,8 @@ pub(crate) struct Relay {
     state: State,
     pub(crate) settings: Settings,
     queue: RefCell<Queue>,
+    /// How fast those who wrote over HTTP lately were.
+    buckets: RefCell<Buckets>,
     /// Built when first needed; thrown away after any trouble.
     engine: RefCell<Option<Engine>>,
     timer: Closure<dyn Fn()>,
@@ -73,6 +75,7 @@ impl Relay {
                 state,
                 settings,
                 queue: RefCell::default(),
+                buckets: RefCell::default(),
                 engine: RefCell::default(),
                 timer,
                 is_armed: Cell::new(false),
@@ -137,6 +140,14 @@ impl Relay {
         // What it has said before it left still counts, though it hears nothing of it.
         self.flush();
         self.with_present_engine(|engine| engine.machine.disconnect(session));
+    }
+
+    /// Says what is to be done for a request.
+    pub(crate) fn plan(&self, request: Request) -> Todo<SqlRows> {
+        match self.buckets.try_borrow_mut() {
+            Ok(mut buckets) => neap_http::answer(&self.settings, &mut buckets, request),
+            Err(_) => Todo::Answer(Answer::internal()),
+        }
     }
 
     /// Queues a write and waits until the group that takes it has been committed.

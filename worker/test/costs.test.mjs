@@ -37,6 +37,7 @@ test("rows and commits of each kind of request", async (t) => {
     "read the changes": [() => r.call("GET", `${at}/changes`), 0, 0],
     "list the records": [() => r.call("GET", `${at}/collections/c/records`), 0, 0],
     "look at the datastore": [() => r.call("GET", at), 0, 0],
+    "count": [() => r.call("GET", `${at}/stats`), 0, 0],
     "be refused": [() => r.call("PUT", record, {}, { "If-None-Match": "*" }), 1, 0],
     "delete it": [() => r.call("DELETE", record), 1, 4],
     "mutate ten records": [() => r.call("POST", `${at}/mutations`, { ops: Array.from({ length: 10 }, (_, i) => set("c", `${i}`)) }), 1, 31],

@@ -42,6 +42,8 @@ test("what is not there is 404, what is there takes its methods only", async () 
     "/datastores/a/changes": "GET, OPTIONS",
     "/datastores/a/mutations": "POST, OPTIONS",
     "/datastores/a/socket": "GET, OPTIONS",
+    "/datastores/a/stats": "GET, OPTIONS",
+    "/openapi.json": "GET, OPTIONS",
     "/datastores/a/collections/c/records": "GET, OPTIONS",
     "/datastores/a/collections/c/records/k": "GET, PUT, PATCH, DELETE, OPTIONS",
   };

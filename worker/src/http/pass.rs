@@ -8,7 +8,8 @@ pub(crate) fn write(pass: &Pass) -> String {
     let bit = |flag: bool, name: char| if flag { name } else { '-' };
     let Admission { read, write, admin, until, subject } = pass.admission;
     let flags = [bit(read, 'r'), bit(write, 'w'), bit(admin, 'a')];
-    format!("{} {until} {subject} {}", String::from_iter(flags), pass.id)
+    let flags = String::from_iter(flags);
+    format!("{flags} {until} {subject} {} {}", pass.payer, pass.id)
 }
 
 /// Reads what [`write`] wrote.
@@ -22,5 +23,6 @@ pub(crate) fn read(text: &str) -> Option<Pass> {
         until: until.parse().ok()?,
         subject: subject.parse().ok()?,
     };
-    Some(Pass { id: parts.next()?.into(), admission })
+    let payer = parts.next()?.parse().ok()?;
+    Some(Pass { id: parts.next()?.into(), admission, payer })
 }

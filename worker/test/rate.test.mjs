@@ -1,0 +1,47 @@
+// How fast one client may write over HTTP.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertProblem, relay, token } from "./house.mjs";
+
+const path = (id, rest = "") => `/v1/datastores/${id}${rest}`;
+const record = (id, key) => path(id, `/collections/c/records/${key}`);
+
+test("who writes too fast over HTTP is told when to come again, and nobody else is", async (t) => {
+  // So slow a rate that none of the burst comes back while this runs.
+  const r = await relay(t, { vars: { NEAP_RATE_MUTATIONS: "1:5" } });
+  const from = (address) => ({ "CF-Connecting-IP": address });
+  await r.call("POST", "/v1/datastores", { id: "a" }, from("192.0.2.1"));
+  const answers = [];
+  for (let i = 0; i < 9; i += 1) answers.push(await r.call("PUT", record("a", `${i}`), {}, from("192.0.2.1")));
+  const late = answers.filter(({ status }) => status === 429);
+  assert(late.length > 0 && answers.slice(0, 4).every(({ status }) => status === 200), answers.map(({ status }) => status).join());
+  assertProblem(late[0], 429, "rate-limited");
+  assert.match(late[0].headers.get("retry-after"), /^[1-9]\d*$/);
+  assert.equal(late[0].headers.get("access-control-expose-headers"), "ETag, Retry-After");
+  assert.equal((await r.call("PUT", record("a", "other"), {}, from("192.0.2.2"))).status, 200);
+  // Reading is free, and what was refused changed nothing.
+  const kept = answers.filter(({ status }) => status === 200).length + 1;
+  assert.equal((await r.call("GET", path("a"), undefined, from("192.0.2.1"))).body.records, kept);
+});
+
+test("bytes have a rate of their own; with a secret it counts by subject", async (t) => {
+  const r = await relay(t, { vars: { NEAP_SECRET: "s", NEAP_RATE_BYTES: "1:10000" } });
+  const as = (sub, method, path, body, address) => {
+    const claims = { ds: "a", scope: ["write"], sub, exp: Math.floor(Date.now() / 1000) + 600 };
+    return r.call(method, path, body, { Authorization: `Bearer ${token("s", claims)}`, "CF-Connecting-IP": address });
+  };
+  await as("ann", "POST", "/v1/datastores", { id: "a" }, "192.0.2.1");
+  const much = { text: "x".repeat(6_000) };
+  assert.equal((await as("ann", "PUT", record("a", "k"), much, "192.0.2.1")).status, 200);
+  const late = await as("ann", "PUT", record("a", "l"), much, "192.0.2.2");
+  assertProblem(late, 429, "rate-limited");
+  assert(Number(late.headers.get("retry-after")) > 60);
+  assert.equal((await as("eve", "PUT", record("a", "l"), much, "192.0.2.1")).status, 200);
+});
+
+test("a rate that makes no sense leaves the usual one", async (t) => {
+  const r = await relay(t, { vars: { NEAP_RATE_MUTATIONS: "fast" } });
+  await r.call("POST", "/v1/datastores", { id: "a" });
+  assert.equal((await r.call("PUT", record("a", "k"), {})).status, 200);
+});
