@@ -27,15 +27,20 @@ mkdirSync(dist);
 await bundle("index.js", { format: "esm", module: "inline.ts" });
 await bundle("index.cjs", { format: "cjs", module: "inline.ts" });
 await bundle("index.workerd.js", { format: "esm", module: "workerd.ts" });
+for (const entry of ["react", "tanstack"]) {
+  await bundle(`${entry}.js`, { entry: `${entry}.ts`, format: "esm" });
+  await bundle(`${entry}.cjs`, { entry: `${entry}.ts`, format: "cjs" });
+}
+copyRelay();
 copyFileSync(wasm, join(dist, "neap_bg.wasm"));
 for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(join(here, "..", "..", licence), join(dist, licence));
 writeTypes();
 printSize();
 
-async function bundle(file, { format, module }) {
+async function bundle(file, { entry = "index.ts", format, module }) {
   const outfile = join(dist, file);
   await build({
-    entryPoints: [join(src, "index.ts")],
+    entryPoints: [join(src, entry)],
     outfile,
     format,
     bundle: true,
@@ -45,11 +50,35 @@ async function bundle(file, { format, module }) {
     target: "es2022",
     charset: "utf8",
     sourcemap: true,
-    external: ["./neap_bg.wasm"],
+    external: ["./neap_bg.wasm", "react"],
+    // Server components may import hooks, which run in the browser only.
+    banner: entry === "react.ts" ? { js: '"use client";' } : {},
     logLevel: "warning",
-    plugins: [core(module)],
+    plugins: [module ? core(module) : mainEntry()],
   });
   slimMap(`${outfile}.map`);
+}
+
+/** Entries beside the main one load it by name, so that there is one core and one `NeapError`. */
+function mainEntry() {
+  return {
+    name: "main entry",
+    setup({ onResolve }) {
+      onResolve({ filter: /\/index\.js$/ }, () => ({ path: "neap", external: true }));
+    },
+  };
+}
+
+/** The relay as it was built: its wasm is a module beside it, as wrangler wants it. */
+function copyRelay() {
+  const built = join(here, "..", "..", "worker", "build");
+  if (!existsSync(join(built, "index.js"))) {
+    console.warn("neap: without neap/relay, since the relay is not built");
+    return;
+  }
+  mkdirSync(join(dist, "relay"));
+  for (const file of ["index.js", "index_bg.wasm"]) copyFileSync(join(built, file), join(dist, "relay", file));
+  copyFileSync(join(src, "relay.d.ts"), join(dist, "relay", "index.d.ts"));
 }
 
 /** Puts the core in: its glue without the URL that bundlers stumble over, its module as `module` has it. */
@@ -93,7 +122,7 @@ function writeTypes() {
   const packageFile = createRequire(import.meta.url).resolve("typescript/package.json");
   const tsc = join(dirname(packageFile), JSON.parse(readFileSync(packageFile, "utf8")).bin.tsc);
   execFileSync(process.execPath, [tsc, "-p", here, "--outDir", out], { stdio: "inherit" });
-  const queue = ["index.d.ts"];
+  const queue = ["index.d.ts", "react.d.ts", "tanstack.d.ts"];
   for (const file of queue) {
     const text = readFileSync(join(out, file), "utf8");
     writeFileSync(join(dist, file), text);

@@ -126,6 +126,8 @@ export interface Change<T> {
 export interface Collection<T extends object = Record<string, unknown>> {
   /** Its name. */
   readonly name: string;
+  /** Name of the field that holds a record's key. */
+  readonly primary: string;
   /**
    * Puts a record in place of the one with its key, or makes it. The key is its primary field.
    *
@@ -151,6 +153,8 @@ export interface Collection<T extends object = Record<string, unknown>> {
   [Symbol.iterator](): IterableIterator<[string, Readonly<T>]>;
   /** What is known of a record besides its data. */
   meta(key: string): Meta;
+  /** As `transact` of the datastore, for writes of this collection alone. */
+  transact(fn: (transaction: TransactionCollection<T>) => void): Mutation;
   /** A live query, kept up to date by each change and not by running it again. Throws `invalid-options`. */
   query(options?: QueryOptions<T>): Query<T>;
   /** Calls `listener` once for each batch of changes, never during a call into the store. Returns what ends it. */

@@ -1,6 +1,6 @@
 // A collection as the app holds it.
 
-import type { Change, Collection, Condition, Meta, Mutation, Patch, Query, QueryOptions } from "./api.js";
+import type { Change, Collection, Condition, Meta, Mutation, Patch, Query, QueryOptions, TransactionCollection } from "./api.js";
 import { conditionKind, conditionSeq } from "./condition.js";
 import { DELETE, PATCH, SET, type OpKind, WATCH_KEYS, WATCH_NOTHING, WATCH_RECORDS, type Watch } from "./core.js";
 import { NeapError } from "./errors.js";
@@ -30,6 +30,10 @@ export class LiveCollection<T extends object> implements Collection<T> {
     private readonly engine: Engine,
     readonly name: string,
   ) {}
+
+  get primary(): string {
+    return this.engine.primary;
+  }
 
   // Writes.
 
@@ -62,6 +66,10 @@ export class LiveCollection<T extends object> implements Collection<T> {
     this.engine.checkOpen();
     checkKey(key);
     return this.mutate(DELETE, key, "", condition);
+  }
+
+  transact(fn: (transaction: TransactionCollection<T>) => void): Mutation {
+    return this.engine.transact((tx) => fn(tx.collection<T>(this.name)));
   }
 
   private mutate(kind: OpKind, key: string, json: string, condition: Condition | undefined): Mutation {

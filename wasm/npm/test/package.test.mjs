@@ -64,11 +64,15 @@ test("the tarball has what is needed and no more", () => {
   const files = readdirSync(join(installed, "dist")).sort();
   const expected = ["LICENSE-APACHE", "LICENSE-MIT", "api.d.cts", "api.d.ts", "errors.d.cts", "errors.d.ts", "index.cjs", "index.cjs.map"];
   expected.push("index.d.cts", "index.d.ts", "index.js", "index.js.map", "index.workerd.js", "index.workerd.js.map", "neap_bg.wasm", "open.d.cts", "open.d.ts");
+  for (const entry of ["react", "tanstack"]) expected.push(...["cjs", "cjs.map", "d.cts", "d.ts", "js", "js.map"].map((end) => `${entry}.${end}`));
+  expected.push("relay");
+  expected.sort();
   assert.deepEqual(files, expected);
   assert.deepEqual(readdirSync(installed).sort(), ["README.md", "dist", "package.json"]);
   const packed = JSON.parse(readFileSync(join(installed, "package.json"), "utf8"));
   assert.equal(packed.dependencies, undefined);
-  for (const file of ["index.js", "index.cjs", "index.workerd.js"]) {
+  assert.deepEqual(readdirSync(join(installed, "dist", "relay")).sort(), ["index.d.ts", "index.js", "index_bg.wasm"]);
+  for (const file of ["index.js", "index.cjs", "index.workerd.js", "react.js", "react.cjs", "tanstack.js", "tanstack.cjs"]) {
     const text = readFileSync(join(installed, "dist", file), "utf8");
     assert.ok(!text.includes("import.meta"), `${file} has no URL for bundlers to stumble over`);
     assert.ok(!text.includes(dirname(here)), `${file} names no path of the machine`);
@@ -92,7 +96,10 @@ test("publint has nothing to say", async () => {
 });
 
 test("attw finds the types right in every kind of resolution", async () => {
-  await run(join(bin, "attw"), [tarball], { env }).catch((error) => assert.fail(error.stdout));
+  // Resolution without `exports` knows no entry but the main one; a Worker is always an ES module.
+  const flags = ["--profile", "node16"];
+  await run(join(bin, "attw"), [tarball, "--entrypoints", ".", "react", "tanstack", ...flags], { env }).catch((error) => assert.fail(error.stdout));
+  await run(join(bin, "attw"), [tarball, "--entrypoints", "relay", "--profile", "esm-only"], { env }).catch((error) => assert.fail(error.stdout));
 });
 
 test("types are strict and say what the contract says", async () => {

@@ -1,0 +1,89 @@
+// The entry `neap/react`: hooks over `useSyncExternalStore`. Rendering changes nothing outside of React;
+// all that opens, listens and closes happens in subscriptions, so StrictMode and discarded renders leave nothing behind.
+
+import { useCallback, useMemo, useState, useSyncExternalStore } from "react";
+import type { Collection, Datastore, OpenOptions, QueryOptions, Status } from "./api.js";
+import { contentOf, Failure, Openings } from "./react/openings.js";
+import { QueryReader } from "./react/reader.js";
+
+const openings = new Openings();
+let ownIds = 0;
+
+const nothing = (): undefined => undefined;
+const noSubscription = (): (() => void) => () => {};
+const noRecords: readonly never[] = Object.freeze([]);
+/** What is said where there is no browser, so that the first render there and here is the same. */
+const serverStatus: Status = Object.freeze({
+  connection: "offline",
+  pending: 0,
+  seq: 0,
+  head: 0,
+  storage: "memory",
+  offlineUntil: null,
+});
+
+/**
+ * Opens a datastore and closes it when the last component that uses it has gone; `undefined` until it can be read,
+ * and on a server. Options are compared by content: other options close the datastore and open another one.
+ * Components with the same options and an `id` share one. Without an `id` each component has a fresh datastore.
+ * Of functions (`token`, `WebSocket`) the newest is used and a change opens nothing.
+ *
+ * Throws into the nearest error boundary what `open` rejects with.
+ */
+export function useDatastore(options: OpenOptions = {}): Datastore | undefined {
+  const [own] = useState(() => ++ownIds);
+  const content = contentOf(options, own);
+  // The content stands for the options; of two with one content the first will do.
+  const subscribe = useMemo(() => (listener: () => void) => openings.use(content, options, listener), [content]);
+  const state = useSyncExternalStore(subscribe, () => openings.stateOf(content), nothing);
+  if (state instanceof Failure) throw state.error;
+  return state;
+}
+
+/**
+ * The records of a collection, or those that a query finds; the same array until one of them changes. Empty on a
+ * server and while there is no collection. The query is compared by content, a predicate by identity: keep it stable
+ * with `useCallback`, or the query runs anew at each render.
+ */
+export function useRecords<T extends object>(
+  collection: Collection<T> | undefined,
+  query?: QueryOptions<T>,
+): readonly Readonly<T>[] {
+  const where = query?.where;
+  const predicate = typeof where === "function" ? where : undefined;
+  const content = JSON.stringify([predicate ? null : where, query?.orderBy, query?.limit], (_, value: unknown) => value === undefined ? "undefined" : value);
+  const reader = useMemo(
+    () => collection && new QueryReader(collection, query),
+    [collection, predicate, content],
+  );
+  return useSyncExternalStore<readonly Readonly<T>[]>(
+    reader?.subscribe ?? noSubscription,
+    reader?.read ?? (() => noRecords),
+    () => noRecords,
+  );
+}
+
+/** One record; `undefined` where there is none, on a server, and while there is no collection. */
+export function useRecord<T extends object>(collection: Collection<T> | undefined, key: string): Readonly<T> | undefined {
+  const subscribe = useCallback(
+    (listener: () => void) =>
+      collection?.subscribe(({ changes }) => {
+        if (changes.some((change) => change.key === key)) listener();
+      }) ?? nothing,
+    [collection, key],
+  );
+  return useSyncExternalStore(subscribe, () => collection?.get(key), nothing);
+}
+
+/** How a datastore stands. On a server it says offline, with nothing pending. */
+export function useStatus(ds: Datastore): Status;
+/** The same; `undefined` while there is no datastore. */
+export function useStatus(ds: Datastore | undefined): Status | undefined;
+export function useStatus(ds: Datastore | undefined): Status | undefined {
+  const subscribe = useCallback((listener: () => void) => ds?.on("status", listener) ?? nothing, [ds]);
+  return useSyncExternalStore(
+    subscribe,
+    () => ds?.status,
+    () => ds && serverStatus,
+  );
+}
