@@ -157,7 +157,7 @@ export interface Collection<T extends object = Record<string, unknown>> {
   transact(fn: (transaction: TransactionCollection<T>) => void): Mutation;
   /** A live query, kept up to date by each change and not by running it again. Throws `invalid-options`. */
   query(options?: QueryOptions<T>): Query<T>;
-  /** Calls `listener` once for each batch of changes, never during a call into the store. Returns what ends it. */
+  /** Calls `listener` once for each batch of changes, never during a call into the store. Returns what ends it. Throws `invalid-options`. */
   subscribe(listener: (batch: { readonly changes: readonly Change<T>[] }) => void): () => void;
 }
 
@@ -184,7 +184,7 @@ export interface QueryOptions<T> {
 export interface Query<T> {
   /** The records that match now, with own pending mutations in them; the same array until it changes. */
   readonly value: readonly Readonly<T>[];
-  /** Calls `listener` once for each batch that changes `value`. Returns what ends it. */
+  /** Calls `listener` once for each batch that changes `value`. Returns what ends it. Throws `invalid-options`. */
   subscribe(listener: (value: readonly Readonly<T>[]) => void): () => void;
   /** Ends it; `value` stays as it is. */
   close(): void;
@@ -281,7 +281,7 @@ export interface Datastore {
   /** Stays away from the relay until `goOnline`. */
   goOffline(): void;
   goOnline(): void;
-  /** Calls `listener` at each event. Returns what ends it. */
+  /** Calls `listener` at each event. Returns what ends it. Throws `invalid-options`. */
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void;
   off<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): void;
   /** Ends it; what is on the disk stays. Resolves when the last write there is complete. */

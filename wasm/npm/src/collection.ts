@@ -9,7 +9,7 @@ import { LiveQuery } from "./query.js";
 import { copyRecord, freeze, lastSize, parseFrozen, type Plain } from "./record.js";
 import type { Engine } from "./engine.js";
 import { iterateEntries, iterateKeys, iterateValues, View } from "./view.js";
-import { reportUncaught } from "./trouble.js";
+import { checkListener, reportUncaught } from "./trouble.js";
 
 type Batch<T> = { readonly changes: readonly Change<T>[] };
 type Listener<T> = (batch: Batch<T>) => void;
@@ -121,6 +121,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
   }
 
   subscribe(listener: Listener<T>): () => void {
+    checkListener(listener);
     // A wrapper of its own, so that one function can be subscribed twice.
     const own: Listener<T> = (batch) => listener(batch);
     this.listeners.add(own);

@@ -1,7 +1,7 @@
 // Listeners of a datastore's events.
 
 import type { Events } from "./api.js";
-import { reportUncaught } from "./trouble.js";
+import { checkListener, reportUncaught } from "./trouble.js";
 
 type Listener = (detail: never) => void;
 
@@ -9,6 +9,7 @@ export class Emitter {
   private readonly listeners = new Map<keyof Events, Set<Listener>>();
 
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {
+    checkListener(listener);
     let of = this.listeners.get(event);
     if (!of) this.listeners.set(event, (of = new Set()));
     of.add(listener);

@@ -4,7 +4,7 @@ import type { Query, QueryOptions, OrderBy } from "./api.js";
 import { NeapError } from "./errors.js";
 import { compareKeys } from "./key.js";
 import { isPlainObject, same, type Plain } from "./record.js";
-import { reportUncaught } from "./trouble.js";
+import { checkListener, reportUncaught } from "./trouble.js";
 
 type Fields = Record<string, unknown>;
 type Compare = (one: Row, other: Row) => number;
@@ -53,6 +53,7 @@ export class LiveQuery<T extends object> implements Query<T> {
   }
 
   subscribe(listener: (value: readonly Readonly<T>[]) => void): () => void {
+    checkListener(listener);
     const own = (value: readonly Readonly<T>[]) => listener(value);
     this.listeners.add(own);
     return () => void this.listeners.delete(own);

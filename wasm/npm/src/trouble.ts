@@ -14,3 +14,8 @@ export function reportUncaught(error: unknown): void {
       throw error;
     });
 }
+
+/** Throws `invalid-options` for a listener that cannot be called: it would fail later, far from who gave it. */
+export function checkListener(listener: unknown): void {
+  if (typeof listener !== "function") throw new NeapError("invalid-options", "a listener is a function");
+}

@@ -94,6 +94,9 @@ test("bad input throws its code, changes nothing and makes no mutation", async (
     ["invalid-options", () => tasks.delete("a", { ifPresent: false })],
     ["invalid-options", () => tasks.patch("a", {}, {})],
     ["invalid-options", () => tasks.set({ id: "a" }, null)],
+    ["invalid-options", () => tasks.subscribe()],
+    ["invalid-options", () => tasks.query().subscribe({})],
+    ["invalid-options", () => ds.on("status", "fn")],
     ["invalid-name", () => ds.collection("no name")],
     ["invalid-name", () => ds.collection("")],
   ];
