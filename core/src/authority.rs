@@ -2,28 +2,30 @@
 
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     datastore::{Info, Meta, Options},
     id::{Epoch, Turn},
-    limits::TTL_MAX_S,
     mutation::{Malformed, Op, Outcome, check_ops},
     storage::Storage,
     wire::{self, Changes, Delta, Down, Up},
 };
 
+mod admission;
 mod apply;
 mod catch_up;
 mod ledger;
+mod pool;
 mod session;
 mod stats;
 mod upkeep;
 
 pub use crate::wire::Close;
+pub use admission::{Admission, Settings};
 use apply::Batch;
 pub use catch_up::{CatchUp, Listing, PageSize};
 use ledger::Ledger;
+use pool::Pools;
+pub use pool::{Merged, PoolPage};
 use session::{Phase, Session};
 pub use stats::Stats;
 
@@ -37,46 +39,6 @@ pub struct Moment {
     pub now: u64,
     /// Fresh random bytes, the epoch of a datastore that is created now.
     pub dice: Epoch,
-}
-
-/// What the bearer of a connection or request may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admission {
-    /// May subscribe and read.
-    pub read: bool,
-    /// May mutate, and create temporary datastores.
-    pub write: bool,
-    /// May create permanent datastores, change, delete.
-    pub admin: bool,
-    /// Until when, in milliseconds since 1970.
-    pub until: u64,
-    /// Stands for the token's subject; a replica stays with the subject that first pushed for it.
-    pub subject: u64,
-}
-
-impl Admission {
-    /// What anybody may where the relay has no secret.
-    pub const OPEN: Admission =
-        Admission { read: true, write: true, admin: true, until: u64::MAX, subject: 0 };
-}
-
-/// Bounds that an operator sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Longest ttl, in seconds.
-    pub ttl_max: u32,
-    /// Most live records.
-    pub records_max: u64,
-    /// Most bytes of live records.
-    pub bytes_max: u64,
-    /// Tombstones kept before the horizon moves.
-    pub history: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings { ttl_max: TTL_MAX_S, records_max: 1_000_000, bytes_max: 1 << 30, history: 10_000 }
-    }
 }
 
 /// What the shell must do, in this order, once the transaction has been committed.
@@ -150,6 +112,7 @@ pub struct Authority<S: Storage> {
     meta: Option<Meta>,
     meta_is_dirty: bool,
     ledger: Ledger,
+    pools: Pools,
     sessions: BTreeMap<SessionId, Session>,
     batch: Batch,
     outputs: Vec<Output>,
@@ -173,6 +136,7 @@ impl<S: Storage> Authority<S> {
             meta,
             meta_is_dirty: false,
             ledger: Ledger::default(),
+            pools: Pools::default(),
             sessions: BTreeMap::new(),
             batch: Batch::default(),
             outputs: Vec::new(),
@@ -187,7 +151,8 @@ impl<S: Storage> Authority<S> {
     /// Takes a new connection, which has to say Hello.
     pub fn connect(&mut self, id: SessionId, admission: Admission) {
         let phase = Phase::Greeting;
-        let session = Session { admission, phase, epoch: None, authors: Vec::new() };
+        let session =
+            Session { admission, phase, epoch: None, authors: Vec::new(), pools: Vec::new() };
         self.remember(id, &session);
         self.sessions.insert(id, session);
     }
@@ -210,7 +175,16 @@ impl<S: Storage> Authority<S> {
 
     /// Forgets a connection that is gone.
     pub fn disconnect(&mut self, id: SessionId) {
-        self.sessions.remove(&id);
+        if let Some(session) = self.sessions.remove(&id) {
+            self.pools.left(&session.pools);
+        }
+    }
+
+    /// Whether [`commit`](Self::commit) has something to do without further input: somebody has left,
+    /// and those who stay may have converged.
+    #[must_use]
+    pub fn wants_commit(&self) -> bool {
+        self.pools.wants_commit()
     }
 
     /// Takes a frame. A bad one ends its own session and does nothing else.
@@ -240,7 +214,8 @@ impl<S: Storage> Authority<S> {
             Ok(Up::Hello(hello)) if is_greeting => self.greet(id, hello, moment),
             Ok(Up::Push(push)) if !is_greeting => self.push(id, push, moment),
             Ok(Up::Next(cursor)) if !is_greeting => self.turn_page(id, cursor, moment),
-            Ok(Up::Hello(_) | Up::Push(_) | Up::Next(_)) | Err(wire::BadFrame) => {
+            Ok(Up::Pool(said)) if !is_greeting => self.hear_of_pool(id, said, moment),
+            Ok(Up::Hello(_) | Up::Push(_) | Up::Next(_) | Up::Pool(_)) | Err(wire::BadFrame) => {
                 self.close(id, Close::BadRequest);
                 Ok(())
             }
@@ -319,6 +294,7 @@ impl<S: Storage> Authority<S> {
         self.meta = None;
         self.meta_is_dirty = false;
         self.ledger = Ledger::default();
+        self.pools = Pools::default();
         self.batch = Batch::default();
         self.expire();
         Ok(())
@@ -330,6 +306,8 @@ impl<S: Storage> Authority<S> {
     /// When storage fails.
     pub fn commit(&mut self) -> Result<Vec<Output>, Trouble<S::Error>> {
         self.seal();
+        self.judge()?;
+        self.write_pools()?;
         if let Some(meta) = self.meta.as_ref().filter(|_| self.meta_is_dirty) {
             self.storage.put_meta(&wire::encode_stored(meta))?;
             self.meta_is_dirty = false;
@@ -368,7 +346,9 @@ impl<S: Storage> Authority<S> {
 
     /// Turns what was gathered into deltas for the sessions that are live now.
     fn seal(&mut self) {
-        let batch = core::mem::take(&mut self.batch);
+        let mut batch = core::mem::take(&mut self.batch);
+        // Before what settles them, so that no item is seen twice or not at all in between.
+        self.tell_additions(core::mem::take(&mut batch.additions));
         let Some(meta) = self.meta.as_ref().filter(|_| !batch.is_empty()) else {
             return;
         };
@@ -411,7 +391,8 @@ impl<S: Storage> Authority<S> {
     }
 
     fn close(&mut self, id: SessionId, why: Close) {
-        if self.sessions.remove(&id).is_some() {
+        if let Some(session) = self.sessions.remove(&id) {
+            self.pools.left(&session.pools);
             self.outputs.push(Output::Close { session: id, why });
         }
     }

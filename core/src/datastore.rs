@@ -1,6 +1,6 @@
 //! What a datastore is apart from its records: kind, primary field, lifetime, place in its order.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +158,8 @@ pub struct Meta {
     pub swept_at: u64,
     /// Replicas born before this moment, in milliseconds since 1970, and unknown were forgotten.
     pub ledger_floor: u64,
+    /// Pools that were drained and whose items are still to be erased.
+    pub draining: Vec<Box<str>>,
     /// What has happened so far.
     pub counts: Counts,
 }
@@ -185,6 +187,12 @@ pub struct Totals {
     pub bytes: u64,
     /// Tombstones kept.
     pub tombstones: u64,
+    /// Pools.
+    pub pools: u64,
+    /// Items of all pools that the relay keeps.
+    pub items: u64,
+    /// Bytes of these items, identities included.
+    pub item_bytes: u64,
 }
 
 impl Meta {
@@ -199,6 +207,7 @@ impl Meta {
             totals: Totals::default(),
             swept_at: now,
             ledger_floor: 0,
+            draining: Vec::new(),
             counts: Counts::default(),
         }
     }

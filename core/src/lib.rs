@@ -67,6 +67,7 @@ pub mod id;
 pub mod limits;
 pub mod mutation;
 mod order;
+pub mod pool;
 pub mod record;
 pub mod replica;
 pub mod storage;

@@ -33,6 +33,16 @@ pub const PRUNE_MAX: u64 = 1_000;
 pub const AUTHORS_MAX: usize = 64;
 /// Most collections of one datastore.
 pub const COLLECTIONS_MAX: usize = 10_000;
+/// Most pools of one datastore.
+pub const POOLS_MAX: u64 = 1_000;
+/// Most pools that one session may have open.
+pub const MEMBERSHIPS_MAX: usize = 64;
+/// Most pools that an authority keeps in memory between two commits.
+pub const POOL_CACHE_MAX: usize = 64;
+/// A member that has not acknowledged what it was sent after this time does not count.
+pub const SILENCE_MS: u64 = 60_000;
+/// Most items that one pass of upkeep erases.
+pub const ERASE_MAX: u64 = 1_000;
 /// Largest seq and turn: the integers that a JavaScript number holds exactly (ECMA-262, 21.1.2.6).
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// A push that has not been settled after this time is sent again.

@@ -5,10 +5,15 @@ use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{BadId, Seq, Turn, check_key, check_name},
+    id::{Seq, Turn, check_key, check_name},
     limits::{MUTATION_BYTES_MAX, OPS_MAX, RECORD_BYTES_MAX},
-    value::{Invalid, as_string, check_object, merge_patch},
+    pool::{self, Choice},
+    value::{as_string, check_object, merge_patch},
 };
+
+mod refusal;
+
+pub use refusal::{Malformed, Reason, Refusal};
 
 /// What must hold for an op when it arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +65,17 @@ pub enum Op<'a> {
         /// What must hold.
         only_if: Condition,
     },
+    /// Adds an item to a pool, unless it is known. A mutation adds to one pool and does nothing else.
+    Add {
+        /// Name of the pool, with its mark.
+        pool: &'a str,
+        /// The identity of `data`, as far as the author knows the pool's primary field.
+        ident: &'a str,
+        /// The item as canonical JSON.
+        data: &'a str,
+        /// What the author asks of the pool, should this be its first opening.
+        choice: Choice<'a>,
+    },
 }
 
 impl<'a> Op<'a> {
@@ -70,6 +86,7 @@ impl<'a> Op<'a> {
             Op::Set { collection, key, .. }
             | Op::Patch { collection, key, .. }
             | Op::Delete { collection, key, .. } => (collection, key),
+            Op::Add { pool, ident, .. } => (pool, ident),
         }
     }
 
@@ -80,7 +97,14 @@ impl<'a> Op<'a> {
             Op::Set { only_if, .. } | Op::Patch { only_if, .. } | Op::Delete { only_if, .. } => {
                 only_if
             }
+            Op::Add { .. } => Condition::None,
         }
+    }
+
+    /// Whether it adds to a pool.
+    #[must_use]
+    pub const fn is_addition(&self) -> bool {
+        matches!(self, Op::Add { .. })
     }
 
     /// The same op under another condition.
@@ -90,6 +114,7 @@ impl<'a> Op<'a> {
             Op::Set { only_if, .. } | Op::Patch { only_if, .. } | Op::Delete { only_if, .. } => {
                 *only_if = condition;
             }
+            Op::Add { .. } => {}
         }
         self
     }
@@ -100,6 +125,12 @@ impl<'a> Op<'a> {
     /// The first thing that is wrong.
     pub fn check(&self, primary: &str) -> Result<(), Malformed> {
         let (collection, key) = self.place();
+        if let Op::Add { data, .. } = self {
+            pool::check_name(collection).map_err(Malformed::Name)?;
+            check_key(key).map_err(Malformed::Key)?;
+            let is_large = data.len() > RECORD_BYTES_MAX;
+            return if is_large { Err(Malformed::RecordSize) } else { Ok(()) };
+        }
         check_name(collection).map_err(Malformed::Name)?;
         check_key(key).map_err(Malformed::Key)?;
         let (Op::Set { data, .. } | Op::Patch { data, .. }) = *self else {
@@ -118,53 +149,6 @@ impl<'a> Op<'a> {
     }
 }
 
-/// What makes a mutation no mutation. It is the caller's mistake, so nothing is sent or stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
-    /// A collection has a bad name: `invalid-name`.
-    Name(BadId),
-    /// A key is empty or too long: `invalid-key`.
-    Key(BadId),
-    /// Data is no JSON object that can be stored: `invalid-data`.
-    Data(Invalid),
-    /// The primary field is missing, or differs from the key: `key-mismatch`.
-    KeyMismatch,
-    /// A record is larger than 256 KiB: `too-large`.
-    RecordSize,
-    /// A mutation is larger than 900 KiB, or changes records that are: `too-large`.
-    MutationSize,
-    /// A mutation has more than 10 000 ops: `too-large`.
-    OpCount,
-}
-
-impl Malformed {
-    /// The public code.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Malformed::Name(_) => "invalid-name",
-            Malformed::Key(_) => "invalid-key",
-            Malformed::Data(_) => "invalid-data",
-            Malformed::KeyMismatch => "key-mismatch",
-            Malformed::RecordSize | Malformed::MutationSize | Malformed::OpCount => "too-large",
-        }
-    }
-
-    /// Says it to a person.
-    #[must_use]
-    pub const fn message(self) -> &'static str {
-        match self {
-            Malformed::Name(_) => "a name is 1 to 64 of A-Z a-z 0-9 _ -",
-            Malformed::Key(_) => "a key is a text of 1 to 512 bytes of UTF-8",
-            Malformed::Data(invalid) => invalid.message(),
-            Malformed::KeyMismatch => "the primary field must be there and equal to the key",
-            Malformed::RecordSize => "a record is larger than 256 KiB",
-            Malformed::MutationSize => "a mutation, or what it changes, is larger than 900 KiB",
-            Malformed::OpCount => "a mutation has more than 10 000 ops",
-        }
-    }
-}
-
 /// Checks all that can be told of a mutation without looking at any record.
 ///
 /// # Errors
@@ -173,65 +157,15 @@ pub fn check_ops(ops: &[Op<'_>], primary: &str) -> Result<(), Malformed> {
     if ops.len() > OPS_MAX {
         return Err(Malformed::OpCount);
     }
-    ops.iter().try_for_each(|op| op.check(primary))
-}
-
-/// Why a mutation was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reason {
-    /// A patch found no record.
-    NotFound,
-    /// A condition did not hold.
-    PreconditionFailed,
-    /// A patched record, or all changed records together, came out too large.
-    TooLarge,
-    /// The datastore holds as many records or bytes as it may.
-    StorageFull,
-    /// The replica may not write.
-    Forbidden,
-    /// The relay has forgotten this replica and cannot tell whether the mutation was applied.
-    OutcomeUnknown,
-}
-
-/// A reasoned no: a value, not an error. The mutation changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// Why.
-    pub reason: Reason,
-    /// The op that it fell over, counted from zero.
-    pub op: u32,
-}
-
-impl Reason {
-    /// The public code.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Reason::NotFound => "not-found",
-            Reason::PreconditionFailed => "precondition-failed",
-            Reason::TooLarge => "too-large",
-            Reason::StorageFull => "storage-full",
-            Reason::Forbidden => "forbidden",
-            Reason::OutcomeUnknown => "outcome-unknown",
+    ops.iter().try_for_each(|op| op.check(primary))?;
+    // What adds to a pool does nothing else.
+    let apart = |pair: &[Op<'_>]| match pair {
+        [one, other] if one.is_addition() || other.is_addition() => {
+            one.is_addition() != other.is_addition() || one.place().0 != other.place().0
         }
-    }
-
-    /// Says it to a person.
-    #[must_use]
-    pub const fn message(self) -> &'static str {
-        match self {
-            Reason::NotFound => "there is no record to patch under this key",
-            Reason::PreconditionFailed => {
-                "the record was not as the condition wants it when the mutation arrived"
-            }
-            Reason::TooLarge => "what the mutation makes is too large",
-            Reason::StorageFull => "the datastore is full",
-            Reason::Forbidden => "the token does not allow writing",
-            Reason::OutcomeUnknown => {
-                "the replica was away too long to tell whether this was applied"
-            }
-        }
-    }
+        _ => false,
+    };
+    if ops.windows(2).any(apart) { Err(Malformed::Mixed) } else { Ok(()) }
 }
 
 /// Who last wrote a record that a mutation looks at.
@@ -344,7 +278,7 @@ impl Resolution {
         }
         let existed = touched.map_or(current.is_some(), |touched| touched.existed);
         let data: Option<Box<str>> = match (*op, current) {
-            (Op::Set { data, .. }, _) => Some(data.into()),
+            (Op::Set { data, .. } | Op::Add { data, .. }, _) => Some(data.into()),
             (Op::Patch { .. }, None) => return Ok(Err(Reason::NotFound)),
             (Op::Patch { data, .. }, Some(current)) => {
                 let merged = merge_patch(&current.data, data);

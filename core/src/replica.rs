@@ -1,6 +1,6 @@
 //! The client machine: shows edits at once, sends them once they are safe, and gives way to the order.
 
-use alloc::{boxed::Box, collections::VecDeque, string::String, vec::Vec};
+use alloc::{collections::VecDeque, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::{
     datastore::{Info, Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::{RESEND_MS, SNAPSHOT_PAGE_RECORDS},
-    mutation::{Op, Outcome, Refusal},
+    mutation::Op,
     wire::Cursor,
 };
 
@@ -16,14 +16,18 @@ mod catch_up;
 mod changes;
 mod confirm;
 mod connection;
+mod event;
 mod index;
 mod outbox;
+mod pool;
 mod restore;
 mod table;
 mod view;
 mod write;
 
 pub use changes::{Change, Origin, Watch};
+pub use event::{Event, Journal, Reconnect, ResetReason};
+pub use pool::PoolState;
 pub use restore::Account;
 pub use view::Meta;
 pub use write::OpKind;
@@ -31,6 +35,7 @@ pub use write::OpKind;
 use catch_up::Staging;
 use changes::Changes;
 use outbox::{Ordinal, Outbox};
+use pool::Pool;
 use table::{Names, Table};
 use write::Draft;
 
@@ -47,79 +52,6 @@ pub enum Phase {
     Live,
     /// The datastore is gone, or the relay will not have this replica. The app decides.
     Stopped,
-}
-
-/// Why a replica started again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResetReason {
-    /// The public id lives again, in another epoch.
-    Epoch,
-    /// It was away longer than the history reaches back, or ahead of a restored datastore.
-    History,
-}
-
-/// What a replica tells its shell, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A mutation of this replica was accepted.
-    Accepted {
-        /// Which.
-        turn: Turn,
-        /// The seq that it took; `None` where it changed nothing.
-        seq: Option<Seq>,
-    },
-    /// A mutation of this replica was refused; it is gone from the view.
-    Refused {
-        /// Which.
-        turn: Turn,
-        /// Why.
-        refusal: Refusal,
-        /// Its ops, as [`crate::wire::encode_ops`] made them.
-        ops: Box<[u8]>,
-    },
-    /// What is known of datastore or replica has changed and wants to be stored: see
-    /// [`Replica::info`] and [`Replica::account`]. Pushes wait for [`Replica::info_saved`].
-    Welcome,
-    /// The replica is at the head.
-    Live,
-    /// It started again; what is pending stays pending.
-    Reset(ResetReason),
-    /// What is stored of the outbox must be replaced, in one transaction with [`Replica::id`] and
-    /// [`Replica::account`], by the blocks that come: pending mutations have other turns under another
-    /// [`ReplicaId`], or other conditions in another life.
-    Renumbered,
-    /// The datastore is gone.
-    Expired,
-    /// The relay will not have this replica, or the other way round: a public code. The shell closes the
-    /// connection if it still stands.
-    Stopped(&'static str),
-    /// Something is wrong that the app should know of: a public code.
-    Trouble(&'static str),
-}
-
-/// What of a frame, just taken, belongs into the stored state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Journal {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// The frame itself.
-    Frame,
-    /// All pages since the catch-up began, or a checkpoint in their place.
-    Pages,
-    /// A checkpoint in place of everything.
-    Checkpoint,
-}
-
-/// A frame could not be taken, or the shell must connect again for another reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reconnect {
-    /// The bytes are no frame, or make no sense here.
-    BadFrame,
-    /// The replica goes on under another id and has to say Hello with it.
-    NewIdentity,
-    /// The relay does not answer.
-    Silence,
 }
 
 /// A replica whose mutations this machine shows: itself first.
@@ -187,6 +119,7 @@ pub struct Replica {
     seq: Seq,
     head: Seq,
     outbox: Outbox,
+    pools: Vec<Pool>,
     /// Newest turn whose outbox block was handed out.
     blocked: Turn,
     draft: Option<Draft>,
@@ -246,6 +179,7 @@ impl Replica {
             seq: Seq::ZERO,
             head: Seq::ZERO,
             outbox: Outbox::new(seed),
+            pools: Vec::new(),
             blocked: Turn::ZERO,
             draft: None,
             phase: Phase::Offline,
@@ -400,7 +334,8 @@ impl Replica {
     /// be told the time at once.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        self.is_waiting().then(|| self.waits_since.map_or(0, |since| since + RESEND_MS))
+        let answer = self.waits_since.map_or(0, |since| since + RESEND_MS);
+        self.is_waiting().then_some(answer).into_iter().chain(self.pool_deadline()).min()
     }
 
     /// Tells the time: what the relay should have answered long ago is asked again.
@@ -408,6 +343,7 @@ impl Replica {
     /// # Errors
     /// When the connection seems dead and the shell must open another one.
     pub fn tick(&mut self, now: u64) -> Result<(), Reconnect> {
+        self.tick_pools(now);
         if !self.is_waiting() {
             return Ok(());
         }
@@ -440,6 +376,7 @@ pub fn ops_to_json(bytes: &[u8]) -> String {
             Op::Set { data, .. } => ("set", Some(data)),
             Op::Patch { data, .. } => ("patch", Some(data)),
             Op::Delete { .. } => ("delete", None),
+            Op::Add { data, .. } => ("add", Some(data)),
         };
         let (collection, key) = op.place();
         out.extend(b"{\"op\":\"");
@@ -456,15 +393,6 @@ pub fn ops_to_json(bytes: &[u8]) -> String {
     }
     out.push(b']');
     String::from_utf8(out).unwrap_or_default()
-}
-
-/// The event that tells an outcome.
-fn event_of(turn: Turn, outcome: Outcome, ops: Box<[u8]>) -> Event {
-    match outcome {
-        Outcome::Accepted(seq) => Event::Accepted { turn, seq: Some(seq) },
-        Outcome::Unchanged => Event::Accepted { turn, seq: None },
-        Outcome::Refused(refusal) => Event::Refused { turn, refusal, ops },
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use core::{fmt::Debug, ops::ControlFlow};
 
 use crate::{
     id::{ReplicaId, Seq},
+    pool::Item,
     record::Row,
     wire::RowRef,
 };
@@ -94,6 +95,54 @@ pub trait Storage {
     /// # Errors
     /// When storage fails.
     fn forget_entries(&mut self, floor: u64) -> Result<(), Self::Error>;
+
+    /// Reads the stored value of a pool.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn pool(&self, pool: &str) -> Result<Option<Vec<u8>>, Self::Error>;
+
+    /// Writes the stored value of a pool.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn put_pool(&mut self, pool: &str, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Reads what is known of an item.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn item(&self, pool: &str, ident: &str) -> Result<Option<Item>, Self::Error>;
+
+    /// Writes an item in place of what was known under its identity.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn put_item(&mut self, pool: &str, ident: &str, item: &Item) -> Result<(), Self::Error>;
+
+    /// Visits the items of a pool that still have their data, after a seq and in the order of their
+    /// seqs, until the visitor breaks off.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn items(
+        &self,
+        pool: &str,
+        after: Seq,
+        visit: &mut dyn FnMut(&str, Item) -> ControlFlow<()>,
+    ) -> Result<(), Self::Error>;
+
+    /// Erases the data of items with seqs after `range.start` up to `range.end`, of at most `count`, the
+    /// oldest first, and tells the seq that it has come to. The items stay known.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn erase_items(
+        &mut self,
+        pool: &str,
+        range: core::ops::Range<Seq>,
+        count: u64,
+    ) -> Result<Seq, Self::Error>;
 
     /// Removes everything.
     ///

@@ -2,14 +2,19 @@
 //! without lone surrogates (RFC 8259, narrowed by I-JSON, RFC 7493). Record data stays text; only
 //! what must look inside does.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{borrow::Cow, vec::Vec};
 use core::{cmp::Ordering, ops::Range};
 
 use crate::{limits::DEPTH_MAX, order::order};
 
+mod canonical;
 mod patch;
+mod text;
 
+pub use canonical::canonical;
 pub use patch::merge_patch;
+use text::unescape;
+pub use text::{minify, write_string};
 
 /// Why a text is not JSON that can be stored. The public code is `invalid-data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +58,17 @@ pub fn check_object<'a>(text: &'a str, name: &str) -> Result<Option<&'a str>, In
     if reader.at == text.len() { Ok(found) } else { Err(Invalid::Syntax) }
 }
 
+/// Checks that `text` is any value that can be stored, and finds the raw value of its member `name`
+/// where it is an object.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn check_value<'a>(text: &'a str, name: Option<&str>) -> Result<Option<&'a str>, Invalid> {
+    let mut reader = Reader::new(text);
+    let found = reader.top_value(name)?;
+    if reader.at == text.len() { Ok(found) } else { Err(Invalid::Syntax) }
+}
+
 /// Splits a minified array of objects that can be stored: each comes with the raw value of its
 /// member `name`.
 ///
@@ -63,6 +79,30 @@ pub fn check_array<'a>(
     name: &str,
     mut each: impl FnMut(&'a str, Option<&'a str>),
 ) -> Result<(), Invalid> {
+    split_array(text, &|reader| reader.top_object(name), &mut each)
+}
+
+/// Splits a minified array of values that can be stored: each comes with the raw value of its member
+/// `name` where it is an object that has one.
+///
+/// # Errors
+/// What is wrong with the text, at the first element that is wrong.
+pub fn check_values<'a>(
+    text: &'a str,
+    name: Option<&str>,
+    mut each: impl FnMut(&'a str, Option<&'a str>),
+) -> Result<(), Invalid> {
+    split_array(text, &|reader| reader.top_value(name), &mut each)
+}
+
+/// Reads one element of an array, and what is wanted of it.
+type ReadElement<'a, 'r> = &'r dyn Fn(&mut Reader<'a>) -> Result<Option<&'a str>, Invalid>;
+
+fn split_array<'a>(
+    text: &'a str,
+    read: ReadElement<'a, '_>,
+    each: &mut dyn FnMut(&'a str, Option<&'a str>),
+) -> Result<(), Invalid> {
     let mut reader = Reader::new(text);
     reader.expect(b'[')?;
     if reader.peek() == Some(b']') {
@@ -70,7 +110,7 @@ pub fn check_array<'a>(
     } else {
         loop {
             let start = reader.at;
-            let found = reader.top_object(name)?;
+            let found = read(&mut reader)?;
             each(reader.slice(start..reader.at), found);
             match reader.next() {
                 Some(b',') => {}
@@ -87,107 +127,6 @@ pub fn check_array<'a>(
 pub fn as_string(raw: &str) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     Some(unescape(inner))
-}
-
-/// Removes the white space between tokens. What comes out still has to be checked.
-///
-/// # Errors
-/// [`Invalid::Syntax`] where white space stood inside a token.
-pub fn minify(text: &str) -> Result<String, Invalid> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    let mut parted = false;
-    while let Some(byte) = bytes.next() {
-        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-            parted = true;
-            continue;
-        }
-        let joins = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-        if parted && joins(byte) && out.last().copied().is_some_and(joins) {
-            return Err(Invalid::Syntax);
-        }
-        parted = false;
-        out.push(byte);
-        if byte == b'"' {
-            copy_string(&mut bytes, &mut out)?;
-        }
-    }
-    String::from_utf8(out).map_err(|_| Invalid::Syntax)
-}
-
-fn copy_string(bytes: &mut impl Iterator<Item = u8>, out: &mut Vec<u8>) -> Result<(), Invalid> {
-    loop {
-        let byte = bytes.next().ok_or(Invalid::Syntax)?;
-        out.push(byte);
-        match byte {
-            b'"' => return Ok(()),
-            b'\\' => out.push(bytes.next().ok_or(Invalid::Syntax)?),
-            _ => {}
-        }
-    }
-}
-
-/// Appends `text` as a JSON string, quotes included, escaped as `JSON.stringify` does.
-pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend([b'\\', byte]),
-            b'\n' => out.extend(b"\\n"),
-            b'\r' => out.extend(b"\\r"),
-            b'\t' => out.extend(b"\\t"),
-            0x08 => out.extend(b"\\b"),
-            0x0c => out.extend(b"\\f"),
-            0..=0x1f => {
-                let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
-                out.extend(b"\\u00");
-                out.extend([digit(byte >> 4), digit(byte & 15)]);
-            }
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
-}
-
-/// Undoes the escapes of a checked string's inside.
-fn unescape(raw: &str) -> Cow<'_, str> {
-    if !raw.bytes().any(|byte| byte == b'\\') {
-        return Cow::Borrowed(raw);
-    }
-    let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(place) = rest.bytes().position(|byte| byte == b'\\') {
-        out.push_str(rest.get(..place).unwrap_or(""));
-        let escape = rest.as_bytes().get(place + 1).copied().unwrap_or(b'\\');
-        let mut used = 2;
-        out.push(match escape {
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'u' => {
-                let high = hex4(rest, place + 2);
-                used = 6;
-                if (0xd800..0xdc00).contains(&high) {
-                    let low = hex4(rest, place + 8);
-                    used = 12;
-                    let joined = 0x10000 + ((high & 0x3ff) << 10) + (low & 0x3ff);
-                    char::from_u32(joined).unwrap_or(char::REPLACEMENT_CHARACTER)
-                } else {
-                    char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER)
-                }
-            }
-            other => char::from(other),
-        });
-        rest = rest.get(place + used..).unwrap_or("");
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
-}
-
-fn hex4(text: &str, at: usize) -> u32 {
-    text.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0xfffd)
 }
 
 /// Orders names as texts, escapes undone.
@@ -237,6 +176,13 @@ impl<'a> Reader<'a> {
             return Err(Invalid::NotObject);
         }
         self.object(1, Some(name))
+    }
+
+    fn top_value(&mut self, name: Option<&str>) -> Result<Option<&'a str>, Invalid> {
+        match self.peek() {
+            Some(b'{') => self.object(1, name),
+            _ => self.value(1).map(|()| None),
+        }
     }
 
     fn value(&mut self, depth: usize) -> Result<(), Invalid> {

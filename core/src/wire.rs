@@ -18,9 +18,11 @@ use crate::{
 };
 
 mod close;
+mod pool;
 mod rows;
 
 pub use close::Close;
+pub use pool::{PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp};
 pub use rows::{Changes, RowRef, decode_changes, encode_changes};
 
 /// The newest version of the protocol that this code speaks. Hello names the sender's newest,
@@ -41,6 +43,9 @@ pub enum Up<'a> {
     Push(Push<'a>),
     /// Asks for the next page of catch-up, or for a catch-up after a gap.
     Next(Cursor),
+    /// Speaks of a pool.
+    #[serde(borrow)]
+    Pool(PoolUp<'a>),
 }
 
 /// Opens a session.
@@ -126,6 +131,8 @@ pub enum Down {
     Delta(Delta),
     /// The receiver has missed something and shall ask with Next.
     Behind,
+    /// Speaks of a pool; the items of a page and a delta follow as [`Changes`].
+    Pool(PoolDown),
 }
 
 /// Answers Hello.
@@ -274,7 +281,7 @@ pub fn decode_up(bytes: &[u8]) -> Result<Up<'_>, BadFrame> {
         Up::Hello(hello) if hello.authors.is_empty() || hello.authors.len() > AUTHORS_MAX => {
             Err(BadFrame)
         }
-        Up::Hello(_) | Up::Push(_) | Up::Next(_) => Ok(frame),
+        Up::Hello(_) | Up::Push(_) | Up::Next(_) | Up::Pool(_) => Ok(frame),
     }
 }
 
@@ -293,9 +300,15 @@ pub fn encode_down(frame: &Down, changes: &[u8]) -> Box<[u8]> {
 pub fn decode_down(bytes: &[u8]) -> Result<(Down, Changes<'_>), BadFrame> {
     let (frame, rest) = postcard::take_from_bytes(bytes).map_err(|_| BadFrame)?;
     match frame {
-        Down::Page(_) | Down::Delta(_) => Ok((frame, decode_changes(rest)?)),
-        Down::Welcome(_) | Down::Behind if rest.is_empty() => Ok((frame, Changes::default())),
-        Down::Welcome(_) | Down::Behind => Err(BadFrame),
+        Down::Page(_)
+        | Down::Delta(_)
+        | Down::Pool(PoolDown { news: PoolNews::Page { .. } | PoolNews::Delta { .. }, .. }) => {
+            Ok((frame, decode_changes(rest)?))
+        }
+        Down::Welcome(_) | Down::Behind | Down::Pool(_) if rest.is_empty() => {
+            Ok((frame, Changes::default()))
+        }
+        Down::Welcome(_) | Down::Behind | Down::Pool(_) => Err(BadFrame),
     }
 }
 

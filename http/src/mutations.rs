@@ -196,9 +196,11 @@ fn malformed_answer(malformed: Malformed) -> Answer {
         Malformed::RecordSize | Malformed::MutationSize | Malformed::OpCount => {
             refused(malformed.code(), malformed.message(), None)
         }
-        Malformed::Name(_) | Malformed::Key(_) | Malformed::Data(_) | Malformed::KeyMismatch => {
-            Answer::problem(400, malformed.code(), malformed.message())
-        }
+        Malformed::Name(_)
+        | Malformed::Key(_)
+        | Malformed::Data(_)
+        | Malformed::KeyMismatch
+        | Malformed::Mixed => Answer::problem(400, malformed.code(), malformed.message()),
     }
 }
 

@@ -150,7 +150,11 @@ fn complete(data: &str, primary: &str, key: &str) -> Result<String, Malformed> {
 fn malformed_answer(malformed: Malformed) -> Answer {
     let status = match malformed {
         Malformed::RecordSize | Malformed::MutationSize | Malformed::OpCount => 413,
-        Malformed::Name(_) | Malformed::Key(_) | Malformed::Data(_) | Malformed::KeyMismatch => 400,
+        Malformed::Name(_)
+        | Malformed::Key(_)
+        | Malformed::Data(_)
+        | Malformed::KeyMismatch
+        | Malformed::Mixed => 400,
     };
     Answer::problem(status, malformed.code(), malformed.message())
 }
@@ -162,7 +166,8 @@ fn refused(reason: Reason) -> Answer {
         Reason::TooLarge => 413,
         Reason::StorageFull => 507,
         Reason::Forbidden => 403,
-        Reason::OutcomeUnknown => 409,
+        Reason::InvalidData => 400,
+        Reason::OutcomeUnknown | Reason::OptionsMismatch => 409,
     };
     Answer::problem(status, reason.code(), reason.message())
 }

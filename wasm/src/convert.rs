@@ -86,6 +86,7 @@ pub(crate) fn events_to_json(events: Vec<Event>) -> String {
             Event::Renumbered => tagged(&mut out, "renumbered", &[]),
             Event::Expired => tagged(&mut out, "expired", &[]),
             Event::Stopped(code) => tagged(&mut out, "stopped", &[code]),
+            Event::Pool(name) => tagged(&mut out, "pool", &[&name]),
             Event::Trouble(code) => tagged(&mut out, "error", &[code]),
         }
         out.push(b']');

@@ -3,7 +3,7 @@
 use neap_core::{id::BadId, mutation::Malformed, value::Invalid};
 
 /// Every kind of malformed input; its number is its place, from 1.
-const ALL: [Malformed; 16] = [
+const ALL: [Malformed; 17] = [
     Malformed::Name(BadId::Empty),
     Malformed::Name(BadId::Long),
     Malformed::Name(BadId::Character),
@@ -20,6 +20,7 @@ const ALL: [Malformed; 16] = [
     Malformed::RecordSize,
     Malformed::MutationSize,
     Malformed::OpCount,
+    Malformed::Mixed,
 ];
 
 /// The number of an error, from 1.

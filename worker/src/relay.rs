@@ -139,7 +139,15 @@ impl Relay {
         self.with_present_engine(|engine| drop(engine.links.remove(session)));
         // What it has said before it left still counts, though it hears nothing of it.
         self.flush();
-        self.with_present_engine(|engine| engine.machine.disconnect(session));
+        let mut wants_commit = false;
+        self.with_present_engine(|engine| {
+            engine.machine.disconnect(session);
+            wants_commit = engine.machine.wants_commit();
+        });
+        // Those who stay in a pool may have converged without this one.
+        if wants_commit && let Err(fault) = self.run(&RefCell::new(Vec::new())) {
+            self.complain(&fault);
+        }
     }
 
     /// Says what is to be done for a request.

@@ -5,13 +5,14 @@
 
 use core::{
     cell::{Cell, RefCell},
-    ops::ControlFlow,
+    ops::{self, ControlFlow},
 };
 
 use js_sys::{Array, JsString, Uint8Array};
 use neap_core::{
     id::{ReplicaId, Seq},
-    record::Row,
+    pool::Item,
+    record::{Digest, Row},
     storage::{Pruned, Range, Storage},
     wire::RowRef,
 };
@@ -26,16 +27,21 @@ const SCHEMA: f64 = 1.0;
 /// Several rows may share a seq, so the key takes part in the primary key; catch-up then reads the
 /// table in its own order. The unique index carries the seq, so looking for a key's old row never
 /// touches the table but for its data. The partial index costs deletes only.
-const CREATE: [&str; 6] = [
+const CREATE: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY CHECK (id = 1), schema INTEGER NOT NULL, value BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS records (seq INTEGER NOT NULL, collection TEXT NOT NULL, key TEXT NOT NULL, data TEXT, PRIMARY KEY (seq, collection, key)) WITHOUT ROWID",
     "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (collection, key)",
     "CREATE INDEX IF NOT EXISTS records_gone ON records (seq) WHERE data IS NULL",
     "CREATE TABLE IF NOT EXISTS ledger (replica BLOB PRIMARY KEY, at INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, at INTEGER NOT NULL, value BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS pools (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS items (pool TEXT NOT NULL, seq INTEGER NOT NULL, ident TEXT NOT NULL, hash BLOB NOT NULL, data TEXT, PRIMARY KEY (pool, seq)) WITHOUT ROWID",
+    "CREATE UNIQUE INDEX IF NOT EXISTS items_ident ON items (pool, ident)",
 ];
 
-const DROP: [&str; 4] = [
+const DROP: [&str; 6] = [
+    "DROP TABLE IF EXISTS items",
+    "DROP TABLE IF EXISTS pools",
     "DROP TABLE IF EXISTS answers",
     "DROP TABLE IF EXISTS ledger",
     "DROP TABLE IF EXISTS records",
@@ -68,6 +74,13 @@ statements! {
     count_gone: "SELECT count(*) FROM records WHERE data IS NULL AND seq <= ?";
     prune: "DELETE FROM records WHERE data IS NULL AND seq <= ?";
     forget_entries: "DELETE FROM ledger WHERE at < ?";
+    pool: "SELECT value FROM pools WHERE name = ?";
+    put_pool: "INSERT INTO pools (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    item: "SELECT seq, hash, data FROM items WHERE pool = ? AND ident = ?";
+    put_item: "INSERT INTO items (pool, seq, ident, hash, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (pool, ident) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, data = excluded.data";
+    items: "SELECT seq, hash, data, ident FROM items WHERE pool = ? AND seq > ? AND data IS NOT NULL ORDER BY seq LIMIT ?";
+    last_erased: "SELECT max(seq), count(*) FROM (SELECT seq FROM items WHERE pool = ? AND seq > ? AND seq <= ? AND data IS NOT NULL ORDER BY seq LIMIT ?)";
+    erase_items: "UPDATE items SET data = NULL WHERE pool = ? AND seq > ? AND seq <= ?";
     answer: "SELECT at, value FROM answers WHERE name = ?";
     put_answer: "INSERT INTO answers (name, at, value) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at, value = excluded.value";
     prune_answers: "DELETE FROM answers WHERE id IN (SELECT id FROM answers ORDER BY id LIMIT 4) AND at < ?";
@@ -320,6 +333,94 @@ impl Storage for SqlRows {
         Ok(())
     }
 
+    fn pool(&self, pool: &str) -> Result<Option<Vec<u8>>, Failure> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let name = JsValue::from_str(pool);
+        let row = first(self.run(|sql, of| sql.exec1(&of.pool, &name))?)?;
+        row.map(|row| blob(&row.get(0))).transpose()
+    }
+
+    fn put_pool(&mut self, pool: &str, value: &[u8]) -> Result<(), Failure> {
+        self.create()?;
+        let (name, value) = (JsValue::from_str(pool), bytes(value));
+        self.run(|sql, of| sql.exec2(&of.put_pool, &name, &value))?;
+        Ok(())
+    }
+
+    fn item(&self, pool: &str, ident: &str) -> Result<Option<Item>, Failure> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        let place = (self.collection.give(pool), self.key.give(ident));
+        let row = first(self.run(|sql, of| sql.exec2(&of.item, &place.0, &place.1))?)?;
+        row.map(|row| item(&row)).transpose()
+    }
+
+    fn put_item(&mut self, pool: &str, ident: &str, item: &Item) -> Result<(), Failure> {
+        self.create()?;
+        let (pool, ident) = (self.collection.give(pool), self.key.give(ident));
+        let values = Array::of3(&pool, &integer(item.seq.0), &ident);
+        values.push(&bytes(&item.hash.0));
+        values.push(&item.data.as_deref().map_or(JsValue::NULL, JsValue::from_str));
+        self.run(|sql, of| sql.exec_all(&of.put_item, &values))?;
+        Ok(())
+    }
+
+    fn items(
+        &self,
+        pool: &str,
+        after: Seq,
+        visit: &mut dyn FnMut(&str, Item) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        if !self.exists()? {
+            return Ok(());
+        }
+        let pool = JsValue::from_str(pool);
+        let mut from = integer(after.0);
+        let mut chunk = Chunk::first();
+        loop {
+            let values = Array::of3(&pool, &from, &integer(chunk.rows));
+            let rows = read(self.run(|sql, of| sql.exec_all(&of.items, &values))?)?;
+            for row in rows.iter() {
+                let row = row.dyn_into::<Array>().map_err(|_| Failure::Shape)?;
+                let (ident, item) = (text(&row.get(3))?, item(&row)?);
+                let size = item.data.as_ref().map_or(0, |data| data.len());
+                chunk.count(ident.len().saturating_add(size));
+                from = row.get(0);
+                if visit(&ident, item).is_break() {
+                    return Ok(());
+                }
+            }
+            if u64::from(rows.length()) < chunk.rows {
+                return Ok(());
+            }
+            chunk = chunk.following();
+        }
+    }
+
+    fn erase_items(
+        &mut self,
+        pool: &str,
+        range: ops::Range<Seq>,
+        count: u64,
+    ) -> Result<Seq, Failure> {
+        if !self.exists()? {
+            return Ok(range.end);
+        }
+        let values =
+            Array::of3(&JsValue::from_str(pool), &integer(range.start.0), &integer(range.end.0));
+        values.push(&integer(count));
+        let found = first(self.run(|sql, of| sql.exec_all(&of.last_erased, &values))?)?;
+        let found = found.ok_or(Failure::Shape)?;
+        let end =
+            if number(&found.get(1))? < count { range.end } else { Seq(number(&found.get(0))?) };
+        let values = Array::of3(&JsValue::from_str(pool), &integer(range.start.0), &integer(end.0));
+        self.run(|sql, of| sql.exec_all(&of.erase_items, &values))?;
+        Ok(end)
+    }
+
     fn clear(&mut self) -> Result<(), Failure> {
         if self.exists()? {
             for text in DROP {
@@ -329,6 +430,12 @@ impl Storage for SqlRows {
         }
         Ok(())
     }
+}
+
+/// What `item` and `items` select.
+fn item(row: &Array) -> Result<Item, Failure> {
+    let hash = blob(&row.get(1))?.try_into().map_err(|_| Failure::Shape)?;
+    Ok(Item { seq: Seq(number(&row.get(0))?), hash: Digest(hash), data: data(&row.get(2))? })
 }
 
 /// How many rows to ask for at once: few until their size is known, then what comes to about a

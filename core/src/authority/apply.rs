@@ -3,7 +3,7 @@
 use alloc::{borrow::Cow, boxed::Box, collections::BTreeMap, vec::Vec};
 use core::cell::RefCell;
 
-use super::{Authority, Close, Moment, SessionId, Trouble};
+use super::{Authority, Close, Moment, SessionId, Trouble, pool::Additions};
 use crate::{
     datastore::Totals,
     id::{ReplicaId, Seq, Turn},
@@ -21,12 +21,14 @@ pub(super) struct Batch {
     pub(super) from: Option<Seq>,
     /// Changed rows, in order.
     pub(super) rows: Vec<Row>,
-    /// Their size.
-    bytes: usize,
+    /// Their size, and that of what was added to pools.
+    pub(super) bytes: usize,
     /// Settled turns, in order.
     pub(super) settled: Vec<(ReplicaId, Turn, Outcome)>,
     /// Where the end of its life has moved, `None` within for never.
     pub(super) expires_at: Option<Option<u64>>,
+    /// What was added to pools.
+    pub(super) additions: BTreeMap<Box<str>, Additions>,
 }
 
 impl Batch {
@@ -149,6 +151,9 @@ impl<S: Storage> Authority<S> {
         turn: Turn,
         now: u64,
     ) -> Result<Outcome, Trouble<S::Error>> {
+        if ops.first().is_some_and(Op::is_addition) {
+            return self.add(ops, now);
+        }
         let base = Stored { storage: &self.storage, read: RefCell::default() };
         let resolution = match resolve(ops, turn, &base)? {
             Ok(resolution) => resolution,
@@ -172,8 +177,8 @@ impl<S: Storage> Authority<S> {
             count(&mut totals, before.as_ref(), row);
         }
         let grows = totals.records > meta.totals.records || totals.bytes > meta.totals.bytes;
-        let is_full =
-            totals.records > self.settings.records_max || totals.bytes > self.settings.bytes_max;
+        let is_full = totals.records + totals.items > self.settings.records_max
+            || totals.bytes + totals.item_bytes > self.settings.bytes_max;
         if (grows && is_full) || !seq.is_sane() {
             return Ok(Outcome::Refused(Refusal { reason: Reason::StorageFull, op: 0 }));
         }

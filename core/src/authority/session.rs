@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Admission, Authority, Close, Moment, Opened, SessionId, Trouble};
+use super::{Admission, Authority, Close, Moment, Opened, SessionId, Trouble, pool::Member};
 use crate::{
     datastore::{Kind, Meta},
     id::{Epoch, ReplicaId, Seq, Turn},
@@ -22,6 +22,8 @@ pub(super) struct Session {
     pub(super) epoch: Option<Epoch>,
     /// Replicas that it speaks or listens for.
     pub(super) authors: Vec<Author>,
+    /// Pools that it has open.
+    pub(super) pools: Vec<Member>,
 }
 
 /// How far a connection has come.

@@ -14,7 +14,7 @@ impl<S: Storage> Authority<S> {
     #[must_use]
     pub fn upkeep_due(&self) -> Option<u64> {
         let meta = self.meta.as_ref()?;
-        if self.excess(meta.totals.tombstones) > 0 {
+        if self.excess(meta.totals.tombstones) > 0 || !meta.draining.is_empty() {
             return Some(0);
         }
         // Nothing that is temporary outlives what its ledger remembers.
@@ -45,6 +45,7 @@ impl<S: Storage> Authority<S> {
             meta.horizon = meta.horizon.max(up_to);
             self.meta_is_dirty = true;
         }
+        self.erase_drained()?;
         if kind == Kind::Permanent && now >= swept_at + SWEEP_MS {
             let floor = now.saturating_sub(LEDGER_MS);
             self.ledger.forget();

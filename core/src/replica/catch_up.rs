@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     id::Seq,
+    pool::is_pool,
     wire::{Changes, Cursor, Last, Page},
 };
 
@@ -36,6 +37,7 @@ impl Replica {
     /// Asks for what has come since; the connection stays.
     pub(super) fn ask_again(&mut self) {
         self.staging = None;
+        self.close_pools();
         self.phase = Phase::CatchingUp;
         self.next_is_due = Some(self.cursor());
     }
@@ -43,6 +45,7 @@ impl Replica {
     /// Asks for everything.
     pub(super) fn ask_from_start(&mut self) {
         self.staging = None;
+        self.close_pools();
         self.phase = Phase::CatchingUp;
         self.next_is_due = Some(Cursor::start(self.head));
     }
@@ -125,6 +128,7 @@ impl Replica {
             self.events.push_back(Event::Reset(reason));
         }
         self.is_stale = false;
+        self.reopen_pools();
         self.events.push_back(Event::Live);
         if self.table.digest() != last.digest {
             self.diverged();
@@ -132,7 +136,17 @@ impl Replica {
     }
 
     /// Takes staged records in place of all that is held.
-    fn replace(&mut self, staged: Table) {
+    fn replace(&mut self, mut staged: Table) {
+        // The order of records says nothing of pools; only the end of their life does.
+        for (collection, ident, held) in self.table.entries() {
+            let name = self.names.name(collection);
+            if !self.is_stale && is_pool(name) {
+                staged.put(collection, name, ident, held);
+            }
+        }
+        if self.is_stale {
+            self.empty_pools();
+        }
         if self.changes.is_watched() {
             let place = |(collection, key, _): (_, &str, _)| (collection, key.into());
             let places: Vec<Place> =

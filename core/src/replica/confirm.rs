@@ -6,7 +6,8 @@ use alloc::{collections::BinaryHeap, vec::Vec};
 use core::cmp::Reverse;
 
 use super::{
-    Event, Origin, Placed, Replica, event_of,
+    Event, Origin, Placed, Replica,
+    event::event_of,
     outbox::{Ordinal, Outbox},
     table::{Collection, Held},
 };
@@ -111,6 +112,9 @@ impl Replica {
         };
         for (collection, key) in &places {
             self.unsettle((*collection, key), ordinal, unsettled);
+        }
+        if entry.adds && !matches!(outcome, Outcome::Refused(_)) {
+            self.keep_accepted(&entry.ops(), unsettled);
         }
         if author == 0 {
             self.events.push_back(event_of(turn, outcome, entry.bytes));

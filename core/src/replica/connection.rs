@@ -24,6 +24,7 @@ impl Replica {
         self.hello_is_due = true;
         self.next_is_due = None;
         self.healing = false;
+        self.close_pools();
         for author in &mut self.authors {
             author.pushed = author.settled;
         }
@@ -34,6 +35,7 @@ impl Replica {
         self.hello_is_due = false;
         self.next_is_due = None;
         self.phase = Phase::Offline;
+        self.close_pools();
         let is = |close: Close| close.code() == code;
         if is(Close::Expired) {
             self.phase = Phase::Stopped;
@@ -81,19 +83,21 @@ impl Replica {
         self.journal = Journal::Nothing;
         let (down, changes) = wire::decode_down(frame).map_err(|_| Reconnect::BadFrame)?;
         let before = (self.phase, self.settled());
-        let is_step = !matches!(down, Down::Delta(_));
+        let is_step = !matches!(down, Down::Delta(_) | Down::Pool(_));
         match (down, self.phase) {
             (Down::Welcome(welcome), Phase::Greeting) => self.welcome(welcome)?,
             (Down::Page(page), Phase::CatchingUp) => self.turn_page(page, &changes)?,
             (Down::Delta(delta), Phase::Live) => self.take_delta(&delta, &changes),
             (Down::Behind, Phase::Live) => self.ask_again(),
+            (Down::Pool(news), Phase::Live) => self.hear_of_pool(news, &changes),
             // Sent before the authority heard that this replica asks for pages: they bring it too.
-            (Down::Delta(_) | Down::Behind, Phase::CatchingUp) => {}
+            (Down::Delta(_) | Down::Behind | Down::Pool(_), Phase::CatchingUp) => {}
             // The shell has yet to hear that there is no connection any more.
             (_, Phase::Offline | Phase::Stopped) => return Ok(()),
-            (Down::Welcome(_) | Down::Page(_) | Down::Delta(_) | Down::Behind, _) => {
-                return Err(Reconnect::BadFrame);
-            }
+            (
+                Down::Welcome(_) | Down::Page(_) | Down::Delta(_) | Down::Behind | Down::Pool(_),
+                _,
+            ) => return Err(Reconnect::BadFrame),
         }
         self.outgrow()?;
         // What others do is no answer.
@@ -279,7 +283,8 @@ impl Replica {
         }
         let may_push =
             matches!(self.phase, Phase::CatchingUp | Phase::Live) && !self.info_is_unsaved;
-        if may_push { self.push() } else { None }
+        let push = if may_push { self.push() } else { None };
+        push.or_else(|| self.pool_frame())
     }
 
     fn hello(&mut self) -> Vec<u8> {

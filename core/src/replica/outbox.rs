@@ -65,6 +65,8 @@ pub(super) struct Pending {
     touches: SmallVec<[Touch; 1]>,
     /// Whether its effects depend on what was there before.
     pub(super) depends: bool,
+    /// Whether it adds to a pool.
+    pub(super) adds: bool,
 }
 
 impl Pending {
@@ -175,14 +177,15 @@ impl Outbox {
         mut collection: impl FnMut(&str) -> Collection,
     ) -> Ordinal {
         let touches = SmallVec::new();
-        let mut entry = Pending { author, turn, bytes, touches, depends: false };
+        let mut entry = Pending { author, turn, bytes, touches, depends: false, adds: false };
         let ordinal = self.next();
         let mut places: SmallVec<[Place; 1]> = SmallVec::new();
-        let mut depends = false;
+        let (mut depends, mut adds) = (false, false);
         for op in entry.ops() {
             let (name, key) = op.place();
             places.push((collection(name), key.into()));
-            let is_plain = matches!(op, Op::Set { only_if: Condition::None, .. });
+            let is_plain = matches!(op, Op::Set { only_if: Condition::None, .. } | Op::Add { .. });
+            adds |= op.is_addition();
             if let Condition::Mine(awaited) = op.only_if()
                 && awaited != turn
             {
@@ -192,7 +195,7 @@ impl Outbox {
             }
             depends |= !is_plain;
         }
-        entry.depends = depends;
+        (entry.depends, entry.adds) = (depends, adds);
         for place in places {
             self.touch(&mut entry, ordinal, place, Shown::Nothing);
         }
@@ -211,7 +214,7 @@ impl Outbox {
         data: Range<usize>,
     ) -> Ordinal {
         let touches = SmallVec::new();
-        let mut entry = Pending { author, turn, bytes, touches, depends: false };
+        let mut entry = Pending { author, turn, bytes, touches, depends: false, adds: false };
         let ordinal = self.next();
         self.touch(&mut entry, ordinal, place, Shown::Within(data));
         self.entries.push_back(Some(entry));
@@ -362,6 +365,11 @@ impl Outbox {
     /// Whether any entry speaks of a key.
     pub(super) fn speaks_of(&self, place: (Collection, &str)) -> bool {
         !self.chains.is_empty() && self.chain(place).is_some()
+    }
+
+    /// Whether any entry adds to a pool.
+    pub(super) fn adds_to(&self, pool: Collection) -> bool {
+        self.chains.iter().any(|chain| chain.place.0 == pool)
     }
 
     /// All keys that entries speak of, in no order.

@@ -1,10 +1,10 @@
 //! What is stored of a replica, and how it comes back.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Life, Placed, Replica, confirm::Unsettled, table::Held};
+use super::{Life, Placed, Replica, confirm::Unsettled, pool::Kept, table::Held};
 use crate::{
     datastore::Info,
     id::{Epoch, Seq, Turn},
@@ -17,6 +17,7 @@ struct Known {
     epoch: Epoch,
     info: Info,
     seq: Seq,
+    pools: Vec<(Box<str>, Kept)>,
 }
 
 /// What is stored of one replica.
@@ -34,7 +35,9 @@ impl Replica {
     #[must_use]
     pub fn info(&self) -> Option<Vec<u8>> {
         let life = self.life.as_ref().filter(|_| !self.is_stale)?;
-        let known = Known { epoch: life.epoch, info: life.info.clone(), seq: self.seq };
+        let keep = |(name, kept): (&str, &Kept)| (name.into(), kept.clone());
+        let pools = self.kept_pools().into_iter().map(keep).collect();
+        let known = Known { epoch: life.epoch, info: life.info.clone(), seq: self.seq, pools };
         Some(wire::encode_stored(&known))
     }
 
@@ -87,6 +90,9 @@ impl Replica {
         let known: Known = wire::decode_stored(bytes)?;
         self.life = Some(Life { epoch: known.epoch, info: known.info });
         self.seq = known.seq;
+        for (name, kept) in known.pools {
+            self.restore_pool(&name, kept);
+        }
         Ok(())
     }
 
@@ -132,6 +138,12 @@ impl Replica {
     pub fn restore_frame(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
         let (down, changes) = wire::decode_down(bytes)?;
         let to = match down {
+            Down::Pool(news) => {
+                if self.restore_pool_news(&news, &changes) {
+                    self.replay(&changes)?;
+                }
+                return Ok(());
+            }
             Down::Delta(delta) if delta.from <= self.seq => delta.to,
             Down::Page(page) => match page.last {
                 Some(_) => page.cursor.after,
@@ -163,6 +175,7 @@ impl Replica {
     pub fn drop_records(&mut self) {
         self.table = super::table::Table::new(self.seed, self.page_records);
         self.seq = Seq::ZERO;
+        self.empty_pools();
     }
 
     /// Takes back a block of the outbox, stored under its first turn. Blocks come in order; turns that
@@ -197,5 +210,6 @@ impl Replica {
         let settled = self.settled();
         self.place_restored_conditions(settled, &placed);
         self.show_all();
+        self.sum_pools();
     }
 }

@@ -4,7 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 use core::str;
 
 use super::index::{Index, Slots, hash_of};
-use crate::{id::Seq, order::order, record::Digest, wire::RowRef};
+use crate::{id::Seq, order::order, pool::is_pool, record::Digest, wire::RowRef};
 
 /// A collection by its place in [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,14 +162,14 @@ impl Table {
         self.counts.get(collection.index()).copied().unwrap_or(0)
     }
 
-    /// Over all records.
+    /// Over all records; the items of pools are none.
     pub(super) fn digest(&self) -> Digest {
         self.digest
     }
 
     /// Writes a record in place of what was held of its key. `name` is the collection's.
     pub(super) fn put(&mut self, collection: Collection, name: &str, key: &str, held: Held<'_>) {
-        if !held.data.is_empty() {
+        if !held.data.is_empty() && !is_pool(name) {
             self.digest.add(Digest::of(name, key, held.seq, held.data.as_bytes()));
         }
         let block = Block::new(collection, key, held);
@@ -227,7 +227,9 @@ impl Table {
             }
             self.remove(collection, name, key);
         }
-        self.digest.add(Digest::of(name, key, held.seq, held.data.as_bytes()));
+        if !is_pool(name) {
+            self.digest.add(Digest::of(name, key, held.seq, held.data.as_bytes()));
+        }
         let slot = self.slots.append(Block::new(collection, key, held));
         self.enter(hash, slot, collection);
     }
@@ -250,7 +252,7 @@ impl Table {
 
     fn subtract(&mut self, name: &str, block: &Block) {
         let data = block.texts().1;
-        if !data.is_empty() {
+        if !data.is_empty() && !is_pool(name) {
             self.digest.remove(Digest::of(name, block.key(), block.seq(), data));
         }
     }

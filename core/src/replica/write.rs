@@ -233,7 +233,7 @@ impl Replica {
         self.finish_draft(&ops, draft.resolution, draft.refusal)
     }
 
-    fn finish_draft(
+    pub(super) fn finish_draft(
         &mut self,
         ops: &[Op<'_>],
         resolution: Resolution,

@@ -7,6 +7,7 @@ use core::ops::ControlFlow;
 use super::{Pruned, Range, Storage};
 use crate::{
     id::{ReplicaId, Seq},
+    pool::Item,
     wire::RowRef,
 };
 
@@ -16,7 +17,10 @@ pub fn check<S: Storage>(mut storage: S) {
     rows(&mut storage);
     order(&mut storage);
     pruning(&mut storage);
+    pools(&mut storage);
     storage.clear().unwrap();
+    assert_eq!(storage.pool("~p").unwrap(), None, "clear removes pools");
+    assert_eq!(storage.item("~p", "a").unwrap(), None, "clear removes items");
     assert_eq!(storage.meta().unwrap(), None, "clear removes the meta value");
     assert_eq!(storage.entry(&ReplicaId([1; 16])).unwrap(), None, "clear removes the ledger");
     assert_eq!(
@@ -96,6 +100,54 @@ fn pruning<S: Storage>(storage: &mut S) {
     let all = Range { after: Seq::ZERO, tombstones_after: Seq::ZERO, collection: None };
     assert_eq!(read(storage, all), "1xe 3xd- ", "all of a seq go, records stay");
     assert_eq!(storage.row("x", "a").unwrap(), None);
+}
+
+fn pools<S: Storage>(storage: &mut S) {
+    assert_eq!(storage.pool("~p").unwrap(), None);
+    assert_eq!(storage.item("~p", "a").unwrap(), None);
+    storage.put_pool("~p", &[1]).unwrap();
+    storage.put_pool("~p", &[2, 0]).unwrap();
+    storage.put_pool("~q", &[3]).unwrap();
+    assert_eq!(storage.pool("~p").unwrap(), Some(vec![2, 0]));
+    let item = |seq: u64, data: &str| Item {
+        seq: Seq(seq),
+        hash: crate::pool::hash("~p", "", data),
+        data: Some(data.into()),
+    };
+    for (ident, seq) in [("b", 1), ("\0ja", 2), ("é", 3), ("b", 4)] {
+        storage.put_item("~p", ident, &item(seq, "{}")).unwrap();
+    }
+    storage.put_item("~q", "b", &item(1, "7")).unwrap();
+    assert_eq!(storage.item("~p", "b").unwrap(), Some(item(4, "{}")));
+    assert_eq!(storage.item("~q", "b").unwrap(), Some(item(1, "7")));
+    assert_eq!(storage.item("~p", "B").unwrap(), None);
+    assert_eq!(read_items(storage, "~p", 0), "2\0ja 3é 4b ");
+    assert_eq!(read_items(storage, "~p", 3), "4b ");
+    let mut seen = 0;
+    let mut one = |_: &str, _| {
+        seen += 1;
+        ControlFlow::Break(())
+    };
+    storage.items("~p", Seq::ZERO, &mut one).unwrap();
+    assert_eq!(seen, 1, "a visitor can break off");
+    assert_eq!(storage.erase_items("~p", Seq(0)..Seq(3), 1).unwrap(), Seq(2));
+    assert_eq!(read_items(storage, "~p", 0), "3é 4b ");
+    assert_eq!(storage.erase_items("~p", Seq(2)..Seq(3), 9).unwrap(), Seq(3));
+    assert_eq!(storage.erase_items("~p", Seq(3)..Seq(3), 9).unwrap(), Seq(3));
+    assert_eq!(read_items(storage, "~p", 0), "4b ");
+    let erased = Item { data: None, ..item(3, "{}") };
+    assert_eq!(storage.item("~p", "é").unwrap(), Some(erased), "an erased item is known");
+    assert_eq!(read_items(storage, "~q", 0), "1b ");
+}
+
+fn read_items<S: Storage>(storage: &S, pool: &str, after: u64) -> String {
+    let mut seen = Vec::new();
+    let mut each = |ident: &str, item: Item| {
+        seen.push(alloc::format!("{}{ident} ", item.seq.0));
+        ControlFlow::Continue(())
+    };
+    storage.items(pool, Seq(after), &mut each).unwrap();
+    seen.concat()
 }
 
 fn put<S: Storage>(storage: &mut S, collection: &str, key: &str, seq: u64, data: Option<&str>) {

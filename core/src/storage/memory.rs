@@ -1,11 +1,15 @@
 //! Storage in ordered maps, for tests and for datastores that live as long as their process.
 
 use alloc::{boxed::Box, collections::BTreeMap, string::String, vec::Vec};
-use core::{convert::Infallible, ops::ControlFlow};
+use core::{
+    convert::Infallible,
+    ops::{self, ControlFlow},
+};
 
 use super::{Pruned, Range, Storage};
 use crate::{
     id::{ReplicaId, Seq},
+    pool::Item,
     record::Row,
     wire::RowRef,
 };
@@ -19,6 +23,11 @@ pub struct MemoryStorage {
     ledger: BTreeMap<ReplicaId, (u64, Vec<u8>)>,
     rows: BTreeMap<Place, (Seq, Option<Box<str>>)>,
     order: BTreeMap<(Seq, Place), bool>,
+    pools: BTreeMap<Box<str>, Vec<u8>>,
+    /// By pool and identity.
+    items: BTreeMap<Place, Item>,
+    /// Identities of the items that have data, by pool and seq.
+    items_in_order: BTreeMap<(Box<str>, Seq), Box<str>>,
 }
 
 impl MemoryStorage {
@@ -114,6 +123,70 @@ impl Storage for MemoryStorage {
     fn forget_entries(&mut self, floor: u64) -> Result<(), Infallible> {
         self.ledger.retain(|_, (at, _)| *at >= floor);
         Ok(())
+    }
+
+    fn pool(&self, pool: &str) -> Result<Option<Vec<u8>>, Infallible> {
+        Ok(self.pools.get(pool).cloned())
+    }
+
+    fn put_pool(&mut self, pool: &str, bytes: &[u8]) -> Result<(), Infallible> {
+        self.pools.insert(pool.into(), bytes.into());
+        Ok(())
+    }
+
+    fn item(&self, pool: &str, ident: &str) -> Result<Option<Item>, Infallible> {
+        Ok(self.items.get(&(pool.into(), ident.into())).cloned())
+    }
+
+    fn put_item(&mut self, pool: &str, ident: &str, item: &Item) -> Result<(), Infallible> {
+        let before = self.items.insert((pool.into(), ident.into()), item.clone());
+        if let Some(before) = before {
+            self.items_in_order.remove(&(pool.into(), before.seq));
+        }
+        if item.data.is_some() {
+            self.items_in_order.insert((pool.into(), item.seq), ident.into());
+        }
+        Ok(())
+    }
+
+    fn items(
+        &self,
+        pool: &str,
+        after: Seq,
+        visit: &mut dyn FnMut(&str, Item) -> ControlFlow<()>,
+    ) -> Result<(), Infallible> {
+        let first: (Box<str>, Seq) = (pool.into(), after.next());
+        let end = (pool.into(), Seq(u64::MAX));
+        for ((_, _), ident) in self.items_in_order.range(first..end) {
+            let Some(item) = self.items.get(&(pool.into(), ident.clone())) else { continue };
+            if visit(ident, item.clone()).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn erase_items(
+        &mut self,
+        pool: &str,
+        range: ops::Range<Seq>,
+        count: u64,
+    ) -> Result<Seq, Infallible> {
+        if range.is_empty() {
+            return Ok(range.end);
+        }
+        let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+        let places = (pool.into(), range.start.next())..=(pool.into(), range.end);
+        let oldest = self.items_in_order.range(places).take(wanted);
+        let oldest: Vec<_> = oldest.map(|(at, ident)| (at.clone(), ident.clone())).collect();
+        for (at, ident) in &oldest {
+            self.items_in_order.remove(at);
+            if let Some(item) = self.items.get_mut(&(pool.into(), ident.clone())) {
+                item.data = None;
+            }
+        }
+        let last = oldest.last().filter(|_| oldest.len() == wanted);
+        Ok(last.map_or(range.end, |((_, seq), _)| *seq))
     }
 
     fn clear(&mut self) -> Result<(), Infallible> {

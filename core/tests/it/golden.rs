@@ -5,6 +5,7 @@ use neap_core::{
     datastore::{Info, Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
     mutation::{Condition, Op, Outcome, Reason, Refusal},
+    pool::{Choice, Retain, Terms},
     record::Digest,
     wire::*,
 };
@@ -69,11 +70,17 @@ fn ups() -> Vec<(&'static str, Vec<u8>)> {
     append_to_block(&mut block, &mutation());
     append_to_block(&mut block, &mutation());
     let push = Push { author: 0, acked: Turn(5), first: Turn(6), block: &block };
+    let choice = Choice { primary: Some("id"), retain: Some(Retain::Converged) };
+    let pool = |ask| encode_up(&Up::Pool(PoolUp { pool: "~p", ask }));
     vec![
         ("up hello", encode_up(&Up::Hello(hello))),
         ("up hello of a new replica", encode_up(&Up::Hello(first))),
         ("up push", encode_up(&Up::Push(push))),
         ("up next", encode_up(&Up::Next(Cursor { after: Seq(1), floor: Seq(2) }))),
+        ("up pool open", pool(PoolAsk::Open { choice, after: Seq(300) })),
+        ("up pool next", pool(PoolAsk::Next(Seq(300)))),
+        ("up pool ack", pool(PoolAsk::Ack(Seq(300)))),
+        ("up pool leave", pool(PoolAsk::Leave)),
     ]
 }
 
@@ -115,6 +122,8 @@ fn downs() -> Vec<(&'static str, Vec<u8>)> {
         refusal(Reason::StorageFull),
         refusal(Reason::Forbidden),
         refusal(Reason::OutcomeUnknown),
+        refusal(Reason::OptionsMismatch),
+        refusal(Reason::InvalidData),
     ];
     let settled: Vec<Settled> = (6..)
         .zip(outcomes)
@@ -141,10 +150,38 @@ fn downs() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// What is said of pools, and an addition.
+fn pool_downs() -> Vec<(&'static str, Vec<u8>)> {
+    let frame = |news, changes: &[u8]| {
+        encode_down(&Down::Pool(PoolDown { pool: "~p".into(), news }), changes).into_vec()
+    };
+    let terms = Terms { primary: Some("id".into()), retain: Retain::Converged };
+    let digest = Digest([8; 16]);
+    let last = Some(PoolLast { terms, drained: Seq(1), digest });
+    let (from, to) = (Seq(1), Seq(300));
+    let item = RowRef { collection: "~p", key: "a", seq: Seq(300), data: Some(r#"{"id":"a"}"#) };
+    let items = encode_changes(&Changes::pack([item]));
+    vec![
+        ("down pool page", frame(PoolNews::Page { from, to, last: None }, &items)),
+        ("down last pool page", frame(PoolNews::Page { from, to, last }, &items)),
+        ("down pool delta", frame(PoolNews::Delta { from, to, digest }, &items)),
+        ("down converged", frame(PoolNews::Converged { seq: to, digest, drained: true }, &[])),
+        ("down mismatch", frame(PoolNews::Mismatch, &[])),
+    ]
+}
+
+fn addition() -> Vec<u8> {
+    let choice = Choice { primary: Some("id"), retain: Some(Retain::Ttl) };
+    let (ident, data) = ("a", r#"{"id":"a"}"#);
+    encode_ops(&[Op::Add { pool: "~p", ident, data, choice }])
+}
+
 fn all() -> Vec<(&'static str, Vec<u8>)> {
     let mut all = ups();
     all.extend(downs());
+    all.extend(pool_downs());
     all.push(("mutation", mutation()));
+    all.push(("addition", addition()));
     all.push(("rows", rows()));
     all
 }
@@ -176,11 +213,17 @@ fn wi4_golden_frames_decode() {
         let decoded = decode_up(&bytes).map(|up| encode_up(&up));
         assert_eq!(decoded.as_ref(), Ok(&bytes), "{name}");
     }
-    for (name, bytes) in downs() {
+    for (name, bytes) in downs().into_iter().chain(pool_downs()) {
         let Ok((down, changes)) = decode_down(&bytes) else { panic!("{name}") };
         let rows: Vec<_> = changes.rows().collect();
         assert!(rows.iter().all(Result::is_ok), "{name}");
-        let has_rows = matches!(down, Down::Page(_) | Down::Delta(_));
+        let has_rows = match &down {
+            Down::Page(_) | Down::Delta(_) => true,
+            Down::Pool(down) => {
+                matches!(down.news, PoolNews::Page { .. } | PoolNews::Delta { .. })
+            }
+            Down::Welcome(_) | Down::Behind => false,
+        };
         let changes = if has_rows { encode_changes(&changes) } else { Vec::new() };
         assert_eq!(encode_down(&down, &changes).into_vec(), bytes, "{name}");
     }

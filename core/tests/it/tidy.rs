@@ -75,6 +75,7 @@ fn ti2_imports_point_down() {
         ("src/storage", &["authority", "replica"]),
         ("src/datastore", &["authority", "replica", "wire", "storage", "mutation"]),
         ("src/mutation", &["authority", "replica", "wire", "storage", "datastore"]),
+        ("src/pool", &["authority", "replica", "wire", "storage", "datastore", "mutation"]),
         ("src/record", &["authority", "replica", "wire", "storage", "datastore", "mutation"]),
         (
             "src/value",
@@ -150,12 +151,9 @@ fn imports(code: &str) -> Vec<String> {
 }
 
 /// Files that were longer than 400 lines when this rule came. They may only shrink.
-const LONG: [(&str, usize); 8] = [
-    ("src/authority.rs", 434),
-    ("src/mutation.rs", 462),
-    ("src/replica.rs", 471),
-    ("src/replica/outbox.rs", 440),
-    ("src/value.rs", 450),
+const LONG: [(&str, usize); 5] = [
+    ("src/authority.rs", 413),
+    ("src/replica/outbox.rs", 425),
     ("tests/it/sim/check.rs", 440),
     ("tests/it/sim/client.rs", 477),
     ("tests/it/sim/relay.rs", 440),

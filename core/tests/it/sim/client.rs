@@ -247,7 +247,7 @@ impl World {
             Down::Page(page) if page.from.after == Seq::ZERO => {
                 self.see("catch-up from the start");
             }
-            Down::Page(_) | Down::Delta(_) | Down::Welcome(_) => {}
+            Down::Page(_) | Down::Delta(_) | Down::Welcome(_) | Down::Pool(_) => {}
         }
     }
 
@@ -370,7 +370,7 @@ impl World {
                     self.renumber(place)?;
                     wanted.outbox = true;
                 }
-                Event::Expired => {}
+                Event::Expired | Event::Pool(_) => {}
                 Event::Stopped(code) => {
                     if code != "superseded" {
                         return fail("SE2", format!("stopped: {code}"));

@@ -1,9 +1,14 @@
 //! The relay's storage: it can be rolled back, and it can fail or lie.
 
-use std::{cell::RefCell, ops::ControlFlow, rc::Rc};
+use std::{
+    cell::RefCell,
+    ops::{self, ControlFlow},
+    rc::Rc,
+};
 
 use neap_core::{
-    id::ReplicaId,
+    id::{ReplicaId, Seq},
+    pool::Item,
     record::Row,
     storage::{MemoryStorage, Pruned, Range, Storage},
     wire::RowRef,
@@ -138,6 +143,40 @@ impl Storage for Disk {
 
     fn forget_entries(&mut self, floor: u64) -> Result<(), Broken> {
         self.call(|inner| sure(inner.memory.forget_entries(floor)))
+    }
+
+    fn pool(&self, pool: &str) -> Result<Option<Vec<u8>>, Broken> {
+        self.call(|inner| sure(inner.memory.pool(pool)))
+    }
+
+    fn put_pool(&mut self, pool: &str, bytes: &[u8]) -> Result<(), Broken> {
+        self.call(|inner| sure(inner.memory.put_pool(pool, bytes)))
+    }
+
+    fn item(&self, pool: &str, ident: &str) -> Result<Option<Item>, Broken> {
+        self.call(|inner| sure(inner.memory.item(pool, ident)))
+    }
+
+    fn put_item(&mut self, pool: &str, ident: &str, item: &Item) -> Result<(), Broken> {
+        self.call(|inner| sure(inner.memory.put_item(pool, ident, item)))
+    }
+
+    fn items(
+        &self,
+        pool: &str,
+        after: Seq,
+        visit: &mut dyn FnMut(&str, Item) -> ControlFlow<()>,
+    ) -> Result<(), Broken> {
+        self.call(|inner| sure(inner.memory.items(pool, after, visit)))
+    }
+
+    fn erase_items(
+        &mut self,
+        pool: &str,
+        range: ops::Range<Seq>,
+        count: u64,
+    ) -> Result<Seq, Broken> {
+        self.call(|inner| sure(inner.memory.erase_items(pool, range, count)))
     }
 
     fn clear(&mut self) -> Result<(), Broken> {

@@ -1,0 +1,92 @@
+//! What a replica tells its shell.
+
+use alloc::boxed::Box;
+
+use crate::{
+    id::{Seq, Turn},
+    mutation::{Outcome, Refusal},
+};
+
+/// Why a replica started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetReason {
+    /// The public id lives again, in another epoch.
+    Epoch,
+    /// It was away longer than the history reaches back, or ahead of a restored datastore.
+    History,
+}
+
+/// What a replica tells its shell, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A mutation of this replica was accepted.
+    Accepted {
+        /// Which.
+        turn: Turn,
+        /// The seq that it took; `None` where it changed nothing.
+        seq: Option<Seq>,
+    },
+    /// A mutation of this replica was refused; it is gone from the view.
+    Refused {
+        /// Which.
+        turn: Turn,
+        /// Why.
+        refusal: Refusal,
+        /// Its ops, as [`crate::wire::encode_ops`] made them.
+        ops: Box<[u8]>,
+    },
+    /// What is known of datastore or replica has changed and wants to be stored: see
+    /// [`super::Replica::info`] and [`super::Replica::account`]. Pushes wait for [`super::Replica::info_saved`].
+    Welcome,
+    /// The replica is at the head.
+    Live,
+    /// It started again; what is pending stays pending.
+    Reset(ResetReason),
+    /// What is stored of the outbox must be replaced, in one transaction with [`super::Replica::id`] and
+    /// [`super::Replica::account`], by the blocks that come: pending mutations have other turns under another
+    /// [`ReplicaId`], or other conditions in another life.
+    Renumbered,
+    /// The datastore is gone.
+    Expired,
+    /// The relay will not have this replica, or the other way round: a public code. The shell closes the
+    /// connection if it still stands.
+    Stopped(&'static str),
+    /// What [`super::Replica::pool_state`] says of a pool may have changed.
+    Pool(Box<str>),
+    /// Something is wrong that the app should know of: a public code.
+    Trouble(&'static str),
+}
+
+/// What of a frame, just taken, belongs into the stored state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Journal {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The frame itself.
+    Frame,
+    /// All pages since the catch-up began, or a checkpoint in their place.
+    Pages,
+    /// A checkpoint in place of everything.
+    Checkpoint,
+}
+
+/// A frame could not be taken, or the shell must connect again for another reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconnect {
+    /// The bytes are no frame, or make no sense here.
+    BadFrame,
+    /// The replica goes on under another id and has to say Hello with it.
+    NewIdentity,
+    /// The relay does not answer.
+    Silence,
+}
+
+/// The event that tells an outcome.
+pub(super) fn event_of(turn: Turn, outcome: Outcome, ops: Box<[u8]>) -> Event {
+    match outcome {
+        Outcome::Accepted(seq) => Event::Accepted { turn, seq: Some(seq) },
+        Outcome::Unchanged => Event::Accepted { turn, seq: None },
+        Outcome::Refused(refusal) => Event::Refused { turn, refusal, ops },
+    }
+}
