@@ -8,7 +8,7 @@ use neap_core::{
 use crate::{
     Answer, Buckets, Head, Pass, Settings, changes, datastores,
     input::Headers,
-    mutations, records,
+    mutations, pools, records,
     route::{Method, Route, Target},
 };
 
@@ -134,6 +134,8 @@ fn todo<S: Answers + 'static>(settings: &Settings, request: Request) -> Result<T
             Todo::Write(records::write(collection, key, method, call)?)
         }
         (Target::Mutations, Method::Post) => Todo::Write(mutations::apply(call)?),
+        (Target::Items { pool }, Method::Get) => Todo::Read(pools::list(&pool, &call)?),
+        (Target::Items { pool }, Method::Post) => Todo::Write(pools::add(&pool, &call)?),
         (Target::Changes, Method::Get) => Todo::Read(changes::get(&call)?),
         (Target::Stats, Method::Get) => Todo::Read(datastores::stats()),
         (Target::Socket, Method::Get) => Todo::Socket,

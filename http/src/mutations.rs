@@ -3,16 +3,15 @@
 use neap_core::{
     authority::{Authority, Moment},
     id::Seq,
-    limits::{IDEMPOTENCY_MS, INTEGER_MAX, OPS_MAX},
+    limits::{INTEGER_MAX, OPS_MAX},
     mutation::{Condition, Malformed, Op, Outcome},
-    record::Digest,
     storage::Storage,
     value::{as_string, check_object},
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::{Answer, Answers, Outcome as Done, Write, call::Call, input, json::Object};
+use crate::{Answer, Answers, Outcome as Done, Write, call::Call, input, json::Object, once::Once};
 
 #[derive(Deserialize)]
 struct Body<'a> {
@@ -137,33 +136,12 @@ pub(crate) fn apply<S: Answers>(call: Call) -> Result<Write<S>, Answer> {
         return Err(malformed_answer(Malformed::OpCount));
     }
     let ops = body.ops.iter().map(Parsed::read).collect::<Result<Vec<Parsed>, Answer>>()?;
-    let once = call.headers.idempotency_key.map(|key| {
-        // A key counts for the subject that sent it.
-        let mut name = call.admission.subject.to_be_bytes().to_vec();
-        name.extend_from_slice(key.as_bytes());
-        (name, Digest::of("", "", Seq::ZERO, &call.body).0)
-    });
+    let once = Once::of(&call, "");
     Ok(Box::new(move |machine, at| {
         if machine.alive(at.now).is_none() {
             return Ok(Answer::absent());
         }
-        let forget = at.now.saturating_sub(IDEMPOTENCY_MS);
-        if let Some((name, body)) = &once
-            && let Some((_, kept)) =
-                machine.storage().answer(name)?.filter(|(given, _)| *given >= forget)
-        {
-            return Ok(repeat(&kept, body));
-        }
-        let answer = decide(machine, &ops, at)?;
-        if let Some((name, body)) = &once
-            && matches!(answer.status(), 200 | 409)
-        {
-            let mut kept = body.to_vec();
-            kept.extend_from_slice(&answer.status().to_be_bytes());
-            kept.extend_from_slice(answer.body());
-            machine.storage().put_answer(name, at.now, &kept, forget)?;
-        }
-        Ok(answer)
+        once.run(machine, at, |machine| decide(machine, &ops, at))
     }))
 }
 
@@ -211,20 +189,4 @@ fn refused(code: &str, message: &str, op: Option<u32>) -> Answer {
         None => body,
     };
     Answer::json(409, body)
-}
-
-/// Gives the answer that was given before, unless it was to another body.
-fn repeat(kept: &[u8], body: &[u8; 16]) -> Answer {
-    let parts = kept.split_first_chunk::<16>().and_then(|(before, rest)| {
-        let (status, answer) = rest.split_first_chunk::<2>()?;
-        Some((before, u16::from_be_bytes(*status), answer))
-    });
-    match parts {
-        Some((before, status, answer)) if before == body => Answer::bytes(status, answer.to_vec()),
-        Some(_) => {
-            let detail = "this Idempotency-Key came with another body before";
-            Answer::problem(422, "idempotency-mismatch", detail)
-        }
-        None => Answer::internal(),
-    }
 }

@@ -31,6 +31,7 @@ mod tests {
             Target::Record { collection, key },
             Target::Mutations,
             Target::Changes,
+            Target::Items { pool: "p".into() },
             Target::Socket,
             Target::Stats,
         ];
@@ -42,6 +43,7 @@ mod tests {
             Target::Records { .. } => "/v1/datastores/{id}/collections/{collection}/records",
             Target::Record { .. } => "/v1/datastores/{id}/collections/{collection}/records/{key}",
             Target::Mutations => "/v1/datastores/{id}/mutations",
+            Target::Items { .. } => "/v1/datastores/{id}/pools/{pool}/items",
             Target::Changes => "/v1/datastores/{id}/changes",
             Target::Socket => "/v1/datastores/{id}/socket",
             Target::Stats => "/v1/datastores/{id}/stats",
@@ -71,7 +73,8 @@ mod tests {
         assert!(described.keys().eq(routes.keys()), "{:?} {:?}", described.keys(), routes.keys());
         for (path, route) in routes {
             let sample = path.strip_prefix("/v1").unwrap();
-            let sample = sample.replace("{id}", "a").replace("{collection}", "c");
+            let sample =
+                sample.replace("{id}", "a").replace("{collection}", "c").replace("{pool}", "p");
             let parsed = Route::parse(&sample.replace("{key}", "k")).unwrap();
             assert_eq!(parsed.target, route.target, "{path}");
             for (name, method) in METHODS {

@@ -48,6 +48,9 @@ pub(crate) enum Target {
     },
     Mutations,
     Changes,
+    Items {
+        pool: String,
+    },
     Socket,
     Stats,
     #[cfg(feature = "contract")]
@@ -90,6 +93,7 @@ impl Route {
         let target = match rest.as_slice() {
             [] => Target::Datastore,
             ["mutations"] => Target::Mutations,
+            ["pools", pool, "items"] => Target::Items { pool: name(pool)? },
             ["changes"] => Target::Changes,
             ["socket"] => Target::Socket,
             ["stats"] => Target::Stats,
@@ -117,6 +121,7 @@ impl Route {
             | Target::Socket
             | Target::Stats => "GET, OPTIONS",
             Target::Datastores | Target::Mutations => "POST, OPTIONS",
+            Target::Items { .. } => "GET, POST, OPTIONS",
             Target::Datastore => "GET, PATCH, DELETE, OPTIONS",
             Target::Record { .. } => "GET, PUT, PATCH, DELETE, OPTIONS",
             #[cfg(feature = "contract")]
@@ -133,12 +138,15 @@ impl Route {
                 | Target::Records { .. }
                 | Target::Record { .. }
                 | Target::Changes
+                | Target::Items { .. }
                 | Target::Socket
                 | Target::Stats
                 | Target::Datastore,
                 Method::Get,
             ) => Need::Read,
-            (Target::Datastores | Target::Mutations, Method::Post) => Need::Write,
+            (Target::Datastores | Target::Mutations | Target::Items { .. }, Method::Post) => {
+                Need::Write
+            }
             (Target::Record { .. }, Method::Put | Method::Patch | Method::Delete) => Need::Write,
             (Target::Datastore, Method::Patch | Method::Delete) => Need::Admin,
             #[cfg(feature = "contract")]

@@ -44,7 +44,7 @@ pub enum Event {
     Reset(ResetReason),
     /// What is stored of the outbox must be replaced, in one transaction with [`super::Replica::id`] and
     /// [`super::Replica::account`], by the blocks that come: pending mutations have other turns under another
-    /// [`ReplicaId`], or other conditions in another life.
+    /// [`ReplicaId`](crate::id::ReplicaId), or other conditions in another life.
     Renumbered,
     /// The datastore is gone.
     Expired,

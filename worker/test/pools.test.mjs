@@ -1,0 +1,104 @@
+// Merge pools over HTTP: what is added, what is known, what comes back.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { assertProblem, relay, token } from "./house.mjs";
+
+const items = (id, pool = "p") => `/v1/datastores/${id}/pools/${pool}/items`;
+
+async function opened(t, options) {
+  const r = await relay(t, options);
+  await r.call("POST", "/v1/datastores", { id: "a", ttl: 600 });
+  const add = (list, rest = {}, headers) => r.call("POST", items("a"), { items: list, ...rest }, headers);
+  const read = (query = "") => r.call("GET", items("a") + query);
+  return { r, add, read };
+}
+
+test("known items cost nothing, and one round trip brings what is missing", async (t) => {
+  const { r, add, read } = await opened(t);
+  const { epoch } = (await r.call("GET", "/v1/datastores/a")).body;
+  const nothing = { epoch, items: [], seq: 0, next: null, reset: false, converged: false };
+  assert.deepEqual((await read()).body, nothing);
+  const first = await add([{ b: 1, a: [2, "é"] }, "text", 7, null, true]);
+  assert.equal(first.status, 200);
+  assert.deepEqual(first.body, { epoch, added: 5, seq: 5, missing: [], next: null, refused: [] });
+  // The same in other words, and a new one.
+  const second = await add([{ a: [2.0, "\u00e9"], b: 1e0 }, 7.0, "new"]);
+  assert.deepEqual([second.body.added, second.body.seq], [1, 6]);
+  assert.deepEqual(second.body.missing.map((item) => item.data), ["text", null, true]);
+  const later = await add(["new", "newer"], { since: 4 });
+  assert.deepEqual(later.body.missing, [{ data: true, seq: 5 }]);
+  assert.deepEqual((await read("?since=5")).body.items, [{ data: "new", seq: 6 }, { data: "newer", seq: 7 }]);
+  assert.deepEqual((await read("?limit=2")).body.next, 2);
+  assert.equal((await read("?since=99")).body.reset, true);
+  assert.equal((await read("?since=3&epoch=0000000000000000")).body.items.length, 7);
+  // Pools count apart from records, and from each other.
+  const other = await r.call("POST", items("a", "q"), { items: ["text"] });
+  assert.deepEqual([other.body.added, other.body.seq], [1, 1]);
+  const { seq, records, digest } = (await r.call("GET", "/v1/datastores/a")).body;
+  assert.deepEqual([seq, records, digest], [0, 0, "0".repeat(32)]);
+  await r.restart();
+  assert.equal((await read()).body.items.length, 7);
+});
+
+test("under one primary the last arrival wins", async (t) => {
+  const { add, read } = await opened(t);
+  await add([{ id: "x", v: 1 }, { id: "y", v: 1 }], { primary: "id" });
+  const again = await add([{ v: 1, id: "x" }, { id: "x", v: 2 }, { id: "" }, { id: 3 }]);
+  assert.deepEqual([again.body.added, again.body.seq], [3, 5]);
+  assert.deepEqual((await read()).body.items, [
+    { data: { id: "y", v: 1 }, seq: 2 },
+    { data: { id: "x", v: 2 }, seq: 3 },
+    { data: { id: "" }, seq: 4 },
+    { data: { id: 3 }, seq: 5 },
+  ]);
+  assertProblem(await add(["z"], { primary: "key" }), 409, "options-mismatch");
+  assertProblem(await add(["z"], { retain: "converged" }), 409, "options-mismatch");
+  assert.equal((await add(["z"], { primary: "id", retain: "ttl" })).status, 200);
+});
+
+test("bad items are refused by their place, the rest is taken", async (t) => {
+  const { r, add, read } = await opened(t);
+  const deep = JSON.parse("[".repeat(33) + "]".repeat(33));
+  const mixed = await add(["a", deep, "x".repeat(256 * 1024), "b"]);
+  assert.deepEqual(mixed.body.refused, [{ index: 1, code: "invalid-data" }, { index: 2, code: "too-large" }]);
+  assert.equal(mixed.body.added, 2);
+  const twice = await r.call("POST", items("a"), '{"items":[{"a":1,"a":2},1e999]}');
+  assert.deepEqual(twice.body.refused?.map(({ index }) => index) ?? twice.status, [0, 1]);
+  assert.equal((await read()).body.seq, 2);
+  for (const [body, code] of [
+    [{}, "invalid-request"],
+    [{ items: "a" }, "invalid-request"],
+    [{ items: [], retain: "ever" }, "invalid-options"],
+    [{ items: [], primary: "" }, "invalid-options"],
+    ["{", "invalid-json"],
+  ]) {
+    assertProblem(await r.call("POST", items("a"), body), 400, code);
+  }
+  assertProblem(await r.call("POST", items("a", "a b"), { items: [] }), 400, "invalid-name");
+  assertProblem(await r.call("GET", items("a", "x".repeat(65))), 400, "invalid-name");
+  assertProblem(await r.call("GET", items("none")), 404, "not-found");
+  assertProblem(await r.call("POST", items("none"), { items: [] }), 404, "not-found");
+  assert.equal((await r.call("PUT", items("a"), {})).headers.get("allow"), "GET, POST, OPTIONS");
+});
+
+test("a repeat under an Idempotency-Key is answered like the first", async (t) => {
+  const { add } = await opened(t);
+  const key = { "Idempotency-Key": "k" };
+  const first = await add(["a"], {}, key);
+  await add(["b"]);
+  assert.deepEqual((await add(["a"], {}, key)).body, first.body);
+  assertProblem(await add(["c"], {}, key), 422, "idempotency-mismatch");
+});
+
+test("adding needs a token that may write, reading one that may read", async (t) => {
+  const r = await relay(t, { vars: { NEAP_SECRET: "s" } });
+  const as = (scope, method, path, body) => {
+    const claims = { ds: "a", scope: [scope], sub: "ann", exp: Math.floor(Date.now() / 1000) + 600 };
+    return r.call(method, path, body, { Authorization: `Bearer ${token("s", claims)}` });
+  };
+  await as("write", "POST", "/v1/datastores", { id: "a" });
+  assertProblem(await as("read", "POST", items("a"), { items: ["x"] }), 403, "forbidden");
+  assert.equal((await as("write", "POST", items("a"), { items: ["x"] })).body.added, 1);
+  assert.equal((await as("read", "GET", items("a"))).body.items.length, 1);
+});
