@@ -42,6 +42,7 @@ const rings = {
   package: { built: ["relay", "package"], run: () => [nodeTests("wasm/npm/test")] },
   relay: { built: ["relay", "package"], run: () => [nodeTests("worker/test")] },
   www: { built: ["relay", "www"], run: () => [nodeTests("www/test")] },
+  bench: { built: ["package"], run: () => [nodeTests("bench/test")] },
 };
 
 function typeCheck(dir) {
