@@ -179,3 +179,58 @@ fn ti4_nothing_is_left_to_do() {
         }
     }
 }
+
+/// Names of all tests of the workspace, Rust's and JavaScript's, read from their sources.
+fn test_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let workspace = root().parent().unwrap_or(root());
+    let mut folders: Vec<PathBuf> = ["core", "http", "wasm", "worker", "tools", "www", "bench"]
+        .map(|name| workspace.join(name))
+        .into();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if path.is_dir() && !["node_modules", "target", "dist", "build"].contains(&&*name) {
+                folders.push(path);
+                continue;
+            }
+            let (open, close) = match &*name {
+                name if name.ends_with(".rs") => ("fn ", '('),
+                name if name.ends_with(".test.mjs") => ("test(\"", '"'),
+                _ => continue,
+            };
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let found = text.split(open).skip(1).filter_map(|part| part.split_once(close));
+            names.extend(found.map(|(name, _)| name.to_owned()));
+        }
+    }
+    names
+}
+
+/// [TI5] What SPEC.md says of the seed names rules and tests that exist; each of the 47 traps has a line.
+#[test]
+fn ti5_the_seed_is_shown() {
+    let spec = fs::read_to_string(root().join("SPEC.md")).unwrap_or_default();
+    let (rules, names) = (numbers(&spec, "- **", '*'), test_names());
+    let (_, seed) = spec.split_once("## The seed").unwrap_or_default();
+    let rows = seed.lines().filter(|line| line.starts_with("| "));
+    let mut traps = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let &[what, _, shown] = cells.as_slice() else { panic!("three cells: {row}") };
+        if shown == "shown by" {
+            continue;
+        }
+        traps.extend(what.split(' ').next().and_then(|number| number.parse::<usize>().ok()));
+        // Names of tests stand in backticks, numbers of rules between them.
+        for (place, part) in shown.split('`').enumerate() {
+            let words = part.split(", ").map(str::trim).filter(|word| !word.is_empty());
+            let is_known = |word| rules.contains(word);
+            let known =
+                if place % 2 == 1 { names.contains(part) } else { words.clone().all(is_known) };
+            assert!(known, "no such rule or test: {part:?} in {row}");
+        }
+        assert!(!shown.is_empty(), "nothing shows {what}");
+    }
+    assert_eq!(traps, (1..=47).collect::<Vec<_>>());
+}
