@@ -148,6 +148,12 @@ impl Name {
         check_name(text)?;
         Ok(Name(text.into()))
     }
+
+    /// Makes a public id of sixteen random bytes, two hex digits for each: one that nobody can guess.
+    #[must_use]
+    pub fn mint(dice: [u8; 16]) -> Name {
+        Name(hex(&dice).into())
+    }
 }
 
 impl Deref for Name {

@@ -71,5 +71,6 @@ pub mod pool;
 pub mod record;
 pub mod replica;
 pub mod storage;
+pub mod store;
 pub mod value;
 pub mod wire;

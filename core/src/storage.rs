@@ -151,6 +151,24 @@ pub trait Storage {
     fn clear(&mut self) -> Result<(), Self::Error>;
 }
 
+/// A storage whose calls can be grouped: all of them, or none.
+pub trait Transact: Storage {
+    /// Begins a group.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn begin(&self) -> Result<(), Self::Error>;
+
+    /// Ends a group. Once this has returned, nothing of it is lost, whatever is killed.
+    ///
+    /// # Errors
+    /// When storage fails; the group is then to be undone.
+    fn commit(&self) -> Result<(), Self::Error>;
+
+    /// Undoes a group. Whoever undoes one does not use this value again.
+    fn roll_back(&self);
+}
+
 /// What [`Storage::prune`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pruned {

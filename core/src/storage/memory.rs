@@ -6,7 +6,7 @@ use core::{
     ops::{self, ControlFlow},
 };
 
-use super::{Pruned, Range, Storage};
+use super::{Pruned, Range, Storage, Transact};
 use crate::{
     id::{ReplicaId, Seq},
     pool::Item,
@@ -193,6 +193,19 @@ impl Storage for MemoryStorage {
         *self = Self::default();
         Ok(())
     }
+}
+
+/// Nothing fails here, so nothing is ever undone.
+impl Transact for MemoryStorage {
+    fn begin(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn roll_back(&self) {}
 }
 
 #[cfg(test)]

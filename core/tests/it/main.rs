@@ -7,6 +7,7 @@ mod golden;
 mod pools;
 mod props;
 mod spec;
+mod store;
 mod tidy;
 // The example of the same name uses the rest of it.
 #[allow(dead_code)]

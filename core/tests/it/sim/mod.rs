@@ -18,6 +18,7 @@ mod storage;
 mod world;
 
 pub(crate) use sabotage::Sabotage;
+pub(crate) use storage::{Broken, Disk};
 
 /// A rule that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use neap_core::{
     id::{ReplicaId, Seq},
     pool::Item,
     record::Row,
-    storage::{MemoryStorage, Pruned, Range, Storage},
+    storage::{MemoryStorage, Pruned, Range, Storage, Transact},
     wire::RowRef,
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct Disk(Rc<RefCell<Inner>>);
 #[derive(Debug)]
 struct Inner {
     memory: MemoryStorage,
+    /// What a group that has begun is rolled back to.
+    before: MemoryStorage,
     /// Calls until one fails.
     fails_after: Option<usize>,
     sabotage: Option<Sabotage>,
@@ -35,8 +37,14 @@ struct Inner {
 
 impl Disk {
     pub(crate) fn new(sabotage: Option<Sabotage>) -> Self {
-        let memory = MemoryStorage::new();
-        Disk(Rc::new(RefCell::new(Inner { memory, fails_after: None, sabotage, writes: 0 })))
+        let (memory, before) = (MemoryStorage::new(), MemoryStorage::new());
+        Disk(Rc::new(RefCell::new(Inner {
+            memory,
+            before,
+            fails_after: None,
+            sabotage,
+            writes: 0,
+        })))
     }
 
     pub(crate) fn snapshot(&self) -> MemoryStorage {
@@ -73,6 +81,21 @@ impl Disk {
 fn sure<T>(result: Result<T, std::convert::Infallible>) -> T {
     let Ok(value) = result;
     value
+}
+
+impl Transact for Disk {
+    fn begin(&self) -> Result<(), Broken> {
+        self.call(|inner| inner.before = inner.memory.clone())
+    }
+
+    fn commit(&self) -> Result<(), Broken> {
+        self.call(|_| ())
+    }
+
+    fn roll_back(&self) {
+        let mut inner = self.0.borrow_mut();
+        inner.memory = inner.before.clone();
+    }
 }
 
 impl Storage for Disk {
