@@ -13,7 +13,7 @@ use neap_core::{
     store::{Store, Told},
 };
 
-use crate::sim::{Broken, Disk};
+use crate::sim::storage::{Broken, Disk};
 
 type Disks = Rc<RefCell<BTreeMap<Name, Disk>>>;
 

@@ -14,11 +14,10 @@ mod random;
 mod relay;
 mod restore;
 mod sabotage;
-mod storage;
+pub(crate) mod storage;
 mod world;
 
 pub(crate) use sabotage::Sabotage;
-pub(crate) use storage::{Broken, Disk};
 
 /// A rule that did not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
