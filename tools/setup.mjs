@@ -152,15 +152,25 @@ function replace(file, from, to) {
 async function chromium() {
   if (findChromium()) return;
   if (process.env.NEAP_CHROMIUM) throw new Trouble(`NEAP_CHROMIUM names no file: ${process.env.NEAP_CHROMIUM}`);
+  if (!(await fromDebian("Chromium for the tests", "chromium"))) console.log(`setup: ${chromiumHint}`);
+}
+
+/** Gives the tool that compiles the fuzzer's engine, which is C++. */
+export async function cxx() {
+  const names = ["c++", "g++", "clang++"];
+  if (!onPath(...names)) await fromDebian("a C++ compiler for the fuzzer", "g++");
+  if (!onPath(...names)) throw new Trouble("a C++ compiler is missing: install g++ or clang");
+}
+
+/** Installs a package where that is Debian's and we may; tells whether. */
+async function fromDebian(what, name) {
   const debian = existsSync("/etc/os-release") && /^ID=debian$/m.test(readFileSync("/etc/os-release", "utf8"));
-  if (!debian || process.getuid() !== 0) {
-    console.log(`setup: ${chromiumHint}`);
-    return;
-  }
-  say("installing Chromium for the tests (apt-get)");
+  if (!debian || process.getuid() !== 0) return false;
+  say(`installing ${what} (apt-get)`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   await run("apt-get", ["update", "-qq"], { env });
-  await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "chromium"], { env });
+  await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", name], { env });
+  return true;
 }
 
 if (isMain(import.meta.url)) {

@@ -18,7 +18,8 @@ const http = ["-p", "neap-http"];
 const cargo = (...args) => ({ command: "cargo", args });
 const denyWarnings = { RUSTDOCFLAGS: "-D warnings" };
 
-// A ring is a list of commands; one that stands on built parts names them.
+// A ring is a list of commands; one that stands on built parts names them, and a long one waits for `test:long`
+// or its own name.
 const rings = {
   fmt: { run: () => [cargo("fmt", "--all", "--check")] },
   clippy: {
@@ -36,6 +37,7 @@ const rings = {
   core: { run: () => [{ ...cargo("test", "--quiet", ...core), env: long ? { PROPTEST_CASES: "5000" } : {} }] },
   http: { run: () => [cargo("test", "--quiet", ...http)] },
   sim: { run: () => [cargo("run", "--quiet", "--release", ...core, "--example", "sim", "--", "--seeds", long ? "20000" : "2000")] },
+  fuzz: { isLong: true, run: () => [{ command: join(bin, "node"), args: ["tools/fuzz.mjs"] }] },
   build: { run: () => [{ command: join(bin, "node"), args: ["tools/build.mjs"] }] },
   types: { built: ["package"], run: () => ["wasm/npm", "www"].map(typeCheck) },
   tools: { built: ["relay"], run: () => [nodeTests("tools/test")] },
@@ -115,7 +117,7 @@ await main("test", async (args) => {
   await setup({ browser: true, lints: true });
   const sum = { passed: 0, failed: 0 };
   for (const name of Object.keys(rings)) {
-    if (names.length === 0 || names.includes(name)) add(sum, await runRing(name));
+    if (names.length === 0 ? long || !rings[name].isLong : names.includes(name)) add(sum, await runRing(name));
   }
   console.log(`\n${sum.passed} passed, ${sum.failed} failed`);
   if (sum.failed > 0) process.exit(1);

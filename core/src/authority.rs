@@ -127,7 +127,7 @@ impl<S: Storage> Authority<S> {
         let meta = storage.meta()?.map(|bytes| wire::decode_stored(&bytes)).transpose();
         let mut meta: Option<Meta> = meta.map_err(|_| Trouble::Corrupt)?;
         if let Some(meta) = &mut meta {
-            meta.counts.wakes += 1;
+            meta.counts.wakes = meta.counts.wakes.saturating_add(1);
         }
         Ok(Authority {
             storage,

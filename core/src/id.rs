@@ -3,14 +3,12 @@
 use alloc::{boxed::Box, string::String};
 use core::{fmt, ops::Deref};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::limits::{INTEGER_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX};
 
 /// A place in a datastore's order, from 1; zero stands before the first.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Seq(pub u64);
 
 impl Seq {
@@ -31,9 +29,7 @@ impl Seq {
 }
 
 /// A replica's count of its own mutations, from 1, without gaps; zero stands before the first.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Turn(pub u64);
 
 impl Turn {
@@ -50,6 +46,24 @@ impl Turn {
     #[must_use]
     pub const fn before(self) -> Turn {
         Turn(self.0.saturating_sub(1))
+    }
+}
+
+/// Bytes that name a greater number are no seq and no turn, so that counting on never overflows.
+fn exact<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(from)?;
+    if number <= INTEGER_MAX { Ok(number) } else { Err(D::Error::custom("not exact")) }
+}
+
+impl<'de> Deserialize<'de> for Seq {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Seq, D::Error> {
+        exact(from).map(Seq)
+    }
+}
+
+impl<'de> Deserialize<'de> for Turn {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Turn, D::Error> {
+        exact(from).map(Turn)
     }
 }
 

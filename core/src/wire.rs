@@ -231,8 +231,13 @@ pub fn encode_set(collection: &str, key: &str, data: &str) -> Box<[u8]> {
 /// # Errors
 /// When the bytes are no mutation of at most [`OPS_MAX`] ops.
 pub fn decode_ops(bytes: &[u8]) -> Result<Vec<Op<'_>>, BadFrame> {
-    let ops: Vec<Op<'_>> = postcard::from_bytes(bytes).map_err(|_| BadFrame)?;
-    if ops.len() > OPS_MAX { Err(BadFrame) } else { Ok(ops) }
+    // The count comes first: an op takes many times its bytes in memory, so it is judged before.
+    let (count, _) = postcard::take_from_bytes::<u64>(bytes).map_err(|_| BadFrame)?;
+    if usize::try_from(count).is_ok_and(|count| count <= OPS_MAX) {
+        postcard::from_bytes(bytes).map_err(|_| BadFrame)
+    } else {
+        Err(BadFrame)
+    }
 }
 
 /// Appends a mutation, encoded by [`encode_ops`], to the block of a push.

@@ -18,7 +18,7 @@ impl<S: Storage> Authority<S> {
             return Some(0);
         }
         // Nothing that is temporary outlives what its ledger remembers.
-        (meta.info.kind == Kind::Permanent).then(|| meta.swept_at + SWEEP_MS)
+        (meta.info.kind == Kind::Permanent).then(|| meta.swept_at.saturating_add(SWEEP_MS))
     }
 
     /// Tombstones to remove: none before a tenth more than the history has gathered, so that a steady
@@ -46,7 +46,7 @@ impl<S: Storage> Authority<S> {
             self.meta_is_dirty = true;
         }
         self.erase_drained()?;
-        if kind == Kind::Permanent && now >= swept_at + SWEEP_MS {
+        if kind == Kind::Permanent && now >= swept_at.saturating_add(SWEEP_MS) {
             let floor = now.saturating_sub(LEDGER_MS);
             self.ledger.forget();
             self.storage.forget_entries(floor)?;

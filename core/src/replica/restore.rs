@@ -103,7 +103,7 @@ impl Replica {
     pub fn restore_account(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
         let account: Account = wire::decode_stored(bytes)?;
         if let Some(me) = self.authors.first_mut() {
-            me.generation = account.generation + 1;
+            me.generation = account.generation.saturating_add(1);
             me.birth = account.birth;
             me.settled = account.settled;
             me.saved = account.settled;

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{BadFrame, encode};
-use crate::{id::Seq, record::Row};
+use crate::{id::Seq, limits::INTEGER_MAX, record::Row};
 
 /// Rows in the order of their seqs. Collections are numbered by their place in `names`, seqs are
 /// told by their distance from the one before, and a key that occurs in its record's text, as it
@@ -97,6 +97,9 @@ impl<'a> Changes<'a> {
                 Packed::Gone { name, step, key } => (name, step, key, None),
             };
             seq = seq.wrapping_add(step);
+            if seq > INTEGER_MAX {
+                return Err(BadFrame);
+            }
             let collection = self
                 .names
                 .get(usize::try_from(name).map_err(|_| BadFrame)?)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use neap_core::{
     authority::{Admission, Output},
     id::Seq,
+    limits::INTEGER_MAX,
     pool::{Choice, Retain},
     replica::Event,
     value::canonical,
@@ -295,7 +296,7 @@ fn po9_strange_frames() {
             |output: &Output| matches!(output, Output::Close { session: of, .. } if *of == session);
         assert!(outputs.iter().any(closed));
     }
-    let far = ask(POOL, wire::PoolAsk::Ack(Seq(u64::MAX)));
+    let far = ask(POOL, wire::PoolAsk::Ack(Seq(INTEGER_MAX)));
     let session = world.members[0].session.unwrap_or_default();
     assert_eq!(world.authority.receive(session, &far, moment), Ok(()));
     world.carry();

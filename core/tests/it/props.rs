@@ -2,6 +2,7 @@
 
 use neap_core::{
     id::{Seq, Turn},
+    limits::INTEGER_MAX,
     mutation::{Condition, Op},
     value::{Invalid, check_object, merge_patch},
     wire::*,
@@ -63,8 +64,8 @@ fn condition() -> impl Strategy<Value = Condition> {
         Just(Condition::None),
         Just(Condition::Absent),
         Just(Condition::Present),
-        any::<u64>().prop_map(|seq| Condition::Seq(Seq(seq))),
-        any::<u64>().prop_map(|turn| Condition::Mine(Turn(turn))),
+        (0..=INTEGER_MAX).prop_map(|seq| Condition::Seq(Seq(seq))),
+        (0..=INTEGER_MAX).prop_map(|turn| Condition::Mine(Turn(turn))),
     ]
 }
 

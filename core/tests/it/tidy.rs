@@ -14,7 +14,7 @@ fn root() -> &'static Path {
 fn sources() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut folders: Vec<PathBuf> =
-        ["src", "tests", "examples"].map(|name| root().join(name)).into();
+        ["src", "tests", "examples", "fuzz/src"].map(|name| root().join(name)).into();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
