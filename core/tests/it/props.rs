@@ -11,7 +11,7 @@ use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value};
 
 /// JSON without duplicate names, to a small depth.
-fn json() -> impl Strategy<Value = Value> {
+pub(super) fn json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -36,13 +36,13 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-fn object() -> impl Strategy<Value = Value> {
+pub(super) fn object() -> impl Strategy<Value = Value> {
     vec((name(), json()), 0..16)
         .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>()))
 }
 
 /// RFC 7396, section 2.
-fn merge(target: Value, patch: &Value) -> Value {
+pub(super) fn merge(target: Value, patch: &Value) -> Value {
     let Value::Object(changes) = patch else { return patch.clone() };
     let mut target = match target {
         Value::Object(members) => members,

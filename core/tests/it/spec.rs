@@ -11,21 +11,21 @@ use neap_core::{
     wire,
 };
 
-const NOW: u64 = 1_700_000_000_000;
+pub(super) const NOW: u64 = 1_700_000_000_000;
 
 fn moment(now: u64) -> Moment {
     let seconds = u8::try_from(now / 1_000 % 251).unwrap_or(0);
     Moment { now, dice: Epoch([seconds; 8]) }
 }
 
-fn authority() -> Authority<MemoryStorage> {
+pub(super) fn authority() -> Authority<MemoryStorage> {
     match Authority::load(MemoryStorage::new(), Settings::default()) {
         Ok(authority) => authority,
         Err(trouble) => panic!("{trouble:?}"),
     }
 }
 
-fn replica(name: u8) -> Replica {
+pub(super) fn replica(name: u8) -> Replica {
     let ids = (ReplicaId([name; 16]), ReplicaId([name + 100; 16]));
     let options = Options { kind: Some(Kind::Temp), ttl: Some(60), ..Options::default() };
     Replica::new(ids.0, ids.1, 7, options)
@@ -40,7 +40,7 @@ fn set(replica: &mut Replica, key: &str) -> Turn {
 }
 
 /// Carries frames both ways until nothing is left; gives the sessions that were closed.
-fn carry(
+pub(super) fn carry(
     authority: &mut Authority<MemoryStorage>,
     replicas: &mut [(SessionId, &mut Replica)],
     now: u64,
@@ -77,7 +77,7 @@ fn carry(
     }
 }
 
-fn join(
+pub(super) fn join(
     authority: &mut Authority<MemoryStorage>,
     session: SessionId,
     replica: &mut Replica,
