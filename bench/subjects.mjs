@@ -15,7 +15,9 @@ export const subjects = {
         load: (batch) => batch.forEach(({ id }) => map.set(id, JSON.parse(texts[next++]))),
         bump: (id, pri) => map.set(id, { ...map.get(id), pri }),
         get: (id) => map.get(id),
-        each: (visit) => map.forEach(visit),
+        each: (visit) => {
+          for (const [key, record] of map) visit(record, key);
+        },
       };
     },
   },

@@ -16,6 +16,7 @@ mod catch_up;
 mod changes;
 mod confirm;
 mod connection;
+mod draft;
 mod event;
 mod index;
 mod outbox;
@@ -34,10 +35,10 @@ pub use write::OpKind;
 
 use catch_up::Staging;
 use changes::Changes;
+use draft::Draft;
 use outbox::{Ordinal, Outbox};
 use pool::Pool;
 use table::{Names, Table};
-use write::Draft;
 
 /// How far the connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

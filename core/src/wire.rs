@@ -218,12 +218,21 @@ pub fn encode_ops(ops: &[Op<'_>]) -> Vec<u8> {
     encode(ops)
 }
 
-/// Encodes a mutation of one unconditional set. The data ends one byte before the end.
-#[must_use]
-pub fn encode_set(collection: &str, key: &str, data: &str) -> Box<[u8]> {
+/// Appends an unconditional set to the ops of a mutation. The data ends one byte before the end.
+pub fn append_set(ops: &mut Vec<u8>, collection: &str, key: &str, data: &str) {
     let op = Op::Set { collection, key, data, only_if: Condition::None };
-    let room = Vec::with_capacity(collection.len() + key.len() + data.len() + 10);
-    postcard::to_extend(&[op][..], room).unwrap_or_default().into()
+    ops.reserve(collection.len() + key.len() + data.len() + 9);
+    *ops = postcard::to_extend(&op, core::mem::take(ops)).unwrap_or_default();
+}
+
+/// Completes a mutation of `count` ops that were appended, and tells how many bytes stand before them.
+#[must_use]
+pub fn encode_counted(count: usize, ops: &[u8]) -> (Box<[u8]>, usize) {
+    let mut bytes = Vec::with_capacity(ops.len() + 3);
+    append_varint(&mut bytes, count);
+    let shift = bytes.len();
+    bytes.extend_from_slice(ops);
+    (bytes.into(), shift)
 }
 
 /// Decodes a mutation. What it says is still unchecked.
@@ -242,13 +251,16 @@ pub fn decode_ops(bytes: &[u8]) -> Result<Vec<Op<'_>>, BadFrame> {
 
 /// Appends a mutation, encoded by [`encode_ops`], to the block of a push.
 pub fn append_to_block(block: &mut Vec<u8>, mutation: &[u8]) {
-    let mut rest = mutation.len();
+    append_varint(block, mutation.len());
+    block.extend_from_slice(mutation);
+}
+
+fn append_varint(bytes: &mut Vec<u8>, mut rest: usize) {
     while rest > 0x7f {
-        block.push(0x80 | u8::try_from(rest & 0x7f).unwrap_or(0));
+        bytes.push(0x80 | u8::try_from(rest & 0x7f).unwrap_or(0));
         rest >>= 7;
     }
-    block.push(u8::try_from(rest).unwrap_or(0));
-    block.extend_from_slice(mutation);
+    bytes.push(u8::try_from(rest).unwrap_or(0));
 }
 
 /// Takes the mutations out of a block, one after the other.

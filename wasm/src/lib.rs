@@ -128,6 +128,11 @@ impl Core {
         self.replica.begin();
     }
 
+    /// Adds an unconditional set of each record of a JSON array to it. 0, or an error's number.
+    pub fn sets(&mut self, collection: &str, records: &str) -> u32 {
+        outcome(self.replica.sets(collection, records))
+    }
+
     /// Adds an op to it. 0, or an error's number.
     pub fn op(
         &mut self,

@@ -119,7 +119,7 @@ pub(super) struct Prepared {
 }
 
 /// The pending mutations of this replica and of those that it listens for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Outbox {
     /// Entries by ordinal; a settled one leaves a hole until it is at the front.
     entries: VecDeque<Option<Pending>>,
@@ -134,14 +134,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(seed: u64) -> Self {
-        Outbox {
-            entries: VecDeque::new(),
-            first: 0,
-            chains: Slots::default(),
-            index: Index::default(),
-            seed,
-            waiting: VecDeque::new(),
-        }
+        Outbox { seed, ..Outbox::default() }
     }
 
     /// The ordinal that the next entry will have.
@@ -203,20 +196,22 @@ impl Outbox {
         ordinal
     }
 
-    /// Appends an unconditional set, which shows the record that lies at `data` in its bytes whatever
-    /// was there before.
-    pub(super) fn append_set(
+    /// Appends unconditional sets, which show the records that lie in their bytes whatever was there
+    /// before; each of `records` stands `shift` bytes further back.
+    pub(super) fn append_sets(
         &mut self,
         author: usize,
         turn: Turn,
         bytes: Box<[u8]>,
-        place: Place,
-        data: Range<usize>,
+        shift: usize,
+        records: Vec<(Place, Range<usize>)>,
     ) -> Ordinal {
         let touches = SmallVec::new();
         let mut entry = Pending { author, turn, bytes, touches, depends: false, adds: false };
         let ordinal = self.next();
-        self.touch(&mut entry, ordinal, place, Shown::Within(data));
+        for (place, Range { start, end }) in records {
+            self.touch(&mut entry, ordinal, place, Shown::Within(start + shift..end + shift));
+        }
         self.entries.push_back(Some(entry));
         ordinal
     }
@@ -224,10 +219,13 @@ impl Outbox {
     fn touch(&mut self, entry: &mut Pending, ordinal: Ordinal, place: Place, shown: Shown) {
         let slot = self.open_chain(place);
         let Some(Chain { links, .. }) = self.chains.get_mut(slot) else { return };
-        if links.last().is_none_or(|link| link.ordinal != ordinal) {
-            links.push(Link { ordinal, touch: entry.touches.len() });
-            entry.touches.push(Touch { chain: slot, shown });
+        let known = links.last().filter(|link| link.ordinal == ordinal);
+        if let Some(touch) = known.and_then(|link| entry.touches.get_mut(link.touch)) {
+            touch.shown = shown;
+            return;
         }
+        links.push(Link { ordinal, touch: entry.touches.len() });
+        entry.touches.push(Touch { chain: slot, shown });
     }
 
     /// The keys that an entry speaks of.

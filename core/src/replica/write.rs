@@ -1,16 +1,16 @@
 //! Mutations of the app: shown at once, kept in the outbox.
 
-use alloc::{borrow::Cow, boxed::Box, rc::Rc, vec::Vec};
+use alloc::{boxed::Box, rc::Rc, vec::Vec};
 
 use super::{
     Origin, Replica,
+    draft::{Sets, check_sets},
     outbox::{Effects, Ordinal, Prepared},
 };
 use crate::{
     id::{Seq, Turn},
-    limits::{INTEGER_MAX, MUTATION_BYTES_MAX, OPS_MAX, PUSH_BYTES, RECORD_BYTES_MAX},
+    limits::{INTEGER_MAX, MUTATION_BYTES_MAX, PUSH_BYTES},
     mutation::{Condition, Effect, Malformed, Op, Reason, Refusal, Resolution, resolve},
-    value::{as_string, check_array},
     wire,
 };
 
@@ -27,7 +27,7 @@ pub enum OpKind {
 
 impl OpKind {
     /// The op of this kind; a delete has no data.
-    const fn op<'a>(
+    pub(super) const fn op<'a>(
         self,
         collection: &'a str,
         key: &'a str,
@@ -42,30 +42,6 @@ impl OpKind {
     }
 }
 
-/// An op that owns its texts, until its mutation is complete.
-#[derive(Clone, Debug)]
-struct Step {
-    kind: OpKind,
-    collection: Box<str>,
-    key: Box<str>,
-    data: Box<str>,
-    only_if: Condition,
-}
-
-impl Step {
-    fn op(&self) -> Op<'_> {
-        self.kind.op(&self.collection, &self.key, &self.data, self.only_if)
-    }
-}
-
-/// A mutation that the app is still making.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Draft {
-    steps: Vec<Step>,
-    resolution: Resolution,
-    refusal: Option<Refusal>,
-}
-
 impl Replica {
     /// Makes one mutation of each record of a JSON array: unconditional sets, which nothing can make
     /// the replica predict a refusal for. The caller shows them; no change comes out.
@@ -73,33 +49,27 @@ impl Replica {
     /// # Errors
     /// What is wrong with the first bad one; then none was made.
     pub fn set_many(&mut self, collection: &str, records: &str) -> Result<(), Malformed> {
-        crate::id::check_name(collection).map_err(Malformed::Name)?;
-        let mut sets: Vec<(Cow<'_, str>, &str)> = Vec::new();
-        let mut bad = None;
-        check_array(records, self.primary(), |data, raw| {
-            let key = raw.and_then(as_string).unwrap_or_default();
-            if data.len() > RECORD_BYTES_MAX {
-                bad.get_or_insert(Malformed::RecordSize);
-            } else if let Err(why) = crate::id::check_key(&key) {
-                bad.get_or_insert(Malformed::Key(why));
-            }
-            sets.push((key, data));
-        })
-        .map_err(Malformed::Data)?;
-        if let Some(bad) = bad {
-            return Err(bad);
-        }
-        let place = self.names.intern(collection);
+        let sets = check_sets(collection, records, self.primary())?;
         for (key, data) in sets {
-            let bytes = wire::encode_set(collection, &key, data);
-            // The condition, of one byte, follows the data.
-            let end = bytes.len() - 1;
-            let Some(turn) = self.mint() else { break };
-            let place = (place, Rc::from(&*key));
-            let ordinal = self.outbox.append_set(0, turn, bytes, place, end - data.len()..end);
-            self.queue(0, ordinal);
+            let mut set = Sets::default();
+            set.push(&mut self.names, collection, &key, data);
+            if self.append(set).is_err() {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Puts sets into the outbox as one mutation.
+    pub(super) fn append(&mut self, Sets { bytes: ops, records }: Sets) -> Result<Turn, Malformed> {
+        let (bytes, shift) = wire::encode_counted(records.len(), &ops);
+        if bytes.len() > MUTATION_BYTES_MAX {
+            return Err(Malformed::MutationSize);
+        }
+        let turn = self.mint().ok_or(Malformed::MutationSize)?;
+        let ordinal = self.outbox.append_sets(0, turn, bytes, shift, records);
+        self.queue(0, ordinal);
+        Ok(turn)
     }
 
     /// Makes a mutation of one op. A condition on a seq means, where the newest write of the record
@@ -123,60 +93,13 @@ impl Replica {
         self.finish_draft(&[op], resolution, refusal)
     }
 
-    /// Begins a mutation of several ops, in place of one that was begun before.
-    pub fn begin(&mut self) {
-        self.draft = Some(Draft::default());
-    }
-
-    /// Adds an op to the mutation that was begun.
-    ///
-    /// # Errors
-    /// What makes it no op; then the mutation is as it was.
-    pub fn op(
-        &mut self,
-        kind: OpKind,
-        collection: &str,
-        key: &str,
-        data: &str,
-        only_if: Condition,
-    ) -> Result<(), Malformed> {
-        let mut draft = self.draft.take().unwrap_or_default();
-        let result = self.extend(&mut draft, kind, collection, key, data, only_if);
-        self.draft = Some(draft);
-        result
-    }
-
-    fn extend(
-        &self,
-        draft: &mut Draft,
-        kind: OpKind,
-        collection: &str,
-        key: &str,
-        data: &str,
-        only_if: Condition,
-    ) -> Result<(), Malformed> {
-        if draft.steps.len() >= OPS_MAX {
-            return Err(Malformed::OpCount);
-        }
-        let only_if = self.chained(&draft.resolution, collection, key, only_if);
-        let step = Step {
-            kind,
-            collection: collection.into(),
-            key: key.into(),
-            data: data.into(),
-            only_if,
-        };
-        step.op().check(self.primary())?;
-        if draft.refusal.is_none() {
-            draft.refusal = self.step(&mut draft.resolution, &step.op())?;
-        }
-        draft.steps.push(step);
-        Ok(())
-    }
-
     /// Takes an op into a resolution over the view. What is too large is told at the call; any other
     /// refusal is a prediction.
-    fn step(&self, resolution: &mut Resolution, op: &Op<'_>) -> Result<Option<Refusal>, Malformed> {
+    pub(super) fn step(
+        &self,
+        resolution: &mut Resolution,
+        op: &Op<'_>,
+    ) -> Result<Option<Refusal>, Malformed> {
         let view = self.before(self.outbox.next(), 0);
         let Ok(verdict) = resolution.step(op, self.minted().next(), &view);
         match verdict {
@@ -188,7 +111,7 @@ impl Replica {
 
     /// A condition as it is meant: one on a seq, where the newest write of the record is a pending one
     /// of this replica, means that write.
-    fn chained(
+    pub(super) fn chained(
         &self,
         resolution: &Resolution,
         collection: &str,
@@ -211,28 +134,6 @@ impl Replica {
         }
     }
 
-    /// Reads a record as the mutation that was begun sees it.
-    #[must_use]
-    pub fn draft_get(&self, collection: &str, key: &str) -> Option<&str> {
-        let written =
-            self.draft.as_ref().and_then(|draft| draft.resolution.written(collection, key));
-        match written {
-            Some(effect) => effect.data.as_deref(),
-            None => self.get(collection, key),
-        }
-    }
-
-    /// Completes the mutation that was begun: shows it and puts it into the outbox. One that is
-    /// predicted to be refused shows nothing, but only the authority can refuse it.
-    ///
-    /// # Errors
-    /// When it is too large, or there have been 2^53 of them; then nothing has changed.
-    pub fn commit(&mut self) -> Result<Turn, Malformed> {
-        let draft = self.draft.take().unwrap_or_default();
-        let ops: Vec<Op<'_>> = draft.steps.iter().map(Step::op).collect();
-        self.finish_draft(&ops, draft.resolution, draft.refusal)
-    }
-
     pub(super) fn finish_draft(
         &mut self,
         ops: &[Op<'_>],
@@ -253,11 +154,6 @@ impl Replica {
         self.outbox.show(ordinal, prepared);
         self.report(Origin::Local);
         Ok(turn)
-    }
-
-    /// Drops the mutation that was begun.
-    pub fn abort(&mut self) {
-        self.draft = None;
     }
 
     /// The effects of a resolution, with their collections by place.

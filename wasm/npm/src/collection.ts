@@ -47,7 +47,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
       return this.mutate(SET, key, JSON.stringify(copy), condition);
     }
     // Nothing can make the relay's verdict differ from this one, so the core need not be asked first.
-    if (this.watch === WATCH_NOTHING) this.firstWrite();
+    this.firstWrite();
     const known = this.view.put(key, copy);
     const before = known === undefined ? this.fetch(key) : (known ?? undefined);
     if (this.isHeard) this.note(key, before, copy, "local");
@@ -170,9 +170,22 @@ export class LiveCollection<T extends object> implements Collection<T> {
     }
   }
 
-  private firstWrite(): void {
+  /** Fetches what is there under these keys, before the core is told of something else. */
+  know(keys: Iterable<string>): void {
+    if (!this.view.isComplete) for (const key of keys) this.view.get(key);
+  }
+
+  /** Shows a record that the core will not tell of, under a key that is known; gives what was there. */
+  show(key: string, record: Plain): Plain | undefined {
+    const before = this.view.put(key, record) ?? undefined;
+    if (this.isHeard) this.note(key, before, record, "local");
+    return before;
+  }
+
+  /** Makes reads cheap where there is nothing yet. To be called with nothing in the queue. */
+  firstWrite(): void {
+    if (this.watch !== WATCH_NOTHING) return;
     this.watchAtLeast(WATCH_KEYS);
-    // Nothing of this collection waits in the queue yet: all writes come through here.
     if (this.view.isEmpty && this.engine.core.size(this.name) === 0) this.view.startComplete();
   }
 

@@ -47,6 +47,8 @@ export interface Core {
   setMany(collection: string, jsonArray: string): number;
   mutate(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): number;
   begin(): void;
+  /** As long as nothing else comes with them, they are shown by the caller: no changes come out. */
+  sets(collection: string, jsonArray: string): number;
   op(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): number;
   draftGet(collection: string, key: string): string | undefined;
   commit(): number;

@@ -6,20 +6,14 @@ import { LiveCollection } from "./collection.js";
 import type { ConditionKind, Core, CoreChanges, CoreConstructor, CoreEvent, OpKind } from "./core.js";
 import { NeapError } from "./errors.js";
 import { Emitter } from "./events.js";
-import { History, type Restoring } from "./history.js";
+import { History, type Restoring, type Trace } from "./history.js";
 import { checkName } from "./key.js";
-import { QUEUE_CHARS, QUEUE_RECORDS } from "./limits.js";
 import { Turns, type Handle } from "./mutation.js";
 import type { Plain } from "./record.js";
+import { Runs } from "./runs.js";
 import { Draft } from "./transaction.js";
 import { closedError } from "./trouble.js";
 import { makeRoom } from "./wasm.js";
-
-/** Sets of one collection in a row. */
-interface Run {
-  readonly collection: string;
-  readonly records: Plain[];
-}
 
 /** What a transaction has made of keys, by collection: it need not be parsed again. */
 export type Written = ReadonlyMap<string, ReadonlyMap<string, Plain | null>>;
@@ -45,9 +39,7 @@ export class Engine {
   /** Name of the field that holds a record's key. */
   primary: string;
   private readonly collections = new Map<string, LiveCollection<object>>();
-  private runs: Run[] = [];
-  private queued = 0;
-  private queuedChars = 0;
+  private readonly queued = new Runs();
   private workIsDue = false;
   private changed: { notify(): void }[] = [];
   private news: (() => void)[] = [];
@@ -83,34 +75,28 @@ export class Engine {
 
   /** Takes an unconditional set that is shown already; it crosses into the core with others. */
   queue(collection: string, record: Plain, chars: number): Handle {
-    let run = this.runs[this.runs.length - 1];
-    if (run === undefined || run.collection !== collection) this.runs.push((run = { collection, records: [] }));
-    run.records.push(record);
-    this.queued += 1;
-    this.queuedChars += chars;
+    const isMuch = this.queued.add(collection, record, chars);
     if (!this.workIsDue) this.workLater();
-    if (this.queued >= QUEUE_RECORDS || this.queuedChars >= QUEUE_CHARS) this.flush();
+    if (isMuch) this.flush();
     if (!this.tellIsDue) this.tellLater();
     return this.turns.mint();
   }
 
   /** The core, with everything in it that the app has done. */
   flushed(): Core {
-    if (this.queued > 0) this.flush();
+    if (this.queued.size > 0) this.flush();
     return this.core;
   }
 
   private flush(): void {
-    const runs = this.runs;
-    this.runs = [];
-    this.queued = 0;
-    this.queuedChars = 0;
-    for (const { collection, records } of runs) {
-      const error = this.core.setMany(collection, JSON.stringify(records));
-      // The walk lets nothing through that the core does not take.
-      if (error !== 0) throw this.errorOf(error);
-    }
+    // The walk lets nothing through that the core does not take.
+    this.queued.drain((collection, json) => this.check(this.core.setMany(collection, json)));
     makeRoom();
+  }
+
+  /** Throws what the number of an error stands for; 0 stands for none. */
+  check(error: number): void {
+    if (error !== 0) throw this.errorOf(error);
   }
 
   /** Makes a mutation of one op by asking the core. */
@@ -121,8 +107,7 @@ export class Engine {
   }
 
   transact(fn: (transaction: Transaction) => void): Mutation {
-    const [handle, draft] = this.runDraft(fn);
-    const traces = draft.traces();
+    const [handle, traces] = this.runDraft(fn);
     if (traces.length > 0) this.history.made(handle, traces);
     return handle;
   }
@@ -154,22 +139,20 @@ export class Engine {
     return handle;
   }
 
-  private runDraft(fn: (transaction: Transaction) => void): [Handle, Draft] {
+  private runDraft(fn: (transaction: Transaction) => void): [Handle, Trace[]] {
     this.checkOpen();
     const draft = new Draft(this, this.flushed());
     this.draft = draft;
     try {
       draft.run(fn);
-      const turn = this.core.commit();
-      if (turn < 0) throw this.errorOf(-turn);
     } catch (error) {
       this.core.abort();
       throw error;
     } finally {
-      draft.end();
       this.draft = undefined;
     }
-    return [this.minted(draft.written), draft];
+    const handle = this.minted(draft.written);
+    return [handle, draft.traces()];
   }
 
   private minted(written: Written | undefined): Handle {
@@ -286,7 +269,7 @@ export class Engine {
 
   /** Mutations without an answer. */
   get pending(): number {
-    return this.core.pending() + this.queued;
+    return this.core.pending() + this.queued.size;
   }
 
   close(): void {

@@ -172,10 +172,10 @@ export class Journal {
   /** Takes what the core wants stored, and writes it as soon as the write before is done. */
   flush(): void {
     const { core } = this;
+    if (this.storage.kind === "memory") return this.forgetAll();
     for (let bytes = core.block(); bytes; bytes = core.block()) {
       this.blocks.push({ first: core.blockFirst(), last: core.blockLast(), bytes });
     }
-    if (this.storage.kind === "memory") return this.forgetAll();
     if (!this.writing && this.isDue()) this.writing = this.writeAll();
   }
 

@@ -4,30 +4,71 @@ import type { Condition, Patch, Transaction, TransactionCollection } from "./api
 import type { LiveCollection } from "./collection.js";
 import { patchText } from "./collection.js";
 import { conditionKind, conditionSeq } from "./condition.js";
-import { ALWAYS, DELETE, PATCH, SET, type ConditionKind, type Core, type OpKind } from "./core.js";
+import { DELETE, PATCH, SET, type ConditionKind, type Core, type OpKind } from "./core.js";
 import type { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
 import type { Trace } from "./history.js";
 import { checkKey, compareKeys } from "./key.js";
-import { copyRecord, parseFrozen, type Plain } from "./record.js";
+import { copyRecord, lastSize, parseFrozen, type Plain } from "./record.js";
+import { Runs } from "./runs.js";
 
 export class Draft implements Transaction {
   /** What the draft has made of keys, by collection. */
   readonly written = new Map<string, Map<string, Plain | null>>();
   private readonly collections = new Map<string, DraftCollection<object>>();
-  private readonly befores = new Map<string, Map<string, Plain | undefined>>();
+  private readonly sets = new Runs();
+  /** Whether all that came are unconditional sets: the core lets the caller show them. */
+  private isPlain = true;
+  /** What was wrong with sets that crossed together: some of them are lost, and so is the draft. */
+  private failure: unknown = undefined;
   private isOver = false;
+  private readonly befores: { collection: string; key: string; before: Plain | undefined }[] = [];
+  private readonly made: Trace[] = [];
 
   constructor(
     private readonly engine: Engine,
     private readonly core: Core,
   ) {}
 
+  /** Runs `fn` and commits what it has written. */
   run(fn: (transaction: Transaction) => void): void {
     this.core.begin();
-    const result: unknown = fn(this);
-    if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function")
-      throw new NeapError("invalid-options", "a transaction cannot wait: its function may not be async");
+    try {
+      const result: unknown = fn(this);
+      if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function")
+        throw new NeapError("invalid-options", "a transaction cannot wait: its function may not be async");
+      this.cross();
+      for (const [name, written] of this.written) this.look(name, written.keys());
+      const turn = this.core.commit();
+      if (turn < 0) throw this.engine.errorOf(-turn);
+    } finally {
+      this.isOver = true;
+    }
+    if (this.isPlain) this.show();
+  }
+
+  /** Sees what is there under keys that were written. */
+  private look(name: string, keys: Iterable<string>): void {
+    const collection = this.engine.collection<object>(name);
+    if (this.isPlain) return collection.know(keys);
+    for (const key of keys) this.befores.push({ collection: name, key, before: collection.get(key) as Plain | undefined });
+  }
+
+  private show(): void {
+    for (const [name, written] of this.written) {
+      const collection = this.engine.collection<object>(name);
+      for (const [key, after] of written)
+        this.made.push({ collection: name, key, before: collection.show(key, after as Plain), after: after as Plain });
+    }
+  }
+
+  /** What the mutation has made of the view, once the core's changes have been taken. */
+  traces(): Trace[] {
+    for (const { collection, key, before } of this.befores) {
+      const after = this.engine.collection<object>(collection).get(key) as Plain | undefined;
+      if (after !== before) this.made.push({ collection, key, before, after });
+    }
+    return this.made;
   }
 
   collection<T extends object>(name: string): TransactionCollection<T> {
@@ -35,7 +76,9 @@ export class Draft implements Transaction {
     let found = this.collections.get(name);
     if (!found) {
       const written = new Map<string, Plain | null>();
-      found = new DraftCollection<object>(this, this.engine.collection<object>(name), written);
+      const base = this.engine.collection<object>(name);
+      base.firstWrite();
+      found = new DraftCollection<object>(this, base, written);
       this.collections.set(name, found);
       this.written.set(name, written);
     }
@@ -50,35 +93,32 @@ export class Draft implements Transaction {
     if (this.isOver) throw new NeapError("invalid-options", "the transaction is over");
   }
 
+  set(collection: string, record: Plain, chars: number): void {
+    this.checkRunning();
+    if (this.sets.add(collection, record, chars)) this.cross();
+  }
+
   op(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): void {
     this.checkRunning();
-    let befores = this.befores.get(collection);
-    if (!befores) this.befores.set(collection, (befores = new Map()));
-    if (!befores.has(key)) befores.set(key, this.engine.collection<object>(collection).get(key) as Plain | undefined);
-    const error = this.core.op(kind, collection, key, json, condition, seq);
-    if (error !== 0) throw this.engine.errorOf(error);
+    this.cross();
+    this.isPlain = false;
+    this.engine.check(this.core.op(kind, collection, key, json, condition, seq));
+  }
+
+  /** Hands the sets that wait to the core. */
+  private cross(): void {
+    try {
+      if (this.failure !== undefined) throw this.failure;
+      this.sets.drain((collection, json) => this.engine.check(this.core.sets(collection, json)));
+    } catch (error) {
+      this.failure = error;
+      throw error;
+    }
   }
 
   read(collection: string, key: string): Plain | null {
     const json = this.core.draftGet(collection, key);
     return json === undefined ? null : parseFrozen(json);
-  }
-
-  /** What the mutation has made of the view, once it is complete. */
-  traces(): Trace[] {
-    const traces: Trace[] = [];
-    for (const [collection, befores] of this.befores) {
-      const now = this.engine.collection<object>(collection);
-      for (const [key, before] of befores) {
-        const after = now.get(key) as Plain | undefined;
-        if (after !== before) traces.push({ collection, key, before, after });
-      }
-    }
-    return traces;
-  }
-
-  end(): void {
-    this.isOver = true;
   }
 }
 
@@ -95,11 +135,16 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
 
   set(record: T, condition?: Condition): void {
     const copy = copyRecord(record);
+    const chars = lastSize();
     const key = checkKey(copy[this.draft.primary]);
-    const kind = conditionKind(condition);
-    this.draft.op(SET, this.name, key, JSON.stringify(copy), kind, conditionSeq(condition));
+    if (condition === undefined) {
+      this.draft.set(this.name, copy, chars);
+      this.written.set(key, copy);
+      return;
+    }
+    this.draft.op(SET, this.name, key, JSON.stringify(copy), conditionKind(condition), conditionSeq(condition));
     // A condition that fails leaves what was there.
-    this.written.set(key, kind === ALWAYS ? copy : this.draft.read(this.name, key));
+    this.written.set(key, this.draft.read(this.name, key));
   }
 
   patch(key: string, partial: Patch<T>, condition?: Condition): void {

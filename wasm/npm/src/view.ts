@@ -47,6 +47,10 @@ export class View {
     return this.nodes.size === 0;
   }
 
+  get isComplete(): boolean {
+    return this.complete && this.stale.size === 0;
+  }
+
   /** Nothing is in the core that is not here. */
   startComplete(): void {
     this.complete = true;

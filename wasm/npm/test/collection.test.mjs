@@ -272,6 +272,53 @@ test("a throw inside a transaction undoes it all", async (t) => {
   assert.equal(tasks.size, 2);
 });
 
+test("sets that cross together, and what comes between them, are one mutation all the same", async (t) => {
+  const ds = await local(t);
+  const tasks = ds.collection("tasks");
+  const heard = [];
+  tasks.subscribe(({ changes }) => heard.push(changes.map(({ key, before, after }) => [key, before?.n, after?.n])));
+  ds.transact((tx) => {
+    const inside = tx.collection("tasks");
+    for (let n = 0; n < 2000; n++) inside.set({ id: `k${n % 1000}`, n });
+    assert.equal(inside.size, 1000);
+  });
+  assert.equal(ds.status.pending, 1);
+  assert.equal(tasks.get("k7").n, 1007);
+  await macrotask();
+  assert.equal(heard.length, 1);
+  assert.deepEqual(heard[0].find(([key]) => key === "k7"), ["k7", undefined, 1007]);
+
+  ds.transact((tx) => {
+    const inside = tx.collection("tasks");
+    inside.set({ id: "k1", n: -1 });
+    inside.patch("k1", { m: 1 });
+    assert.deepEqual(inside.get("k1"), { id: "k1", n: -1, m: 1 });
+    inside.set({ id: "k2", n: -2 });
+    assert.equal(codeOf(() => inside.patch("k2", { id: "other" })), "key-mismatch");
+    inside.delete("k3");
+    inside.set({ id: "k3", n: -3 });
+  });
+  await macrotask();
+  assert.deepEqual(heard[1].sort(), [["k1", 1001, -1], ["k2", 1002, -2], ["k3", 1003, -3]]);
+  assert.deepEqual([tasks.get("k1"), tasks.get("k2"), tasks.get("k3")], [{ id: "k1", n: -1, m: 1 }, { id: "k2", n: -2 }, { id: "k3", n: -3 }]);
+  ds.undo();
+  assert.deepEqual([tasks.get("k1"), tasks.get("k2"), tasks.get("k3")], [{ id: "k1", n: 1001 }, { id: "k2", n: 1002 }, { id: "k3", n: 1003 }]);
+
+  // Too many and too much are told, also to a function that swallows it, and leave nothing behind.
+  const [big, before] = ["x".repeat(200_000), tasks.size];
+  const swallow = (tx) => {
+    try {
+      for (let n = 0; n < 5; n++) tx.collection("tasks").set({ id: `big${n}`, big });
+    } catch {
+      tx.collection("tasks").set({ id: "small" });
+    }
+  };
+  assert.equal(codeOf(() => ds.transact(swallow)), "too-large");
+  assert.equal(codeOf(() => ds.transact((tx) => { for (let n = 0; n < 10_001; n++) tx.collection("tasks").set({ id: "one", n }); })), "too-large");
+  assert.equal(tasks.size, before);
+  assert.equal(ds.status.pending, 3);
+});
+
 test("a transaction that is predicted to be refused shows nothing", async (t) => {
   const ds = await local(t);
   const tasks = ds.collection("tasks");
