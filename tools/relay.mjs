@@ -11,14 +11,17 @@ import { at, isMain, main, Trouble } from "./house.mjs";
 
 const relayBuild = at("worker", "build");
 
+// NEAP_RELAY=native puts the server without Cloudflare in workerd's place, for everybody who starts a relay.
+const isNative = process.env.NEAP_RELAY === "native";
+
 /**
  * Starts a relay on 127.0.0.1 and resolves when it answers. `port` 0 takes a free one; `vars` are the relay's
  * settings; `assets` is the directory of the demo, `build` that of the relay. `stop` ends it, `kill` ends it as a power cut would;
- * `exited` resolves with workerd's last words when it is gone, for whatever reason.
+ * `exited` resolves with the relay's last words when it is gone, for whatever reason.
  */
 export async function startRelay({ port = 0, data, vars = {}, assets = at("www", "dist"), build = relayBuild }) {
-  if (!existsSync(join(build, "index.js"))) throw new Trouble("the relay is not built: npm run build");
-  const child = spawnWorkerd(writeConfig({ port, data, vars, assets, build }), vars);
+  const options = { port, data, vars, assets, build };
+  const { child, boundPort } = isNative ? spawnServer(options) : spawnWorkerd(options);
   const watcher = dieWithUs(child.pid);
   const complaints = [];
   createInterface({ input: child.stderr }).on("line", (line) => {
@@ -29,7 +32,7 @@ export async function startRelay({ port = 0, data, vars = {}, assets = at("www",
   const exited = new Promise((done) => {
     child.on("close", (code, signal) => {
       watcher.kill("SIGKILL");
-      done(`workerd ended (${signal ?? `exit ${code}`})\n${complaints.join("\n")}`.trim());
+      done(`${isNative ? "the server" : "workerd"} ended (${signal ?? `exit ${code}`})\n${complaints.join("\n")}`.trim());
     });
   });
   const end = async (signal) => {
@@ -41,7 +44,7 @@ export async function startRelay({ port = 0, data, vars = {}, assets = at("www",
     throw new Trouble(words);
   });
   try {
-    const url = `http://127.0.0.1:${await Promise.race([boundPort(child), failed])}`;
+    const url = `http://127.0.0.1:${await Promise.race([boundPort, failed])}`;
     await Promise.race([healthy(url), failed]);
     failed.catch(() => {});
     // SQLite keeps what was committed whatever ends the process, and workerd's own gentle end waits for its clients.
@@ -99,15 +102,35 @@ const config :Workerd.Config = (
 const variable = (name) => `NEAP_RELAY_VAR_${name}`;
 
 // In a process group of its own: Ctrl-C in a terminal reaches us, and we decide.
-function spawnWorkerd(config, vars) {
-  const settings = Object.entries(vars).map(([name, value]) => [variable(name), value]);
+function spawnWorkerd(options) {
+  if (!existsSync(join(options.build, "index.js"))) throw new Trouble("the relay is not built: npm run build");
+  const settings = Object.entries(options.vars).map(([name, value]) => [variable(name), value]);
   // The program itself: node_modules/.bin/workerd may be a script that starts it, with another pid.
   const workerd = createRequire(import.meta.url)("workerd").default;
-  return spawn(workerd, ["serve", "--control-fd=3", config], {
+  const child = spawn(workerd, ["serve", "--control-fd=3", writeConfig(options)], {
     detached: true,
     env: { ...process.env, ...Object.fromEntries(settings) },
     stdio: ["ignore", "ignore", "pipe", "pipe"],
   });
+  return { child, boundPort: portOfWorkerd(child) };
+}
+
+// Tests speak of clients by the header that Cloudflare would set.
+function spawnServer({ port, data, vars, assets }) {
+  const server = process.env.NEAP_SERVER ?? at("target", "release", "neap-server");
+  if (!existsSync(server)) throw new Trouble("the server is not built: cargo build --release -p neap-server");
+  const www = existsSync(join(assets, "index.html")) ? ["--www", resolve(assets)] : [];
+  const args = ["--port", `${port}`, "--data", resolve(data), "--client-header", "CF-Connecting-IP", ...www];
+  const child = spawn(server, args, { detached: true, env: { ...process.env, ...vars }, stdio: ["ignore", "pipe", "pipe"] });
+  return { child, boundPort: portOfServer(child) };
+}
+
+async function portOfServer(child) {
+  for await (const line of createInterface({ input: child.stdout })) {
+    const [, port] = /^neap server ready on http:.*:(\d+)$/.exec(line) ?? [];
+    if (port) return Number(port);
+  }
+  return new Promise(() => {});
 }
 
 // A SIGKILL gives us no last moment, but it closes our end of this pipe.
@@ -117,7 +140,7 @@ function dieWithUs(pid) {
 }
 
 // workerd tells on its control channel which port it got.
-async function boundPort(child) {
+async function portOfWorkerd(child) {
   for await (const line of createInterface({ input: child.stdio[3] })) {
     const told = JSON.parse(line);
     if (told.event === "listen" && told.socket === "http") return told.port;

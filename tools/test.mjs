@@ -44,6 +44,18 @@ const rings = {
   package: { built: ["relay", "package"], run: () => [nodeTests("wasm/npm/test")] },
   relay: { built: ["relay", "package"], run: () => [nodeTests("worker/test")] },
   www: { built: ["relay", "www"], run: () => [nodeTests("www/test")] },
+  native: {
+    long: true,
+    built: ["package"],
+    run: () => [
+      cargo("clippy", "--quiet", ...server, "--all-targets", "--", "-D", "warnings"),
+      { ...cargo("doc", "--quiet", "--no-deps", ...server), env: denyWarnings },
+      cargo("test", "--quiet", ...server),
+      cargo("build", "--quiet", "--release", ...server),
+      { ...nodeTests("worker/test"), env: native },
+      { ...nodeTests("wasm/npm/test", overRelays), env: native },
+    ],
+  },
   bench: { built: ["package"], run: () => [nodeTests("bench/test")] },
 };
 
@@ -51,8 +63,9 @@ function typeCheck(dir) {
   return { command: join(bin, "tsc"), args: ["--noEmit", "--strict", "-p", dir] };
 }
 
-function nodeTests(dir) {
-  const files = existsSync(at(dir)) ? readdirSync(at(dir)).filter((name) => /\.test\.(mjs|ts)$/.test(name)) : [];
+function nodeTests(dir, only) {
+  const all = existsSync(at(dir)) ? readdirSync(at(dir)).filter((name) => /\.test\.(mjs|ts)$/.test(name)) : [];
+  const files = only ? all.filter((name) => only.includes(name)) : all;
   if (files.length === 0) throw new Trouble(`${dir} has no tests`);
   // A test that failed may have left something running: that must not hold the run.
   const flags = ["--test", "--test-force-exit", "--test-reporter=spec", "--test-concurrency=1", `--test-timeout=${minutes * 60_000}`];

@@ -60,6 +60,8 @@ pub const TTL_MAX_S: u32 = 2_592_000;
 
 /// Largest body of a request over HTTP.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Largest message, or body that is too large, that a server reads to its end, to be able to say so.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Rows of a page over HTTP, unless the request asks for another number.
 pub const LIST_ROWS_DEFAULT: usize = 1_000;
 /// Most rows of a page over HTTP.

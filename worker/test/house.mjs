@@ -13,6 +13,9 @@ import { decode, hello, next, push } from "./wire.mjs";
 
 export const long = process.env.NEAP_LONG === "1";
 
+/** The server without Cloudflare stands in workerd's place: what is workerd's own is not tested there. */
+export const native = process.env.NEAP_RELAY === "native";
+
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Repeats until `fn` gives something, and fails after a while. */
@@ -47,8 +50,8 @@ export async function relay(t, { vars, build } = {}) {
       running = await startRelay({ port, data, vars, build, assets: join(data, "none") });
     },
     kill: () => running.kill(),
-    /** The objects that have stored anything, as their databases; an empty one is not among them. */
-    databases: () => databases(join(data, "objects", "neap-Datastore")),
+    /** The datastores that have stored anything, as their databases; an empty one is not among them. */
+    databases: () => databases(join(data, ...(native ? ["datastores"] : ["objects", "neap-Datastore"]))),
   };
 }
 
@@ -79,7 +82,7 @@ export function assertProblem(answer, status, code) {
 
 function databases(dir) {
   const found = [];
-  for (const name of readdirSync(dir).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name))) {
+  for (const name of readdirSync(dir).filter((name) => /^[0-9a-f]+\.sqlite$/.test(name))) {
     const db = new DatabaseSync(join(dir, name), { readOnly: true, timeout: 2_000 });
     const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '_cf_%'").all();
     const count = ({ name: table }) => [table, db.prepare(`SELECT count(*) AS n FROM ${table}`).get().n];

@@ -3,14 +3,15 @@
 
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { contractBuild, relay, set, until } from "./house.mjs";
+import { contractBuild, native, relay, set, until } from "./house.mjs";
 
+const skip = native && "a door of workerd's relay; the server's own tests hold the contract";
 let build;
 before(async () => {
-  build = await contractBuild();
+  build = skip ? undefined : await contractBuild();
 });
 
-test("SQLite keeps the contract of core's Storage", async (t) => {
+test("SQLite keeps the contract of core's Storage", { skip }, async (t) => {
   const r = await relay(t, { build });
   const kept = await r.call("POST", "/v1/datastores/contract/contract");
   assert.equal(kept.status, 204, kept.text);
@@ -22,7 +23,7 @@ test("the shipped relay has no such door", async (t) => {
   assert.equal((await r.call("POST", "/v1/datastores/contract/contract")).status, 404);
 });
 
-test("a trap costs no socket, no record and no other datastore anything", async (t) => {
+test("a trap costs no socket, no record and no other datastore anything", { skip }, async (t) => {
   const r = await relay(t, { build });
   const [a, b, other] = [await r.socket("a"), await r.socket("a"), await r.socket("other")];
   for (const raw of [a, b, other]) await raw.greet();

@@ -1,0 +1,83 @@
+//! The whole server: its shards, and who asks which.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    thread,
+};
+
+use neap_core::id::Name;
+use neap_http::Settings;
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{Sender, channel},
+};
+use tower_http::services::ServeDir;
+
+use crate::{
+    args::Args,
+    data::Data,
+    queue::{Job, What},
+    shard::Shard,
+};
+
+/// Jobs that may wait for a shard before those who ask have to.
+const QUEUE_MAX: usize = 1_024;
+
+/// The whole server.
+pub(crate) struct Relay {
+    pub(crate) settings: Arc<Settings>,
+    /// The demo.
+    pub(crate) files: Option<ServeDir>,
+    /// The header in which a proxy tells the client's address.
+    pub(crate) client_header: Option<String>,
+    shards: Vec<Sender<Job>>,
+}
+
+impl Relay {
+    /// Takes the data and starts a shard for each processor.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub(crate) fn start(args: &Args, settings: Settings) -> Result<Relay, String> {
+        let settings = Arc::new(settings);
+        let data = Arc::new(Data::take(&args.data)?);
+        let count = thread::available_parallelism().map_or(1, usize::from);
+        let mut shares = vec![Vec::new(); count];
+        for id in data.ids().map_err(|error| format!("{}: {error}", args.data.display()))? {
+            if let Some(share) = shares.get_mut(place(&id, count)) {
+                share.push(id);
+            }
+        }
+        let start = |ids: Vec<Name>| {
+            let (sender, jobs) = channel(QUEUE_MAX);
+            let (settings, data, handle) =
+                (Arc::clone(&settings), Arc::clone(&data), Handle::current());
+            let run = move || Shard::new(settings, data, ids).run(&handle, jobs);
+            thread::Builder::new().name("neap-shard".into()).spawn(run).map(|_| sender)
+        };
+        let shards = shares.into_iter().map(start).collect::<Result<_, _>>();
+        Ok(Relay {
+            shards: shards.map_err(|error| error.to_string())?,
+            settings,
+            files: args.www.as_ref().map(ServeDir::new),
+            client_header: args.client_header.clone(),
+        })
+    }
+
+    /// Asks the shard of a datastore, waiting while too much waits for it. One that is gone answers
+    /// nothing.
+    pub(crate) async fn ask(&self, id: Name, what: What) {
+        if let Some(shard) = self.shards.get(place(&id, self.shards.len())) {
+            let _ = shard.send(Job { id, what }).await;
+        }
+    }
+}
+
+/// Which of so many shards a datastore belongs to, as long as this process lives.
+fn place(id: &Name, count: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    let count = u64::try_from(count).unwrap_or(1).max(1);
+    usize::try_from(hasher.finish() % count).unwrap_or(0)
+}

@@ -1,0 +1,353 @@
+//! A thread with its share of the datastores.
+//!
+//! Each datastore belongs to one shard, so nothing in it is shared and nothing is locked. A shard
+//! takes what waits, sorts it by datastore, and runs one transaction for each; only when that has been
+//! committed does anybody hear of it. While a disk is flushed the next group gathers.
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::body::Bytes;
+use neap_core::{
+    authority::{Admission, Moment, Output, SessionId, Trouble},
+    id::{Epoch, Name},
+    limits::{GROUP_MAX, TOKEN_SLACK_MS},
+    store::Store,
+};
+use neap_http::{Answer, Buckets, Read, Request, Settings, Todo, answer};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc::Receiver, oneshot},
+    time::timeout,
+};
+
+use crate::{
+    complain,
+    data::Data,
+    links::{Link, Links, first_until},
+    queue::{Job, Step, What},
+    rows::{Failure, SqlRows},
+};
+
+/// A datastore that nobody is connected to and nobody asked for is let go after this time.
+const REST_MS: u64 = 10_000;
+/// With more datastores in memory than this, those without connections go at once.
+const IN_USE_MAX: usize = 256;
+/// Datastores looked after between two groups.
+const PURGE_MAX: usize = 16;
+
+type Groups = BTreeMap<Name, Vec<Step>>;
+type Storage = Box<dyn FnMut(&Name) -> Result<SqlRows, Failure>>;
+
+/// A thread with its share of the datastores.
+pub(crate) struct Shard {
+    settings: Arc<Settings>,
+    store: Store<SqlRows, Storage>,
+    links: Links,
+    buckets: Buckets,
+    rested_at: u64,
+}
+
+impl Shard {
+    /// Starts with the datastores that are its share of what an earlier process has left.
+    pub(crate) fn new(settings: Arc<Settings>, data: Arc<Data>, ids: Vec<Name>) -> Shard {
+        let storage: Storage = Box::new(move |id| SqlRows::open(data.file(id)));
+        let mut store = Store::new(settings.bounds, storage);
+        for id in ids {
+            store.expect(id);
+        }
+        Shard { settings, store, links: Links::new(), buckets: Buckets::default(), rested_at: 0 }
+    }
+
+    /// Does what is asked for, and what is due, until nobody can ask any more.
+    pub(crate) fn run(mut self, handle: &Handle, mut jobs: Receiver<Job>) {
+        loop {
+            let wait = self.wait(now());
+            match handle.block_on(async { timeout(wait, jobs.recv()).await }) {
+                Ok(None) => return,
+                Ok(Some(first)) => {
+                    let more = std::iter::from_fn(|| jobs.try_recv().ok());
+                    let group = std::iter::once(first).chain(more).take(GROUP_MAX).collect();
+                    self.work(group);
+                }
+                Err(_) => {}
+            }
+            self.upkeep(now());
+        }
+    }
+
+    /// How long it may wait for something to do.
+    fn wait(&self, now: u64) -> Duration {
+        let overdue = first_until(&self.links).map(|until| until.saturating_add(TOKEN_SLACK_MS));
+        let rest = (self.store.in_use() > 0).then(|| self.rested_at.saturating_add(REST_MS));
+        let due = self.store.due().into_iter().chain(overdue).chain(rest).min();
+        Duration::from_millis(due.unwrap_or(u64::MAX).saturating_sub(now).min(3_600_000))
+    }
+
+    fn work(&mut self, jobs: Vec<Job>) {
+        let mut groups = Groups::new();
+        let mut reads = Vec::new();
+        let mut pings = Vec::new();
+        for Job { id, what } in jobs {
+            let mut step = |step| groups.entry(id.clone()).or_default().push(step);
+            match what {
+                What::Frame { session, bytes } => step(Step::Frame { session, bytes }),
+                What::Request { request, reply } => match self.plan(&id, request) {
+                    Todo::Answer(answer) => drop(reply.send(answer)),
+                    Todo::Read(run) => reads.push((id, run, reply)),
+                    Todo::Write(run) => step(Step::Ask { run, answer: None, reply }),
+                    Todo::Remove => step(Step::remove(reply)),
+                    // Sockets come by another way.
+                    Todo::Socket => drop(reply.send(Answer::internal())),
+                },
+                What::Ping { session } => pings.push(session),
+                What::Probe { session } => {
+                    if let Some(link) = self.links.get(&session) {
+                        link.probe();
+                    }
+                }
+                What::Welcome { admission, link, reply } => {
+                    self.flush(&mut groups, &id);
+                    let session = self.welcome(&id, admission, link);
+                    if let Err(Some(session)) = reply.send(session) {
+                        self.leave(&id, session);
+                    }
+                }
+                What::Leave { session } => {
+                    // What it has said before it left still counts.
+                    self.flush(&mut groups, &id);
+                    self.leave(&id, session);
+                }
+            }
+        }
+        for (id, steps) in groups {
+            self.group(&id, steps);
+        }
+        for (id, run, reply) in reads {
+            // Whoever has gone away does not hear it.
+            let _ = reply.send(self.read(&id, run));
+        }
+        for session in pings {
+            self.answer_ping(session);
+        }
+    }
+
+    /// Says what is to be done for a request. Speed is counted for each datastore.
+    fn plan(&mut self, id: &Name, mut request: Request) -> Todo<SqlRows> {
+        let mut hasher = DefaultHasher::new();
+        (request.pass.payer, &**id).hash(&mut hasher);
+        request.pass.payer = hasher.finish();
+        answer(&self.settings, &mut self.buckets, request)
+    }
+
+    fn flush(&mut self, groups: &mut Groups, id: &Name) {
+        if let Some(steps) = groups.remove(id) {
+            self.group(id, steps);
+        }
+    }
+
+    /// Runs steps in one transaction, commits it, and then lets it be heard.
+    fn group(&mut self, id: &Name, mut steps: Vec<Step>) {
+        let Err(trouble) = self.attempt(id, &mut steps) else {
+            steps.into_iter().for_each(Step::tell);
+            return;
+        };
+        complain(&format!("{}: rolled back: {trouble:?}", &**id));
+        if steps.len() > 1 {
+            // One of them is at fault: each on its own, so that it takes nobody with it.
+            for step in steps {
+                self.group(id, vec![step]);
+            }
+            return;
+        }
+        match steps.pop() {
+            Some(Step::Frame { session, .. }) => {
+                if let Some(link) = self.links.remove(&session) {
+                    link.close(1011, "internal");
+                }
+                self.leave(id, session);
+            }
+            Some(Step::Ask { reply, .. }) => drop(reply.send(Answer::internal())),
+            None => {}
+        }
+    }
+
+    fn attempt(&mut self, id: &Name, steps: &mut [Step]) -> Result<(), Trouble<Failure>> {
+        let moment = Moment { now: now(), dice: Epoch(dice()?) };
+        let ran = self.store.run(id, moment.now, |authority| {
+            steps.iter_mut().try_for_each(|step| step.run(authority, moment))
+        });
+        self.carry_out(moment.now);
+        ran
+    }
+
+    /// Answers from what is committed.
+    fn read(&mut self, id: &Name, run: Read<SqlRows>) -> Answer {
+        let now = now();
+        let answer = self.store.read(id, now, |authority| run(authority, now));
+        self.carry_out(now);
+        answer.unwrap_or_else(|trouble| {
+            complain(&format!("{}: {trouble:?}", &**id));
+            Answer::internal()
+        })
+    }
+
+    fn welcome(&mut self, id: &Name, admission: Admission, link: Link) -> Option<SessionId> {
+        let now = now();
+        let present = self.store.read(id, now, |authority| Ok(authority.session_count()));
+        if matches!(present, Ok(present) if present >= self.settings.sockets_max) {
+            link.close(4429, "too-many-sockets");
+            return None;
+        }
+        let session = self.store.arrive();
+        self.links.insert(session, link);
+        let joined = self.store.join(session, id, admission, now);
+        self.carry_out(now);
+        if let Err(trouble) = joined {
+            complain(&format!("{}: {trouble:?}", &**id));
+            if let Some(link) = self.links.remove(&session) {
+                link.close(1011, "internal");
+            }
+            self.leave(id, session);
+            return None;
+        }
+        Some(session)
+    }
+
+    fn leave(&mut self, id: &Name, session: SessionId) {
+        let now = now();
+        self.links.remove(&session);
+        if let Err(trouble) = self.store.depart(session, now) {
+            complain(&format!("{}: {trouble:?}", &**id));
+        }
+        self.carry_out(now);
+    }
+
+    /// Answers with epoch and head: who has missed something learns of it.
+    fn answer_ping(&mut self, session: SessionId) {
+        let Some(link) = self.links.get(&session) else { return };
+        let text = self.store.read(&link.id, now(), |authority| {
+            let place = authority.meta().map(|meta| (meta.epoch.to_hex(), meta.head.0));
+            Ok(place.map_or_else(String::new, |(epoch, head)| format!("{epoch}:{head}")))
+        });
+        if let Ok(text) = text {
+            link.answer_ping(text);
+        }
+    }
+
+    /// Does what is due by itself.
+    fn upkeep(&mut self, now: u64) {
+        let overdue = |(id, link): (&SessionId, &Link)| (link.until < now).then_some(*id);
+        let overdue: Vec<SessionId> = self.links.iter().filter_map(overdue).collect();
+        for session in overdue {
+            self.end(session, 4401, "unauthorized");
+        }
+        if self.store.due().is_some_and(|due| due <= now) {
+            for (id, trouble) in self.store.purge(now, PURGE_MAX).failed {
+                complain(&format!("{}: {trouble:?}", &*id));
+            }
+            self.carry_out(now);
+        }
+        if self.store.in_use() > IN_USE_MAX {
+            self.store.rest(now);
+        } else if self.rested_at.saturating_add(REST_MS) <= now {
+            self.store.rest(now.saturating_sub(REST_MS));
+            self.rested_at = now;
+        }
+    }
+
+    /// Carries out what committed groups have led to. One dead socket stops nobody else.
+    fn carry_out(&mut self, now: u64) {
+        let mut slow = Vec::new();
+        self.tell(now, &mut slow);
+        if slow.is_empty() {
+            return;
+        }
+        for (id, session) in slow {
+            // What they were not sent they will ask for, once they have read all that still waits: the
+            // frame that tells them stands behind it. Were it to fail, their next ping would tell.
+            let _ = self.store.run(&id, now, |authority| {
+                authority.fall_behind(session);
+                Ok(())
+            });
+        }
+        for told in self.store.take_outputs() {
+            if let Output::Send { to, frame } = told.output {
+                let frame = Bytes::from(frame);
+                to.iter().filter_map(|to| self.links.get(to)).for_each(|link| link.send(&frame));
+            }
+        }
+    }
+
+    fn tell(&mut self, now: u64, slow: &mut Vec<(Name, SessionId)>) {
+        let mut over = Vec::new();
+        for told in self.store.take_outputs() {
+            match told.output {
+                Output::Send { to, frame } => {
+                    let frame = Bytes::from(frame);
+                    for session in to {
+                        let Some(link) = self.links.get(&session) else { continue };
+                        let is_slow = slow.iter().any(|(_, slow)| *slow == session);
+                        if link.until < now {
+                            over.push(session);
+                        } else if is_slow {
+                            // It is told once that it has missed something.
+                        } else if link.keeps_up() {
+                            link.send(&frame);
+                        } else {
+                            slow.push((told.id.clone(), session));
+                        }
+                    }
+                }
+                Output::Close { session, why } => {
+                    if let Some(link) = self.links.remove(&session) {
+                        link.close(why.code(), why.reason());
+                    }
+                }
+                // The store remembers by itself.
+                Output::Remember { .. } => {}
+            }
+        }
+        for session in over {
+            self.end(session, 4401, "unauthorized");
+        }
+    }
+
+    fn end(&mut self, session: SessionId, code: u16, reason: &'static str) {
+        let Some(link) = self.links.remove(&session) else { return };
+        let id = link.id.clone();
+        link.close(code, reason);
+        self.leave(&id, session);
+    }
+}
+
+impl Step {
+    /// Removes the datastore; every session hears that it is gone.
+    fn remove(reply: oneshot::Sender<Answer>) -> Step {
+        let run = Box::new(|authority: &mut neap_core::authority::Authority<_>, moment: Moment| {
+            if authority.alive(moment.now).is_none() {
+                return Ok(Answer::absent());
+            }
+            authority.destroy()?;
+            Ok(Answer::empty(204))
+        });
+        Step::Ask { run, answer: None, reply }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Fresh random bytes.
+pub(crate) fn dice<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::Dice(error.to_string()))?;
+    Ok(bytes)
+}
