@@ -1,6 +1,6 @@
 //! HTTP: between `neap_http` and axum.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{
     body::Body,
@@ -179,10 +179,7 @@ async fn files(relay: &Relay, request: Request) -> Response {
     let is_hashed = request.uri().path().starts_with("/assets/");
     let mut response = match files.clone().try_call(request).await {
         Ok(response) => response.into_response(),
-        Err(error) => {
-            complain(&error.to_string());
-            return respond(Answer::internal());
-        }
+        Err(error) => return respond(no_file(&error)),
     };
     let cache = if is_hashed { "public, max-age=31536000, immutable" } else { "no-cache" };
     if response.status().is_success() {
@@ -197,4 +194,13 @@ async fn files(relay: &Relay, request: Request) -> Response {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     response
+}
+
+fn no_file(error: &io::Error) -> Answer {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    if matches!(error.kind(), NotADirectory | NotFound | PermissionDenied) {
+        return Answer::nothing_here();
+    }
+    complain(&error.to_string());
+    Answer::internal()
 }

@@ -39,9 +39,8 @@ CREATE TABLE items (pool TEXT NOT NULL, seq INTEGER NOT NULL, ident TEXT NOT NUL
 CREATE UNIQUE INDEX items_ident ON items (pool, ident);
 ";
 
-const DROP: &str = "
-DROP TABLE items; DROP TABLE pools; DROP TABLE answers; DROP TABLE ledger; DROP TABLE records; DROP TABLE meta;
-";
+const DROP: &str = "DROP TABLE items; DROP TABLE pools; DROP TABLE answers; DROP TABLE ledger;
+DROP TABLE records; DROP TABLE meta;";
 
 /// What can go wrong with storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,8 +173,8 @@ impl SqlRows {
 
     /// Removes a file without tables. Its log must be empty before that: a new file would take it for
     /// its own.
-    fn discard(&self) {
-        let Some(db) = self.db.borrow_mut().take() else { return };
+    fn discard_if_empty(&self) {
+        let Some(db) = self.db.borrow_mut().take_if(|_| !self.has_tables.get()) else { return };
         let is_empty = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         if is_empty == Ok(0_i64) && db.close().is_ok() {
             // A file that stays is empty: it does no harm, and goes with the next end of this id.
@@ -189,9 +188,7 @@ impl Drop for SqlRows {
         if self.in_group.get() {
             self.roll_back();
         }
-        if !self.has_tables.get() {
-            self.discard();
-        }
+        self.discard_if_empty();
     }
 }
 
@@ -205,9 +202,7 @@ impl Transact for SqlRows {
     fn commit(&self) -> Result<(), Failure> {
         self.say("COMMIT")?;
         self.in_group.set(false);
-        if !self.has_tables.get() {
-            self.discard();
-        }
+        self.discard_if_empty();
         Ok(())
     }
 
