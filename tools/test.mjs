@@ -18,6 +18,11 @@ const http = ["-p", "neap-http"];
 const cargo = (...args) => ({ command: "cargo", args });
 const denyWarnings = { RUSTDOCFLAGS: "-D warnings" };
 
+// The server without Cloudflare in workerd's place, under the tests of the relay and of the package, unchanged.
+const server = ["-p", "neap-server"];
+const native = { NEAP_RELAY: "native" };
+const overRelays = ["browser", "cities", "history", "react", "relay", "tanstack"].map((name) => `${name}.test.mjs`);
+
 // A ring is a list of commands; one that stands on built parts names them, and a long one waits for `test:long`
 // or its own name.
 const rings = {
@@ -45,7 +50,7 @@ const rings = {
   relay: { built: ["relay", "package"], run: () => [nodeTests("worker/test")] },
   www: { built: ["relay", "www"], run: () => [nodeTests("www/test")] },
   native: {
-    long: true,
+    isLong: true,
     built: ["package"],
     run: () => [
       cargo("clippy", "--quiet", ...server, "--all-targets", "--", "-D", "warnings"),
