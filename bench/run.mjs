@@ -1,27 +1,46 @@
 // The benchmarks: npm run bench [-- NAME...] [--json FILE] [--rounds N] [--records N]
 // Subjects take turns, each in a process of its own, so that a loaded minute does not fall on one alone.
 
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "../tools/build.mjs";
 import { at, bareEnvironment, bin, isMain, main, run, Trouble } from "../tools/house.mjs";
+import { startRelay } from "../tools/relay.mjs";
 import { setup } from "../tools/setup.mjs";
+import { subjects as joiners } from "./catchup.mjs";
+import { takers } from "./remote.mjs";
 import { subjects } from "./subjects.mjs";
 
-const titles = {
-  write: "local write of one field, each its own mutation",
-  bulk: "bulk load in transactions of 5000",
-  get: "get of every record, after a first pass",
-  iterate: "iteration over every record, after a first pass",
+const local = { subjects, prepare: async () => ({ run: (name, subject, records) => child("child.mjs", name, subject, records) }) };
+const remote = (pending) => ({ subjects: takers, prepare: (records) => plays(records, Math.min(10_000, Math.floor(records / 7)), Math.min(pending, Math.floor(records / 7))) });
+const catchUp = (changes) => ({
+  subjects: changes ? Object.fromEntries(Object.entries(joiners).filter(([, { returns }]) => returns)) : joiners,
+  prepare: (records) => servers(records, changes && Math.min(changes, records)),
+});
+
+// A bench: its title, who is measured, and what stands ready before anybody is.
+const catalogue = {
+  write: { title: "local write of one field, each its own mutation", ...local },
+  bulk: { title: "bulk load in transactions of 5000", ...local },
+  get: { title: "get of every record, after a first pass", ...local },
+  iterate: { title: "iteration over every record, after a first pass", ...local },
+  remote: { title: "10 000 changes of others, applied one by one", ...remote(0) },
+  "remote-pending": { title: "10 000 changes of others over 1000 own pending writes", ...remote(1000) },
+  "catch-up": { title: "everything, from a server on this machine", ...catchUp() },
+  "catch-up-10": { title: "what changed while away: 10 records", ...catchUp(10) },
+  "catch-up-1000": { title: "what changed while away: 1000 records", ...catchUp(1000) },
+  "catch-up-10000": { title: "what changed while away: 10 000 records", ...catchUp(10_000) },
 };
 const usage = "usage: npm run bench [-- NAME...] [--json FILE] [--rounds N] [--records N]";
 
 /** Runs these benches and gives what the JSON file holds. */
 export async function bench({ names, rounds, records }) {
   await installPeers();
-  const benches = names.map((name) => ({ name, title: titles[name], rows: measure(name, rounds, records) }));
+  const benches = [];
+  for (const name of names) benches.push({ name, title: catalogue[name].title, rows: await measure(name, rounds, records) });
   return { node: execFileSync(join(bin, "node"), ["--version"], { encoding: "utf8" }).trim(), cpu: cpus()[0]?.model, versions: versions(), data: { records, seed: 1 }, rounds, benches };
 }
 
@@ -35,23 +54,66 @@ async function installPeers() {
   await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: at("bench"), env: bareEnvironment() });
 }
 
-function measure(name, rounds, records) {
-  const runs = Object.fromEntries(Object.keys(subjects).map((subject) => [subject, []]));
-  for (let round = 0; round < rounds; round += 1) {
-    for (const subject of Object.keys(subjects)) runs[subject].push(child(name, subject, records));
+async function measure(name, rounds, records) {
+  const { subjects: measured, prepare } = catalogue[name];
+  const runs = Object.fromEntries(Object.keys(measured).map((subject) => [subject, []]));
+  const ready = await prepare(records);
+  try {
+    for (let round = 0; round < rounds; round += 1) {
+      for (const subject of Object.keys(measured)) runs[subject].push(ready.run(name, subject, records));
+    }
+  } finally {
+    ready.end?.();
   }
   return Object.entries(runs).map(([subject, all]) => ({
     subject,
-    says: subjects[subject].says,
-    operations: records,
+    says: measured[subject].says,
+    operations: all[0].operations,
     cpuUs: spread(all.map((one) => (one.cpuMs * 1000) / one.operations)),
     wallUs: spread(all.map((one) => (one.wallMs * 1000) / one.operations)),
+    ...(all[0].bytes === undefined ? {} : { bytesPerJson: spread(all.map(({ bytes, json }) => bytes / json)) }),
   }));
 }
 
-function child(name, subject, records) {
-  const text = execFileSync(join(bin, "node"), [at("bench", "child.mjs"), name, subject, String(records)], { encoding: "utf8", timeout: 300_000 });
+function child(file, ...args) {
+  const text = execFileSync(join(bin, "node"), [at("bench", file), ...args.map(String)], { encoding: "utf8", timeout: 300_000 });
   return JSON.parse(text);
+}
+
+/** Each subject's writer has made its changes, once. */
+async function plays(records, count, pending) {
+  const dir = mkdtempSync(join(tmpdir(), "neap-bench-"));
+  const end = () => rmSync(dir, { recursive: true, force: true });
+  const relay = await startRelay({ data: join(dir, "relay") });
+  try {
+    for (const subject of Object.keys(takers)) await run(join(bin, "node"), [at("bench", "remote.mjs"), "record", subject, String(records), String(count), join(dir, subject), relay.url]);
+  } catch (error) {
+    end();
+    throw error;
+  } finally {
+    await relay.stop();
+  }
+  return { run: (_, subject) => child("remote.mjs", "play", subject, records, count, pending, join(dir, subject)), end };
+}
+
+/** Each subject's server holds the records, in a process of its own. */
+async function servers(records, changes) {
+  const processes = [];
+  const end = () => processes.forEach((one) => one.kill());
+  const urls = {};
+  try {
+    for (const subject of Object.keys(catchUp(changes).subjects)) {
+      const one = spawn(join(bin, "node"), [at("bench", "catchup.mjs"), "serve", subject, String(records)], { stdio: ["ignore", "pipe", "inherit"] });
+      processes.push(one);
+      const gone = once(one, "exit").then(() => { throw new Trouble(`the server of ${subject} ended`); });
+      gone.catch(() => {});
+      urls[subject] = String((await Promise.race([once(one.stdout, "data"), gone]))[0]).trim();
+    }
+  } catch (error) {
+    end();
+    throw error;
+  }
+  return { run: (_, subject) => child("catchup.mjs", "join", subject, records, urls[subject], ...(changes ? [changes] : [])), end };
 }
 
 function spread(values) {
@@ -71,13 +133,15 @@ export function table({ benches }) {
   const lines = [];
   for (const { title, rows } of benches) {
     lines.push("", `${title} (µs per operation, median, least to most)`, `${"".padEnd(20)}${"CPU".padStart(9)}${"".padEnd(18)}${"wall".padStart(9)}   × limit`);
-    for (const { subject, cpuUs, wallUs } of rows) {
+    for (const { subject, cpuUs, wallUs, bytesPerJson } of rows) {
       const range = `  ${cpuUs.min.toFixed(2)} to ${cpuUs.max.toFixed(2)}`.padEnd(18);
       const times = cpuUs.median / rows[0].cpuUs.median;
-      lines.push(`${subject.padEnd(20)}${cpuUs.median.toFixed(2).padStart(9)}${range}${wallUs.median.toFixed(2).padStart(9)}${times.toFixed(1).padStart(10)}`);
+      const bytes = bytesPerJson ? `${bytesPerJson.median.toFixed(2)} × the JSON`.padStart(18) : "";
+      lines.push(`${subject.padEnd(20)}${cpuUs.median.toFixed(2).padStart(9)}${range}${wallUs.median.toFixed(2).padStart(9)}${times.toFixed(1).padStart(10)}${bytes}`);
     }
   }
-  return [...lines, "", ...Object.entries(subjects).map(([name, { says }]) => `${name}: ${says}`)].join("\n");
+  const says = benches.flatMap(({ name, rows }) => rows.map(({ subject, says }) => `${subject} in ${name.replace(/-.*/, "")}: ${says}`));
+  return [...lines, "", ...new Set(says.map((line) => line.replace(/ in (write|bulk|get|iterate):/, ":")))].join("\n");
 }
 
 function parse(args) {
@@ -86,10 +150,10 @@ function parse(args) {
     const arg = args[i];
     if (arg === "--json") options.json = args[(i += 1)] ?? wrong(`${arg} needs a file`);
     else if (arg === "--rounds" || arg === "--records") options[arg.slice(2)] = whole(arg, args[(i += 1)]);
-    else if (Object.hasOwn(titles, arg)) options.names.push(arg);
-    else wrong(`no bench ${arg}; the benches are ${Object.keys(titles).join(" ")}`);
+    else if (Object.hasOwn(catalogue, arg)) options.names.push(arg);
+    else wrong(`no bench ${arg}; the benches are ${Object.keys(catalogue).join(" ")}`);
   }
-  if (options.names.length === 0) options.names = Object.keys(titles);
+  if (options.names.length === 0) options.names = Object.keys(catalogue);
   return options;
 }
 
@@ -105,7 +169,7 @@ if (isMain(import.meta.url)) {
   await main("bench", async (args) => {
     const options = parse(args);
     await setup({ browser: false, lints: false });
-    await build(["package"]);
+    await build(["package", "relay"]);
     const result = await bench(options);
     console.log(table(result));
     if (options.json) writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);

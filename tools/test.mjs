@@ -61,7 +61,7 @@ const rings = {
       { ...nodeTests("wasm/npm/test", overRelays), env: native },
     ],
   },
-  bench: { built: ["package"], run: () => [nodeTests("bench/test")] },
+  bench: { built: ["package", "relay"], run: () => [nodeTests("bench/test")] },
 };
 
 function typeCheck(dir) {

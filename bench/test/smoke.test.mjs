@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { records } from "../data.mjs";
 import { bench, table } from "../run.mjs";
-import { subjects } from "../subjects.mjs";
 
 test("the data is decided by its seed and is of the promised size", () => {
   assert.deepEqual(records(50), records(50));
@@ -13,14 +12,18 @@ test("the data is decided by its seed and is of the promised size", () => {
 });
 
 test("every bench runs every subject and tells medians and spread", async () => {
-  const names = ["write", "bulk", "get", "iterate"];
+  const names = ["write", "bulk", "get", "iterate", "remote", "remote-pending", "catch-up", "catch-up-10"];
   const result = await bench({ names, rounds: 1, records: 50 });
   assert.deepEqual(result.benches.map(({ name }) => name), names);
-  for (const { rows } of result.benches) {
-    assert.deepEqual(rows.map(({ subject }) => subject), Object.keys(subjects));
-    assert.equal(rows[0].subject, "map", "the limit comes first");
-    for (const { cpuUs, wallUs, says } of rows) {
+  const subjects = ["map", "neap", "tinybase", "tinybase-mergeable", "yjs", "yjs-nested", "loro"];
+  const takers = ["neap", "tinybase-mergeable", "yjs", "loro"];
+  const joiners = ["json", "neap", "yjs", "tinybase-mergeable"];
+  const who = { remote: takers, "remote-pending": takers, "catch-up": joiners, "catch-up-10": ["neap"] };
+  for (const { name, rows } of result.benches) {
+    assert.deepEqual(rows.map(({ subject }) => subject), who[name] ?? subjects);
+    for (const { cpuUs, wallUs, says, bytesPerJson } of rows) {
       assert.ok(says);
+      assert.equal(bytesPerJson !== undefined, name.startsWith("catch-up"));
       for (const { median, min, max, all } of [cpuUs, wallUs]) assert.ok(min <= median && median <= max && all.length === 1);
     }
   }
