@@ -5,14 +5,16 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use crate::{
     datastore::{Info, Meta, Options},
     id::{Epoch, Turn},
+    limits::UNREAD_MAX,
     mutation::{Malformed, Op, Outcome, check_ops},
     storage::Storage,
-    wire::{self, Changes, Delta, Down, Up},
+    wire::{self, Up},
 };
 
 mod admission;
 mod apply;
 mod catch_up;
+mod flow;
 mod ledger;
 mod pool;
 mod session;
@@ -109,6 +111,7 @@ pub struct Authority<S: Storage> {
     storage: S,
     settings: Settings,
     page: PageSize,
+    unread_max: u64,
     meta: Option<Meta>,
     meta_is_dirty: bool,
     ledger: Ledger,
@@ -133,6 +136,7 @@ impl<S: Storage> Authority<S> {
             storage,
             settings,
             page: PageSize::default(),
+            unread_max: UNREAD_MAX,
             meta,
             meta_is_dirty: false,
             ledger: Ledger::default(),
@@ -151,8 +155,14 @@ impl<S: Storage> Authority<S> {
     /// Takes a new connection, which has to say Hello.
     pub fn connect(&mut self, id: SessionId, admission: Admission) {
         let phase = Phase::Greeting;
-        let session =
-            Session { admission, phase, epoch: None, authors: Vec::new(), pools: Vec::new() };
+        let session = Session {
+            admission,
+            phase,
+            epoch: None,
+            authors: Vec::new(),
+            pools: Vec::new(),
+            unread: 0,
+        };
         self.remember(id, &session);
         self.sessions.insert(id, session);
     }
@@ -215,7 +225,12 @@ impl<S: Storage> Authority<S> {
             Ok(Up::Push(push)) if !is_greeting => self.push(id, push, moment),
             Ok(Up::Next(cursor)) if !is_greeting => self.turn_page(id, cursor, moment),
             Ok(Up::Pool(said)) if !is_greeting => self.hear_of_pool(id, said, moment),
-            Ok(Up::Hello(_) | Up::Push(_) | Up::Next(_) | Up::Pool(_)) | Err(wire::BadFrame) => {
+            Ok(Up::Read(bytes)) if !is_greeting => {
+                self.has_read(id, bytes);
+                Ok(())
+            }
+            Ok(Up::Hello(_) | Up::Push(_) | Up::Next(_) | Up::Pool(_) | Up::Read(_))
+            | Err(wire::BadFrame) => {
                 self.close(id, Close::BadRequest);
                 Ok(())
             }
@@ -342,48 +357,6 @@ impl<S: Storage> Authority<S> {
 
     fn is_over(&self, now: u64) -> bool {
         self.meta.as_ref().is_some_and(|meta| meta.info.is_expired(now))
-    }
-
-    /// Turns what was gathered into deltas for the sessions that are live now.
-    fn seal(&mut self) {
-        let mut batch = core::mem::take(&mut self.batch);
-        // Before what settles them, so that no item is seen twice or not at all in between.
-        self.tell_additions(core::mem::take(&mut batch.additions));
-        let Some(meta) = self.meta.as_ref().filter(|_| !batch.is_empty()) else {
-            return;
-        };
-        let changes = wire::encode_changes(&Changes::pack(batch.rows.iter().map(Into::into)));
-        let frame = |settled| {
-            let delta = Delta {
-                from: batch.from.unwrap_or(meta.head),
-                to: meta.head,
-                digest: meta.totals.digest,
-                expires_at: batch.expires_at,
-                settled,
-            };
-            wire::encode_down(&Down::Delta(delta), &changes)
-        };
-        let news_for_all = !batch.rows.is_empty() || batch.expires_at.is_some();
-        let mut readers = Vec::new();
-        for (id, session) in &self.sessions {
-            if session.phase != Phase::Live {
-                continue;
-            }
-            let settled = session.settled(&batch.settled);
-            if !settled.is_empty() {
-                self.outputs.push(Output::Send { to: alloc::vec![*id], frame: frame(settled) });
-            } else if news_for_all {
-                readers.push(*id);
-            }
-        }
-        if !readers.is_empty() {
-            self.outputs.push(Output::Send { to: readers, frame: frame(Vec::new()) });
-        }
-    }
-
-    fn send(&mut self, to: SessionId, frame: &Down, changes: &[u8]) {
-        let frame = wire::encode_down(frame, changes);
-        self.outputs.push(Output::Send { to: alloc::vec![to], frame });
     }
 
     fn remember(&mut self, id: SessionId, session: &Session) {

@@ -41,6 +41,11 @@ pub const MEMBERSHIPS_MAX: usize = 64;
 pub const POOL_CACHE_MAX: usize = 64;
 /// A member that has not acknowledged what it was sent after this time does not count.
 pub const SILENCE_MS: u64 = 60_000;
+/// Bytes of frames that a session may have been sent without having said that it read them: beyond, it
+/// hears nothing more until it asks.
+pub const UNREAD_MAX: u64 = 1024 * 1024;
+/// A replica says so when it has read this many bytes more.
+pub const READ_STEP_BYTES: u64 = 256 * 1024;
 /// Most items that one pass of upkeep erases.
 pub const ERASE_MAX: u64 = 1_000;
 /// Largest seq and turn: the integers that a JavaScript number holds exactly (ECMA-262, 21.1.2.6).

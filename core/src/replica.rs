@@ -121,6 +121,8 @@ pub struct Replica {
     head: Seq,
     outbox: Outbox,
     pools: Vec<Pool>,
+    /// Bytes of frames that came since the relay was last told.
+    unread: u64,
     /// Newest turn whose outbox block was handed out.
     blocked: Turn,
     draft: Option<Draft>,
@@ -181,6 +183,7 @@ impl Replica {
             head: Seq::ZERO,
             outbox: Outbox::new(seed),
             pools: Vec::new(),
+            unread: 0,
             blocked: Turn::ZERO,
             draft: None,
             phase: Phase::Offline,
@@ -216,12 +219,6 @@ impl Replica {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.authors.first().map_or(0, |me| me.queue.len())
-    }
-
-    /// How far the connection has come.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.phase
     }
 
     /// This incarnation of the datastore, once a relay has told it.

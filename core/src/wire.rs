@@ -46,6 +46,8 @@ pub enum Up<'a> {
     /// Speaks of a pool.
     #[serde(borrow)]
     Pool(PoolUp<'a>),
+    /// Has read so many bytes of frames more. Next says the same of all that came before.
+    Read(u64),
 }
 
 /// Opens a session.
@@ -298,7 +300,7 @@ pub fn decode_up(bytes: &[u8]) -> Result<Up<'_>, BadFrame> {
         Up::Hello(hello) if hello.authors.is_empty() || hello.authors.len() > AUTHORS_MAX => {
             Err(BadFrame)
         }
-        Up::Hello(_) | Up::Push(_) | Up::Next(_) | Up::Pool(_) => Ok(frame),
+        Up::Hello(_) | Up::Push(_) | Up::Next(_) | Up::Pool(_) | Up::Read(_) => Ok(frame),
     }
 }
 

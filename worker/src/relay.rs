@@ -343,10 +343,16 @@ impl Relay {
                         Job::Ask(ask) => ask.run(&mut engine.machine, moment)?,
                     }
                 }
-                engine.machine.commit()
+                let outputs = engine.machine.commit()?;
+                #[cfg(feature = "contract")]
+                contract::trap_at(contract::Trap::Within);
+                Ok(outputs)
             })?;
             #[cfg(feature = "contract")]
-            contract::count(|counts| &counts.commits, 1);
+            {
+                contract::count(|counts| &counts.commits, 1);
+                contract::trap_at(contract::Trap::Behind);
+            }
             // First, since it belongs to what has been stored: one commit takes both.
             self.set_alarm(engine);
             engine.carry_out(outputs, moment.now);
@@ -403,7 +409,11 @@ impl Relay {
 
     fn set_alarm_at(&self, at: u64) {
         match self.storage().and_then(|storage| storage.set_alarm(at as f64)) {
-            Ok(_) => self.alarm.set(Some(at)),
+            Ok(_) => {
+                #[cfg(feature = "contract")]
+                contract::count(|counts| &counts.alarms, 1);
+                self.alarm.set(Some(at));
+            }
             Err(error) => self.complain(&Fault::from(error)),
         }
     }

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { at, bin, environment, run, wasmBindgen, workerBuild } from "../../tools/house.mjs";
 import { startRelay } from "../../tools/relay.mjs";
-import { decode, hello, next, push } from "./wire.mjs";
+import { decode, hello, next, push, read } from "./wire.mjs";
 
 export const long = process.env.NEAP_LONG === "1";
 
@@ -106,6 +106,7 @@ export class Raw {
   closed = null;
   turn = 0;
   seq = 0;
+  unread = 0;
 
   static open(url, id, { protocols = ["neap.v1"] } = {}) {
     return new Promise((done, fail) => {
@@ -115,7 +116,11 @@ export class Raw {
       raw.socket = socket;
       socket.onopen = () => done(raw);
       socket.onerror = () => fail(new Error("the upgrade failed"));
-      socket.onmessage = ({ data }) => (typeof data === "string" ? raw.texts.push(data) : raw.take(decode(data)));
+      socket.onmessage = ({ data }) => {
+        if (typeof data === "string") return raw.texts.push(data);
+        raw.take(decode(data));
+        raw.hasRead(data.byteLength);
+      };
       socket.onclose = ({ code, reason }) => (raw.closed = { code, reason });
     });
   }
@@ -127,6 +132,14 @@ export class Raw {
       assert.equal(frame.from, this.seq, "deltas follow each other without gaps");
       this.seq = frame.to;
     }
+  }
+
+  // SPEC, SE6: once in 256 KiB.
+  hasRead(bytes) {
+    this.unread += bytes;
+    if (this.unread < 256 * 1024 || this.socket.readyState !== 1) return;
+    this.send(read(this.unread));
+    this.unread = 0;
   }
 
   send(frame) {

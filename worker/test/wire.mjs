@@ -106,6 +106,9 @@ export function push({ author = 0, acked = 0, first, mutations }) {
 /** Asks for the next page. */
 export const next = (from) => cursor(new Writer().int(2), from).end();
 
+/** Has read so many bytes of frames more. */
+export const read = (bytes) => new Writer().int(4).int(bytes).end();
+
 function encodeOps(ops) {
   return new Writer()
     .list(ops, (w, op) => {

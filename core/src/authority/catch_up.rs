@@ -104,6 +104,8 @@ impl<S: Storage> Authority<S> {
         moment: Moment,
     ) -> Result<(), Trouble<S::Error>> {
         self.seal();
+        // It stands behind all that was sent before.
+        self.has_read(id, u64::MAX);
         let Some(meta) = self.alive(moment.now) else {
             return Ok(());
         };

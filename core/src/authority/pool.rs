@@ -5,7 +5,7 @@ use core::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Authority, Close, Moment, Output, SessionId, Trouble, session::Phase};
+use super::{Authority, Close, Moment, SessionId, Trouble, session::Phase};
 use crate::{
     id::Seq,
     limits::{MEMBERSHIPS_MAX, POOL_CACHE_MAX, POOLS_MAX},
@@ -299,9 +299,7 @@ impl<S: Storage> Authority<S> {
             for id in moved {
                 self.remember_again(id);
             }
-            if !to.is_empty() {
-                self.outputs.push(Output::Send { to, frame });
-            }
+            self.tell(to, frame);
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Session {
     pub(super) authors: Vec<Author>,
     /// Pools that it has open.
     pub(super) pools: Vec<Member>,
+    /// Bytes of frames that it was sent and has not said to have read.
+    pub(super) unread: u64,
 }
 
 /// How far a connection has come.
@@ -197,18 +199,6 @@ impl<S: Storage> Authority<S> {
             self.ledger.of(&self.storage, &author.id)?.ack(author.acked);
         }
         Ok(Standing::Settled(settled))
-    }
-
-    /// Lets a session whose connection does not keep up hear nothing more until it asks, and tells it
-    /// so. The shell calls this when it has not sent a frame for that reason, and carries out what
-    /// [`commit`](Self::commit) then gives.
-    pub fn fall_behind(&mut self, id: SessionId) {
-        let is_greeting = |session: &Session| session.phase == Phase::Greeting;
-        if self.sessions.get(&id).is_none_or(is_greeting) {
-            return;
-        }
-        self.set_behind(id);
-        self.send(id, &Down::Behind, &[]);
     }
 
     /// Lets a session hear nothing more until it asks.

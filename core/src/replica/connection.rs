@@ -6,7 +6,7 @@ use super::{Event, Journal, Life, Phase, Reconnect, Replica, confirm::Unsettled,
 use crate::{
     datastore::Kind,
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::UNACKED_MAX,
+    limits::{READ_STEP_BYTES, UNACKED_MAX},
     mutation::{Condition, Outcome, Reason, Refusal},
     wire::{
         self, Changes, Close, Delta, Down, Hello, Introduction, Push, Role, Standing, Up, VERSION,
@@ -15,6 +15,12 @@ use crate::{
 };
 
 impl Replica {
+    /// How far the connection has come.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
     /// A connection stands; Hello comes out as the first frame.
     pub fn connected(&mut self, now: u64) {
         self.answered();
@@ -23,6 +29,7 @@ impl Replica {
         self.phase = Phase::Greeting;
         self.hello_is_due = true;
         self.next_is_due = None;
+        self.unread = 0;
         self.healing = false;
         self.close_pools();
         for author in &mut self.authors {
@@ -81,6 +88,7 @@ impl Replica {
     /// When the shell must close the connection and open another one. Nothing is lost.
     pub fn received(&mut self, frame: &[u8], now: u64) -> Result<(), Reconnect> {
         self.journal = Journal::Nothing;
+        self.unread += frame.len() as u64;
         let (down, changes) = wire::decode_down(frame).map_err(|_| Reconnect::BadFrame)?;
         let before = (self.phase, self.settled());
         let is_step = !matches!(down, Down::Delta(_) | Down::Pool(_));
@@ -279,10 +287,14 @@ impl Replica {
         }
         if let Some(cursor) = self.next_is_due.take() {
             self.asked = cursor;
+            self.unread = 0;
             return Some(wire::encode_up(&Up::Next(cursor)));
         }
-        let may_push =
-            matches!(self.phase, Phase::CatchingUp | Phase::Live) && !self.info_is_unsaved;
+        let is_welcome = matches!(self.phase, Phase::CatchingUp | Phase::Live);
+        if is_welcome && self.unread >= READ_STEP_BYTES {
+            return Some(wire::encode_up(&Up::Read(core::mem::take(&mut self.unread))));
+        }
+        let may_push = is_welcome && !self.info_is_unsaved;
         let push = if may_push { self.push() } else { None };
         push.or_else(|| self.pool_frame())
     }

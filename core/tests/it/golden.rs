@@ -77,6 +77,7 @@ fn ups() -> Vec<(&'static str, Vec<u8>)> {
         ("up hello of a new replica", encode_up(&Up::Hello(first))),
         ("up push", encode_up(&Up::Push(push))),
         ("up next", encode_up(&Up::Next(Cursor { after: Seq(1), floor: Seq(2) }))),
+        ("up read", encode_up(&Up::Read(300_000))),
         ("up pool open", pool(PoolAsk::Open { choice, after: Seq(300) })),
         ("up pool next", pool(PoolAsk::Next(Seq(300)))),
         ("up pool ack", pool(PoolAsk::Ack(Seq(300)))),

@@ -4,7 +4,7 @@ use neap_core::{
     authority::{Admission, Authority, Moment, Output, SessionId, Settings},
     datastore::{Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{FRAME_BYTES_MAX, RESEND_MS, UNACKED_MAX},
+    limits::{FRAME_BYTES_MAX, READ_STEP_BYTES, RESEND_MS, UNACKED_MAX, UNREAD_MAX},
     mutation::Condition,
     replica::{Event, OpKind, Phase, Reconnect, Replica},
     storage::MemoryStorage,
@@ -200,6 +200,48 @@ fn se5_a_bad_frame_ends_its_session() {
     set(&mut replica, "k");
     carry(&mut authority, &mut [(1, &mut replica)], NOW);
     assert_eq!(replica.pending(), 0);
+}
+
+/// [SE6] Who stalls is owed a bounded number of bytes and catches up in one go; who reads says so once in
+/// 256 KiB and is never left behind.
+#[test]
+fn se6_who_does_not_read_is_left_behind() {
+    let mut authority = authority();
+    let (mut writer, mut slow) = (replica(1), replica(2));
+    join(&mut authority, 1, &mut writer, NOW);
+    join(&mut authority, 2, &mut slow, NOW);
+    let large = "x".repeat(100_000);
+    let (mut waiting, mut owed, mut told, mut said) = (Vec::new(), 0, 0, 0);
+    for step in 0..60 {
+        let data = format!(r#"{{"id":"k","n":{step},"t":"{large}"}}"#);
+        let turn = writer.mutate(OpKind::Set, "c", "k", &data, Condition::None);
+        writer.durable(turn.unwrap_or_default());
+        while let Some(frame) = writer.take_frame() {
+            said += u64::from(matches!(wire::decode_up(&frame), Ok(wire::Up::Read(_))));
+            assert_eq!(authority.receive(1, &frame, moment(NOW)), Ok(()));
+        }
+        for output in authority.commit().unwrap_or_default() {
+            let Output::Send { to, frame } = output else { continue };
+            if to.contains(&1) {
+                told += frame.len() as u64;
+                assert_eq!(writer.received(&frame, NOW), Ok(()));
+            }
+            if to.contains(&2) {
+                owed += frame.len() as u64;
+                waiting.push(frame);
+            }
+        }
+        writer.saved(writer.settled());
+    }
+    assert_eq!((writer.phase(), writer.settled()), (Phase::Live, Turn(60)));
+    assert!((1..=told / READ_STEP_BYTES).contains(&said), "said {said} times for {told} bytes");
+    assert!(owed <= UNREAD_MAX + 1, "{owed} bytes are owed");
+    for frame in waiting {
+        assert_eq!(slow.received(&frame, NOW), Ok(()));
+    }
+    assert!(slow.seq() < writer.seq() && slow.phase() == Phase::CatchingUp);
+    assert_eq!(carry(&mut authority, &mut [(1, &mut writer), (2, &mut slow)], NOW), []);
+    assert_eq!((slow.phase(), slow.seq()), (Phase::Live, writer.seq()));
 }
 
 /// [RE10] A frame that makes no sense changes nothing.

@@ -138,6 +138,8 @@ impl Engine {
             } else {
                 // A socket whose peer is gone tells so by its close event.
                 let _ = link.socket.send(&bytes);
+                #[cfg(feature = "contract")]
+                crate::contract::count(|counts| &counts.frames, 1);
             }
         }
     }

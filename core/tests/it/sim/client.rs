@@ -125,15 +125,8 @@ impl World {
             return Ok(());
         }
         let number = self.connections.len();
-        self.connections.push(Connection {
-            client: place,
-            up: VecDeque::from([Upward::Open]),
-            down: VecDeque::new(),
-            open: false,
-            closed: false,
-            tainted: false,
-            authors: Vec::new(),
-        });
+        let up = VecDeque::from([Upward::Open]);
+        self.connections.push(Connection { client: place, up, ..Connection::default() });
         trace!(self, "replica {place}: connects as {number}");
         let client = &mut self.clients[place];
         client.connection = Some(number);

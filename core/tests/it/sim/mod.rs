@@ -52,7 +52,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 42] = [
+pub(crate) const SIGHTS: [&str; 44] = [
     "cut by the replica",
     "cut by the relay",
     "frames lost with a cut",
@@ -74,6 +74,8 @@ pub(crate) const SIGHTS: [&str; 42] = [
     "pending restored",
     "repeat pushed",
     "told Behind",
+    "reader stalled",
+    "stalled reader left behind",
     "catch-up in several pages",
     "catch-up resumed",
     "catch-up from the start",

@@ -41,6 +41,7 @@ pub(crate) struct Relay {
     pub(crate) authority: Option<Authority<Disk>>,
     pub(crate) settings: Settings,
     page: PageSize,
+    pub(crate) unread_max: u64,
     pub(crate) options: Options,
     pub(crate) queue: Vec<Input>,
     /// Sockets whose end here is open, with what is remembered of each.
@@ -69,6 +70,7 @@ impl Relay {
             authority: None,
             settings,
             page: PageSize { rows: 1 + random.below(4), bytes: 100 + random.below(400) },
+            unread_max: 300 + random.below(3_000) as u64,
             options,
             queue: Vec::new(),
             sockets: BTreeMap::new(),
@@ -125,6 +127,9 @@ impl Relay {
         }
         let mut authority = Authority::load(self.disk.clone(), self.settings)?;
         authority.set_page_size(self.page);
+        if sabotage != Some(Sabotage::FeedTheStalled) {
+            authority.set_unread_max(self.unread_max);
+        }
         for (session, bytes) in &self.sockets {
             match bytes {
                 Some(_) if sabotage == Some(Sabotage::LoseSessions) => {}
@@ -217,6 +222,7 @@ impl World {
         trace!(self, "relay: flushes {}", inputs.len());
         if !matches!(self.relay.wake(self.sabotage), Ok(false)) {
             self.see("relay woke with sessions");
+            self.note_sleep();
         }
         let before = self.relay.disk.snapshot();
         let dice = Epoch(self.random.bytes());
@@ -356,6 +362,7 @@ impl World {
                             );
                         }
                         self.send_down(session, Downward::Frame(frame.clone()));
+                        self.check_unread(session)?;
                     }
                 }
                 Output::Remember { session, bytes } => {

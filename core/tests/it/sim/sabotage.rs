@@ -34,10 +34,12 @@ pub(crate) enum Sabotage {
     DeltaBeforePage,
     /// It does not give sessions back after a sleep.
     LoseSessions,
+    /// Its sessions are told everything, whether they read or not.
+    FeedTheStalled,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Sabotage; 15] = [
+    pub(crate) const ALL: [Sabotage; 16] = [
         Sabotage::SendBeforePersist,
         Sabotage::DropTurn,
         Sabotage::ReuseTurns,
@@ -53,6 +55,7 @@ impl Sabotage {
         Sabotage::SendBeforeCommit,
         Sabotage::DeltaBeforePage,
         Sabotage::LoseSessions,
+        Sabotage::FeedTheStalled,
     ];
     /// The rules, any of which may be the first to show it.
     pub(crate) const fn breaks(self) -> &'static [&'static str] {
@@ -64,7 +67,7 @@ impl Sabotage {
             Sabotage::DropLogEarly => &["RE1"],
             Sabotage::TellTwice => &["RE7"],
             Sabotage::ForgetLedger | Sabotage::LoseLedgerRow => {
-                &["LE1", "LE2", "AP1", "AP2", "SE2"]
+                &["LE1", "LE2", "AP1", "AP2", "SE2", "ST1"]
             }
             Sabotage::CorruptRow => &["DI2", "AP1"],
             Sabotage::HideTombstones => &["RE1", "DI3", "DI4"],
@@ -72,6 +75,7 @@ impl Sabotage {
             Sabotage::SendBeforeCommit => &["ST1"],
             Sabotage::DeltaBeforePage => &["LI1", "CU1", "SE1"],
             Sabotage::LoseSessions => &["CU1", "LI1"],
+            Sabotage::FeedTheStalled => &["SE6"],
         }
     }
 }

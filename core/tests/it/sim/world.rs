@@ -2,7 +2,11 @@
 
 use std::collections::VecDeque;
 
-use neap_core::id::ReplicaId;
+use neap_core::{
+    authority::SessionId,
+    id::ReplicaId,
+    wire::{self, Down},
+};
 
 use super::{
     Check, Plan, Report, Sights, Violation, client::Client, naive::State, oracle::Oracle,
@@ -26,7 +30,7 @@ pub(crate) enum Downward {
 }
 
 /// A connection, from one end to the other. Its number is the session's.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Connection {
     pub(crate) client: usize,
     pub(crate) up: VecDeque<Upward>,
@@ -37,6 +41,10 @@ pub(crate) struct Connection {
     pub(crate) closed: bool,
     /// Whether something that was on it has been lost while it stayed open.
     pub(crate) tainted: bool,
+    /// Until which step its replica reads nothing.
+    pub(crate) stalled_until: u64,
+    /// How often the relay has forgotten it and was given it back.
+    pub(crate) sleeps: u64,
     /// Whom Hello named.
     pub(crate) authors: Vec<ReplicaId>,
 }
@@ -56,6 +64,7 @@ pub(crate) struct Odds {
     pub(crate) expire: usize,
     pub(crate) clock: usize,
     pub(crate) request: usize,
+    pub(crate) stall: usize,
 }
 
 impl Odds {
@@ -78,6 +87,7 @@ impl Odds {
             expire: odds(400),
             clock: odds(30),
             request: odds(30),
+            stall: odds(50),
         }
     }
 }
@@ -188,6 +198,9 @@ impl World {
         if self.chance(odds.expire) && self.relay.outlive(&mut self.now) {
             self.see("expired");
         }
+        if self.chance(odds.stall) {
+            self.stall(client);
+        }
         if self.random.once_in(8) {
             self.relay.upkeep();
         }
@@ -248,9 +261,51 @@ impl World {
         Ok(())
     }
 
+    /// A replica stops reading for a while; its connection stays.
+    fn stall(&mut self, client: usize) {
+        if let Some(number) = self.clients[client].connection {
+            let steps = 20 + self.random.below(60) as u64;
+            self.connections[number].stalled_until = self.report.steps + steps;
+            self.see("reader stalled");
+        }
+    }
+
+    pub(crate) fn note_sleep(&mut self) {
+        for session in self.relay.sockets.keys() {
+            self.connections[*session as usize].sleeps += 1;
+        }
+    }
+
+    /// What a replica did not ask for waits for it within bounds.
+    pub(crate) fn check_unread(&mut self, session: SessionId) -> Check {
+        let connection = &self.connections[session as usize];
+        let (mut bytes, mut largest, mut is_behind) = (0, self.relay.unread_max, false);
+        for downward in &connection.down {
+            let Downward::Frame(frame) = downward else { continue };
+            match wire::decode_down(frame) {
+                Ok((Down::Delta(_), _)) => {
+                    bytes += frame.len() as u64;
+                    largest = largest.max(frame.len() as u64);
+                }
+                Ok((Down::Behind, _)) => is_behind = true,
+                _ => {}
+            }
+        }
+        // Twice, since whoever asks by itself has not read what is under way; what a sleep forgets is a part.
+        if bytes > (2 + connection.sleeps) * largest {
+            return super::fail("SE6", format!("{bytes} bytes of news wait for session {session}"));
+        }
+        if is_behind && self.connections[session as usize].stalled_until > self.report.steps {
+            self.see("stalled reader left behind");
+        }
+        Ok(())
+    }
+
     pub(crate) fn carry_down(&mut self) -> Check {
+        let step = self.report.steps;
         let laden = |(number, connection): (usize, &Connection)| {
-            (!connection.down.is_empty()).then_some(number)
+            let reads = !connection.down.is_empty() && connection.stalled_until <= step;
+            reads.then_some(number)
         };
         let laden: Vec<usize> = self.connections.iter().enumerate().filter_map(laden).collect();
         if laden.is_empty() {
