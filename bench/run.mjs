@@ -11,6 +11,7 @@ import { at, bareEnvironment, bin, isMain, main, run, Trouble } from "../tools/h
 import { startRelay } from "../tools/relay.mjs";
 import { setup } from "../tools/setup.mjs";
 import { subjects as joiners } from "./catchup.mjs";
+import { buildLoad, measure as load, relays } from "./relays.mjs";
 import { takers } from "./remote.mjs";
 import { subjects } from "./subjects.mjs";
 
@@ -19,6 +20,15 @@ const remote = (pending) => ({ subjects: takers, prepare: (records) => plays(rec
 const catchUp = (changes) => ({
   subjects: changes ? Object.fromEntries(Object.entries(joiners).filter(([, { returns }]) => returns)) : joiners,
   prepare: (records) => servers(records, changes && Math.min(changes, records)),
+});
+const relay = (...mode) => ({
+  subjects: relays,
+  async prepare(records) {
+    await buildLoad();
+    // A smoke run is short; who measures does it for five seconds.
+    const size = records < 1000 ? { seconds: 1, clients: 3 } : { seconds: 5, clients: 50 };
+    return { run: (_, subject) => load(subject, mode, size) };
+  },
 });
 
 // A bench: its title, who is measured, and what stands ready before anybody is.
@@ -33,6 +43,9 @@ const catalogue = {
   "catch-up-10": { title: "what changed while away: 10 records", ...catchUp(10) },
   "catch-up-1000": { title: "what changed while away: 1000 records", ...catchUp(1000) },
   "catch-up-10000": { title: "what changed while away: 10 000 records", ...catchUp(10_000) },
+  "relay-500": { title: "500 mutations a second to 50 readers, CPU of the relay for each delivered", ...relay("fan-out", 500) },
+  "relay-5000": { title: "5000 mutations a second to 50 readers, CPU of the relay for each delivered", ...relay("fan-out", 5000) },
+  durable: { title: "50 clients with one mutation in flight each, CPU of the relay for each acknowledged", ...relay("in-flight") },
 };
 const usage = "usage: npm run bench [-- NAME...] [--json FILE] [--rounds N] [--records N]";
 
@@ -60,19 +73,26 @@ async function measure(name, rounds, records) {
   const ready = await prepare(records);
   try {
     for (let round = 0; round < rounds; round += 1) {
-      for (const subject of Object.keys(measured)) runs[subject].push(ready.run(name, subject, records));
+      for (const subject of Object.keys(measured)) runs[subject].push(await ready.run(name, subject, records));
     }
   } finally {
     ready.end?.();
   }
-  return Object.entries(runs).map(([subject, all]) => ({
-    subject,
-    says: measured[subject].says,
-    operations: all[0].operations,
-    cpuUs: spread(all.map((one) => (one.cpuMs * 1000) / one.operations)),
-    wallUs: spread(all.map((one) => (one.wallMs * 1000) / one.operations)),
-    ...(all[0].bytes === undefined ? {} : { bytesPerJson: spread(all.map(({ bytes, json }) => bytes / json)) }),
-  }));
+  return Object.entries(runs).map(([subject, all]) => ({ subject, says: measured[subject].says, ...figures(all) }));
+}
+
+/** Medians and spread of what one subject's runs have told. */
+function figures(all) {
+  const of = (figure) => spread(all.map(figure));
+  const done = (one) => one.operations ?? one.delivered ?? one.acknowledged;
+  return {
+    operations: done(all[0]),
+    cpuUs: of((one) => (one.cpuUs ?? one.cpuMs * 1000) / done(one)),
+    wallUs: of((one) => (one.wallMs * 1000) / done(one)),
+    ...(all[0].bytes !== undefined && { bytesPerJson: of(({ bytes, json }) => bytes / json) }),
+    ...(all[0].p99Us !== undefined && { p99Ms: of(({ p99Us }) => p99Us / 1000), late: of(({ wanted, delivered }) => wanted - delivered) }),
+    ...(all[0].acknowledged !== undefined && { perSecond: of(({ acknowledged, wallMs }) => (acknowledged * 1000) / wallMs) }),
+  };
 }
 
 function child(file, ...args) {
@@ -133,15 +153,21 @@ export function table({ benches }) {
   const lines = [];
   for (const { title, rows } of benches) {
     lines.push("", `${title} (µs per operation, median, least to most)`, `${"".padEnd(20)}${"CPU".padStart(9)}${"".padEnd(18)}${"wall".padStart(9)}   × limit`);
-    for (const { subject, cpuUs, wallUs, bytesPerJson } of rows) {
+    for (const row of rows) {
+      const { subject, cpuUs, wallUs } = row;
       const range = `  ${cpuUs.min.toFixed(2)} to ${cpuUs.max.toFixed(2)}`.padEnd(18);
       const times = cpuUs.median / rows[0].cpuUs.median;
-      const bytes = bytesPerJson ? `${bytesPerJson.median.toFixed(2)} × the JSON`.padStart(18) : "";
-      lines.push(`${subject.padEnd(20)}${cpuUs.median.toFixed(2).padStart(9)}${range}${wallUs.median.toFixed(2).padStart(9)}${times.toFixed(1).padStart(10)}${bytes}`);
+      lines.push(`${subject.padEnd(20)}${cpuUs.median.toFixed(2).padStart(9)}${range}${wallUs.median.toFixed(2).padStart(9)}${times.toFixed(1).padStart(10)}${more(row)}`);
     }
   }
   const says = benches.flatMap(({ name, rows }) => rows.map(({ subject, says }) => `${subject} in ${name.replace(/-.*/, "")}: ${says}`));
   return [...lines, "", ...new Set(says.map((line) => line.replace(/ in (write|bulk|get|iterate):/, ":")))].join("\n");
+}
+
+function more({ bytesPerJson, p99Ms, late, perSecond }) {
+  if (bytesPerJson) return `   ${bytesPerJson.median.toFixed(2)} × the JSON`;
+  if (p99Ms) return `   p99 ${p99Ms.median.toFixed(1)} ms${late.median > 0 ? `, ${late.median} never came` : ""}`;
+  return perSecond ? `   ${perSecond.median.toFixed(0)} a second` : "";
 }
 
 function parse(args) {

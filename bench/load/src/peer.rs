@@ -1,0 +1,188 @@
+//! One client: says mutations that carry a moment, hears the moments of everyone's.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use neap_core::{
+    datastore::{Kind, Options},
+    id::{ReplicaId, Seq, Turn},
+    mutation::{Condition, Op},
+    wire::{self, Cursor, Down, Hello, Introduction, Push, Role, Up, VERSION},
+};
+use tokio::{net::TcpStream, time};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+use crate::Trouble;
+
+/// How a server is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// neap.v1.
+    Neap,
+    /// What is said is heard by all, the sender too.
+    Raw,
+}
+
+impl Protocol {
+    /// The protocol of this name.
+    pub fn from_name(name: &str) -> Result<Protocol, Trouble> {
+        match name {
+            "neap" => Ok(Protocol::Neap),
+            "raw" => Ok(Protocol::Raw),
+            _ => Err("the protocols are neap and raw".into()),
+        }
+    }
+}
+
+/// One connection.
+pub struct Peer {
+    protocol: Protocol,
+    socket: WebSocketStream<TcpStream>,
+    /// Names its records and tells its own messages from those of others.
+    name: u64,
+    said: u64,
+    settled: u64,
+}
+
+impl Peer {
+    /// Connects, and waits until all that is there has been heard.
+    pub async fn connect(protocol: Protocol, url: &str) -> Result<Peer, Trouble> {
+        let mut request = url.into_client_request()?;
+        if protocol == Protocol::Neap {
+            let offered = HeaderValue::from_static("neap.v1");
+            request.headers_mut().insert("sec-websocket-protocol", offered);
+        }
+        let stream =
+            TcpStream::connect(request.uri().authority().ok_or("no host")?.as_str()).await?;
+        stream.set_nodelay(true)?;
+        let (socket, _) = client_async(request, stream).await?;
+        let name = fresh();
+        let mut peer = Peer { protocol, socket, name, said: 0, settled: 0 };
+        if protocol == Protocol::Neap {
+            peer.greet().await?;
+        }
+        Ok(peer)
+    }
+
+    async fn greet(&mut self) -> Result<(), Trouble> {
+        let mut id = [7; 16];
+        id[..8].copy_from_slice(&self.name.to_le_bytes());
+        let me = Introduction {
+            id: ReplicaId(id),
+            role: Role::Speaker,
+            generation: 1,
+            attempt: 1,
+            birth: None,
+            acked: Turn::ZERO,
+        };
+        let hello = Hello {
+            version: VERSION,
+            options: Options { kind: Some(Kind::Permanent), ..Options::default() },
+            epoch: None,
+            cursor: Cursor { after: Seq::ZERO, floor: Seq::ZERO },
+            authors: vec![me],
+        };
+        self.send(wire::encode_up(&Up::Hello(hello))).await?;
+        loop {
+            let bytes = self.receive().await?;
+            let (down, _) = wire::decode_down(&bytes).map_err(|_| "a bad frame")?;
+            if let Down::Page(page) = down {
+                if page.last.is_some() {
+                    return Ok(());
+                }
+                self.send(wire::encode_up(&Up::Next(page.cursor))).await?;
+            }
+        }
+    }
+
+    /// Says one mutation of about 100 bytes that carries a moment.
+    pub async fn say(&mut self, stamp: u64) -> Result<(), Trouble> {
+        self.said += 1;
+        let key = format!("{:016x}-{}", self.name, self.said % 64);
+        let data = format!(
+            r#"{{"id":"{key}","at":{stamp},"title":"a title of about forty characters, no more"}}"#
+        );
+        let frame = match self.protocol {
+            Protocol::Raw => data.into_bytes(),
+            Protocol::Neap => {
+                let op = Op::Set {
+                    collection: "tasks",
+                    key: &key,
+                    data: &data,
+                    only_if: Condition::None,
+                };
+                let mut block = Vec::new();
+                wire::append_to_block(&mut block, &wire::encode_ops(&[op]));
+                let push = Push {
+                    author: 0,
+                    acked: Turn(self.settled),
+                    first: Turn(self.said),
+                    block: &block,
+                };
+                wire::encode_up(&Up::Push(push))
+            }
+        };
+        self.send(frame).await
+    }
+
+    /// Waits for the next frame and gives the moments in it.
+    pub async fn hear(&mut self) -> Result<Vec<u64>, Trouble> {
+        let bytes = self.receive().await?;
+        if self.protocol == Protocol::Raw {
+            let text = std::str::from_utf8(&bytes)?;
+            self.settled += u64::from(text.contains(&format!("{:016x}", self.name)));
+            return Ok(moment(text).into_iter().collect());
+        }
+        let (down, changes) = wire::decode_down(&bytes).map_err(|_| "a bad frame")?;
+        if let Down::Delta(delta) = down {
+            for settled in &delta.settled {
+                self.settled = self.settled.max(settled.turn.0);
+            }
+        }
+        Ok(changes.rows().filter_map(|row| moment(row.ok()?.data?)).collect())
+    }
+
+    /// Hears on until all that it said is settled.
+    pub async fn settle(&mut self, patience: Duration) -> Result<(), Trouble> {
+        let end = Instant::now() + patience;
+        while self.settled < self.said {
+            time::timeout_at(end.into(), self.hear())
+                .await
+                .map_err(|_| "not settled in time")??;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, frame: Vec<u8>) -> Result<(), Trouble> {
+        Ok(self.socket.send(Message::Binary(frame.into())).await?)
+    }
+
+    async fn receive(&mut self) -> Result<Vec<u8>, Trouble> {
+        loop {
+            match self.socket.next().await.ok_or("the socket was closed")?? {
+                Message::Binary(bytes) => return Ok(bytes.into()),
+                Message::Close(why) => return Err(format!("the socket was closed: {why:?}").into()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The moment that a record carries.
+fn moment(text: &str) -> Option<u64> {
+    let rest = text.split_once("\"at\":")?.1;
+    rest.split_once(',')?.0.parse().ok()
+}
+
+/// A number that no other peer of this machine has had.
+fn fresh() -> u64 {
+    use std::{
+        hash::{BuildHasher, RandomState},
+        sync::atomic::{AtomicU64, Ordering},
+    };
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    RandomState::new().hash_one(NEXT.fetch_add(1, Ordering::Relaxed))
+}
