@@ -54,19 +54,22 @@ async fn main() -> ExitCode {
 /// Serves until it is told to end. Nobody's leave is taken: what was answered is on the disk, and who
 /// was connected comes again.
 async fn serve(args: &Args) -> Result<(), String> {
-    let settings = Settings::read(|name| std::env::var(name).ok(), complain);
-    let relay = Arc::new(Relay::start(args, settings)?);
     let address = SocketAddr::from((args.host, args.port));
     let bound = TcpListener::bind(address).await;
     let listener = bound.map_err(|error| format!("{address}: {error}"))?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let settings = Settings::read(|name| std::env::var(name).ok(), complain);
+    let (relay, end) = Relay::start(args, settings)?;
+    let relay = Arc::new(relay);
     let _ = writeln!(io::stdout(), "neap server ready on http://{address}");
     let app = Router::new().fallback(http::handle).with_state(relay);
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::select! {
+    let ended = tokio::select! {
         ended = axum::serve(listener, app) => ended.map_err(|error| error.to_string()),
         () = told_to_end() => Ok(()),
-    }
+    };
+    end.wait();
+    ended
 }
 
 async fn told_to_end() {

@@ -3,14 +3,17 @@
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
-    thread,
+    thread::{self, JoinHandle},
 };
 
-use neap_core::id::Name;
+use neap_core::{id::Name, limits::GROUP_MAX};
 use neap_http::Settings;
 use tokio::{
     runtime::Handle,
-    sync::mpsc::{Sender, channel},
+    sync::{
+        mpsc::{Sender, channel},
+        watch,
+    },
 };
 use tower_http::services::ServeDir;
 
@@ -20,9 +23,6 @@ use crate::{
     queue::{Job, What},
     shard::Shard,
 };
-
-/// Jobs that may wait for a shard before those who ask have to.
-const QUEUE_MAX: usize = 1_024;
 
 /// The whole server.
 pub(crate) struct Relay {
@@ -34,12 +34,29 @@ pub(crate) struct Relay {
     shards: Vec<Sender<Job>>,
 }
 
+/// What ends the shards.
+pub(crate) struct End {
+    threads: Vec<JoinHandle<()>>,
+    end: watch::Sender<()>,
+}
+
+impl End {
+    /// Ends the shards when they have done what they are doing, and waits for them.
+    pub(crate) fn wait(self) {
+        drop(self.end);
+        for thread in self.threads {
+            // One that has panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
 impl Relay {
     /// Takes the data and starts a shard for each processor.
     ///
     /// # Errors
     /// In words for the operator.
-    pub(crate) fn start(args: &Args, settings: Settings) -> Result<Relay, String> {
+    pub(crate) fn start(args: &Args, settings: Settings) -> Result<(Relay, End), String> {
         let settings = Arc::new(settings);
         let data = Arc::new(Data::take(&args.data)?);
         let count = thread::available_parallelism().map_or(1, usize::from);
@@ -49,20 +66,25 @@ impl Relay {
                 share.push(id);
             }
         }
-        let start = |ids: Vec<Name>| {
-            let (sender, jobs) = channel(QUEUE_MAX);
-            let (settings, data, handle) =
-                (Arc::clone(&settings), Arc::clone(&data), Handle::current());
-            let run = move || Shard::new(settings, data, ids).run(&handle, jobs);
-            thread::Builder::new().name("neap-shard".into()).spawn(run).map(|_| sender)
-        };
-        let shards = shares.into_iter().map(start).collect::<Result<_, _>>();
-        Ok(Relay {
-            shards: shards.map_err(|error| error.to_string())?,
+        let (end, ended) = watch::channel(());
+        let (mut shards, mut threads) = (Vec::new(), Vec::new());
+        for ids in shares {
+            // A full group may wait while one is flushed; who asks for more has to wait itself.
+            let (sender, jobs) = channel(GROUP_MAX);
+            let (settings, data, ended, handle) =
+                (Arc::clone(&settings), Arc::clone(&data), ended.clone(), Handle::current());
+            let run = move || Shard::new(settings, data, ids).run(&handle, jobs, ended);
+            let thread = thread::Builder::new().name("neap-shard".into()).spawn(run);
+            threads.push(thread.map_err(|error| error.to_string())?);
+            shards.push(sender);
+        }
+        let relay = Relay {
+            shards,
             settings,
             files: args.www.as_ref().map(ServeDir::new),
             client_header: args.client_header.clone(),
-        })
+        };
+        Ok((relay, End { threads, end }))
     }
 
     /// Asks the shard of a datastore, waiting while too much waits for it. One that is gone answers

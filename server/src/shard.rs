@@ -21,7 +21,7 @@ use neap_core::{
 use neap_http::{Answer, Buckets, Read, Request, Settings, Todo, answer};
 use tokio::{
     runtime::Handle,
-    sync::{mpsc::Receiver, oneshot},
+    sync::{mpsc::Receiver, oneshot, watch},
     time::timeout,
 };
 
@@ -63,11 +63,24 @@ impl Shard {
         Shard { settings, store, links: Links::new(), buckets: Buckets::default(), rested_at: 0 }
     }
 
-    /// Does what is asked for, and what is due, until nobody can ask any more.
-    pub(crate) fn run(mut self, handle: &Handle, mut jobs: Receiver<Job>) {
+    /// Does what is asked for, and what is due, until the server ends. Its files are closed then, so
+    /// that each is whole without its log.
+    pub(crate) fn run(
+        mut self,
+        handle: &Handle,
+        mut jobs: Receiver<Job>,
+        mut end: watch::Receiver<()>,
+    ) {
         loop {
             let wait = self.wait(now());
-            match handle.block_on(async { timeout(wait, jobs.recv()).await }) {
+            let next = async {
+                tokio::select! {
+                    job = jobs.recv() => job,
+                    // Nothing is ever said there: it closes.
+                    _ = end.changed() => None,
+                }
+            };
+            match handle.block_on(async { timeout(wait, next).await }) {
                 Ok(None) => return,
                 Ok(Some(first)) => {
                     let more = std::iter::from_fn(|| jobs.try_recv().ok());
@@ -263,7 +276,7 @@ impl Shard {
     /// Carries out what committed groups have led to. One dead socket stops nobody else.
     fn carry_out(&mut self, now: u64) {
         let mut slow = Vec::new();
-        self.tell(now, &mut slow);
+        self.tell(now, Some(&mut slow));
         if slow.is_empty() {
             return;
         }
@@ -275,15 +288,11 @@ impl Shard {
                 Ok(())
             });
         }
-        for told in self.store.take_outputs() {
-            if let Output::Send { to, frame } = told.output {
-                let frame = Bytes::from(frame);
-                to.iter().filter_map(|to| self.links.get(to)).for_each(|link| link.send(&frame));
-            }
-        }
+        self.tell(now, None);
     }
 
-    fn tell(&mut self, now: u64, slow: &mut Vec<(Name, SessionId)>) {
+    /// Carries out what waits. Where there is room for who is slow, they are not sent more.
+    fn tell(&mut self, now: u64, mut slow: Option<&mut Vec<(Name, SessionId)>>) {
         let mut over = Vec::new();
         for told in self.store.take_outputs() {
             match told.output {
@@ -291,15 +300,15 @@ impl Shard {
                     let frame = Bytes::from(frame);
                     for session in to {
                         let Some(link) = self.links.get(&session) else { continue };
-                        let is_slow = slow.iter().any(|(_, slow)| *slow == session);
                         if link.until < now {
                             over.push(session);
-                        } else if is_slow {
+                            continue;
+                        }
+                        match &mut slow {
                             // It is told once that it has missed something.
-                        } else if link.keeps_up() {
-                            link.send(&frame);
-                        } else {
-                            slow.push((told.id.clone(), session));
+                            Some(slow) if slow.iter().any(|(_, other)| *other == session) => {}
+                            Some(slow) if !link.keeps_up() => slow.push((told.id.clone(), session)),
+                            Some(_) | None => link.send(&frame),
                         }
                     }
                 }
