@@ -18,10 +18,11 @@ use tokio::sync::oneshot;
 
 use crate::{
     complain,
+    links::Link,
     queue::What,
     relay::Relay,
     shard::{dice, now},
-    socket,
+    socket::{self, Seat},
 };
 
 /// The header in which `neap_http` looks for the client's address.
@@ -90,8 +91,10 @@ async fn let_in(relay: &Arc<Relay>, head: &Head, parts: &mut Parts, body: Body) 
 }
 
 async fn take_socket(relay: &Arc<Relay>, id: Name, pass: &Pass, parts: &mut Parts) -> Reply {
-    let (relay, admission) = (Arc::clone(relay), pass.admission);
-    upgrade(parts, move |socket| socket::serve(socket, relay, id, admission)).await
+    // Before the handshake is answered: whoever has been let in holds a place before any later one.
+    let (link, mail) = Link::new(id.clone(), pass.admission.until);
+    let seat = Seat::take(relay, id, pass.admission, link).await;
+    upgrade(parts, move |socket| socket::serve(socket, seat, mail)).await
 }
 
 async fn deny(denial: Denial, parts: &mut Parts) -> Reply {

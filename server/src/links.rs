@@ -27,13 +27,32 @@ pub(crate) struct Link {
 }
 
 /// Bytes that wait to be sent.
-pub(crate) type Waiting = Arc<AtomicUsize>;
+type Waiting = Arc<AtomicUsize>;
+
+/// What a socket's writer is to send.
+#[derive(Debug)]
+pub(crate) struct Mail {
+    inbox: UnboundedReceiver<Message>,
+    waiting: Waiting,
+}
+
+impl Mail {
+    /// The next message; `None` when there will be no more.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
+        self.inbox.recv().await
+    }
+
+    /// Tells that so many bytes wait no more.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 impl Link {
-    pub(crate) fn new(id: Name, until: u64) -> (Link, UnboundedReceiver<Message>, Waiting) {
+    pub(crate) fn new(id: Name, until: u64) -> (Link, Mail) {
         let (outbox, inbox) = unbounded_channel();
         let waiting = Waiting::default();
-        (Link { outbox, waiting: Arc::clone(&waiting), id, until }, inbox, waiting)
+        (Link { outbox, waiting: Arc::clone(&waiting), id, until }, Mail { inbox, waiting })
     }
 
     /// Whether it may be sent more, or is too far behind.

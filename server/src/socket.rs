@@ -1,6 +1,6 @@
 //! One WebSocket: frames in to its shard, messages out as they come.
 
-use std::{sync::Arc, sync::atomic::Ordering, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -15,13 +15,10 @@ use neap_core::{
     id::Name,
     limits::FRAME_BYTES_MAX,
 };
-use tokio::{
-    sync::{mpsc::UnboundedReceiver, oneshot},
-    time::timeout,
-};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use crate::{
-    links::{self, Link, Waiting},
+    links::{self, Link, Mail},
     queue::What,
     relay::Relay,
 };
@@ -33,31 +30,61 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// … and has so long to answer, or to answer a close.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Takes a socket that was let in, until it ends.
-pub(crate) async fn serve(socket: WebSocket, relay: Arc<Relay>, id: Name, admission: Admission) {
-    let (sink, mut stream) = socket.split();
-    let (link, inbox, waiting) = Link::new(id.clone(), admission.until);
-    let mut writer = tokio::spawn(write(sink, inbox, waiting));
-    let (reply, session) = oneshot::channel();
-    relay.ask(id.clone(), What::Welcome { admission, link, reply }).await;
-    let Ok(Some(session)) = session.await else {
-        // Its shard has said why.
-        let _ = timeout(PATIENCE, drain(stream)).await;
-        return;
-    };
-    tokio::select! {
-        () = hear(&mut stream, &relay, &id, session) => {
-            relay.ask(id, What::Leave { session }).await;
-        }
-        _ = &mut writer => {
-            // We have closed, or cannot write any more; the peer may still have to answer.
-            relay.ask(id, What::Leave { session }).await;
-            let _ = timeout(PATIENCE, drain(stream)).await;
-            return;
+/// A session's place in its datastore, which it leaves when this is dropped.
+pub(crate) struct Seat {
+    relay: Arc<Relay>,
+    id: Name,
+    session: SessionId,
+}
+
+impl Seat {
+    /// Takes a place for a link; `None` where there is none, and then the link is told why.
+    pub(crate) async fn take(
+        relay: &Arc<Relay>,
+        id: Name,
+        admission: Admission,
+        link: Link,
+    ) -> Option<Seat> {
+        let (reply, session) = oneshot::channel();
+        relay.ask(id.clone(), What::Welcome { admission, link, reply }).await;
+        let session = session.await.ok().flatten()?;
+        Some(Seat { relay: Arc::clone(relay), id, session })
+    }
+
+    async fn ask(&self, what: What) {
+        self.relay.ask(self.id.clone(), what).await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let (relay, id, session) = (Arc::clone(&self.relay), self.id.clone(), self.session);
+        // Without a runtime the server ends, and so do all sessions.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { relay.ask(id, What::Leave { session }).await });
         }
     }
+}
+
+/// Serves a socket that was let in, until it ends.
+pub(crate) async fn serve(socket: WebSocket, seat: Option<Seat>, mail: Mail) {
+    let (sink, mut stream) = socket.split();
+    let mut writer = tokio::spawn(write(sink, mail));
+    let is_gone = match &seat {
+        Some(seat) => tokio::select! {
+            () = hear(&mut stream, seat) => true,
+            // We have closed, or cannot write any more.
+            _ = &mut writer => false,
+        },
+        None => false,
+    };
+    drop(seat);
+    if !is_gone {
+        // The peer may still have to answer.
+        let _ = timeout(PATIENCE, drain(stream)).await;
+    }
     // Nothing is sent any more once the shard has let go of it.
-    if timeout(PATIENCE, &mut writer).await.is_err() {
+    if !writer.is_finished() && timeout(PATIENCE, &mut writer).await.is_err() {
         writer.abort();
     }
 }
@@ -70,7 +97,8 @@ pub(crate) async fn refuse(mut socket: WebSocket, code: u16, reason: &'static st
 }
 
 /// Passes on what the peer says, until it closes or is gone.
-async fn hear(stream: &mut SplitStream<WebSocket>, relay: &Relay, id: &Name, session: SessionId) {
+async fn hear(stream: &mut SplitStream<WebSocket>, seat: &Seat) {
+    let session = seat.session;
     let mut is_asked = false;
     loop {
         let patience = if is_asked { PATIENCE } else { SILENCE };
@@ -98,17 +126,13 @@ async fn hear(stream: &mut SplitStream<WebSocket>, relay: &Relay, id: &Name, ses
                 What::Probe { session }
             }
         };
-        relay.ask(id.clone(), what).await;
+        seat.ask(what).await;
     }
 }
 
 /// Sends what comes, until a close has been sent or nothing comes any more.
-async fn write(
-    mut sink: SplitSink<WebSocket, Message>,
-    mut inbox: UnboundedReceiver<Message>,
-    waiting: Waiting,
-) {
-    while let Some(message) = inbox.recv().await {
+async fn write(mut sink: SplitSink<WebSocket, Message>, mut mail: Mail) {
+    while let Some(message) = mail.next().await {
         let is_close = matches!(message, Message::Close(_));
         let size = match &message {
             Message::Binary(bytes) => bytes.len(),
@@ -118,7 +142,7 @@ async fn write(
         if sink.send(message).await.is_err() || is_close {
             return;
         }
-        waiting.fetch_sub(size, Ordering::Relaxed);
+        mail.sent(size);
     }
 }
 
