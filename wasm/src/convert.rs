@@ -1,5 +1,7 @@
 //! Values that cross the boundary: JSON text, written by hand so that no JSON library rides along.
 
+use alloc::{string::String, vec, vec::Vec};
+
 use neap_core::{
     id::{Seq, Turn},
     replica::{Change, Event, Origin, ResetReason, Watch, ops_to_json},

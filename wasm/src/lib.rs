@@ -1,5 +1,12 @@
 //! The binding of the replica: numbers, texts and bytes across the boundary, nothing else. The
 //! TypeScript of `wasm/npm` is what a JavaScript person sees.
+//!
+//! In the browser it stands without `std`, whose panic messages and allocator would be a quarter of it.
+#![cfg_attr(all(target_arch = "wasm32", not(test)), no_std)]
+
+extern crate alloc;
+
+use alloc::{boxed::Box, string::String, vec, vec::Vec};
 
 use neap_core::{
     datastore::{Kind, Options},
@@ -12,6 +19,8 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 mod convert;
 mod error;
+#[cfg(all(target_arch = "wasm32", not(test)))]
+mod platform;
 
 use convert::PIECE_BYTES;
 
