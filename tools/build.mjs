@@ -88,8 +88,8 @@ const features = ["bulk-memory", "mutable-globals", "nontrapping-float-to-int", 
 
 async function buildWasm() {
   const target = "wasm32-unknown-unknown";
-  await run("cargo", ["build", "--quiet", "--release", "-p", "neap-wasm", "--target", target]);
-  const raw = join(process.env.CARGO_TARGET_DIR || at("target"), target, "release", "neap_wasm.wasm");
+  await run("cargo", ["build", "--quiet", "--profile", "browser", "-p", "neap-wasm", "--target", target]);
+  const raw = join(process.env.CARGO_TARGET_DIR || at("target"), target, "browser", "neap_wasm.wasm");
   rmSync(generated, { recursive: true, force: true });
   await run(wasmBindgen(), ["--target", "web", "--out-dir", generated, raw]);
   const wasm = join(generated, "neap_wasm_bg.wasm");

@@ -13,8 +13,8 @@ mod text;
 
 pub use canonical::canonical;
 pub use patch::merge_patch;
-use text::unescape;
 pub use text::{minify, write_string};
+use text::{plain, unescape};
 
 /// Why a text is not JSON that can be stored. The public code is `invalid-data`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,10 +153,12 @@ impl<'a> Reader<'a> {
         Reader { text, at: 0, names: Vec::new() }
     }
 
+    #[inline(always)]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    #[inline(always)]
     fn next(&mut self) -> Option<u8> {
         let byte = self.peek()?;
         self.at += 1;
@@ -285,11 +287,12 @@ impl<'a> Reader<'a> {
         self.expect(b'"')?;
         let start = self.at;
         loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
+            self.at += plain(rest);
             match self.next().ok_or(Invalid::Syntax)? {
                 b'"' => return Ok(self.slice(start..self.at - 1)),
                 b'\\' => self.escape()?,
-                0..=0x1f => return Err(Invalid::String),
-                _ => {}
+                _ => return Err(Invalid::String),
             }
         }
     }

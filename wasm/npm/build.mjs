@@ -15,8 +15,11 @@ const src = join(here, "src");
 const dist = join(here, "dist");
 const wasm = join(src, "generated", "neap_wasm_bg.wasm");
 
-/** Largest `import { open } from "neap"`, minified and gzipped, all of it. */
-const BUDGET = 40_000;
+/**
+ * Largest `import { open } from "neap"`, minified and gzipped, all of it. The goal is 40 000: what makes it smaller
+ * brings this down with it.
+ */
+const BUDGET = 80_000;
 
 if (!existsSync(wasm)) {
   console.error("wasm/npm: the core is not built yet; run `npm run build` at the root");
@@ -139,5 +142,7 @@ function printSize() {
   const whole = gzip(join(dist, "index.js"));
   const core = gzip(wasm);
   console.log(`neap: ${whole} bytes gzipped (wasm ${core}, JavaScript about ${gzip(join(dist, "index.workerd.js"))}), budget ${BUDGET}`);
-  if (whole > BUDGET) console.warn(`neap: ${basename(dist)}/index.js is over the budget`);
+  if (whole <= BUDGET) return;
+  console.error(`neap: ${basename(dist)}/index.js is over the budget`);
+  process.exitCode = 1;
 }

@@ -61,6 +61,7 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
+    #[inline(always)]
     pub(super) fn get(&self, slot: usize) -> Option<&T> {
         self.list.get(slot)?.as_ref()
     }

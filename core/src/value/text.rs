@@ -104,3 +104,48 @@ pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
 fn hex4(text: &str, at: usize) -> u32 {
     text.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0xfffd)
 }
+
+/// How many bytes of a string stand before the first that means something in it: a quote, a backslash or
+/// a control. By eights, for this is the loop that a write spends its time in.
+pub(super) fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGHS: u64 = ONES << 7;
+    // The lowest high bit that is set stands in the first byte below `least`.
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word & HIGHS;
+    let (words, rest) = bytes.as_chunks();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        let special = below(quote, 1) | below(backslash, 1) | below(word, 0x20);
+        if special != 0 {
+            return 8 * place + usize::try_from(special.trailing_zeros() / 8).unwrap_or(0);
+        }
+    }
+    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    bytes.len() - rest.len() + rest.iter().take_while(is_plain).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_first_special_byte_wherever_it_stands() {
+        for ordinary in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
+            for len in 0..20 {
+                let mut bytes = alloc::vec![ordinary; len];
+                assert_eq!(plain(&bytes), len);
+                for (at, special) in (0..len).zip([b'"', b'\\', 0, 0x1f].into_iter().cycle()) {
+                    bytes.fill(ordinary);
+                    if let Some(byte) = bytes.get_mut(at) {
+                        *byte = special;
+                    }
+                    bytes.extend(br#""\"#);
+                    assert_eq!(plain(&bytes), at, "{bytes:?}");
+                    bytes.truncate(len);
+                }
+            }
+        }
+    }
+}
