@@ -31,6 +31,8 @@ pub const SWEEP_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub const PRUNE_MAX: u64 = 1_000;
 /// Most replicas that one session may speak for or listen for.
 pub const AUTHORS_MAX: usize = 64;
+/// Most pending mutations of siblings that a replica shows.
+pub const SIBLING_MUTATIONS_MAX: usize = 10_000;
 /// Most collections of one datastore.
 pub const COLLECTIONS_MAX: usize = 10_000;
 /// Most pools of one datastore.

@@ -2,8 +2,6 @@
 
 use alloc::{collections::VecDeque, string::String, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     datastore::{Info, Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
@@ -12,6 +10,7 @@ use crate::{
     wire::Cursor,
 };
 
+mod author;
 mod catch_up;
 mod changes;
 mod confirm;
@@ -22,6 +21,7 @@ mod index;
 mod outbox;
 mod pool;
 mod restore;
+mod sibling;
 mod table;
 mod view;
 mod write;
@@ -33,11 +33,13 @@ pub use restore::Account;
 pub use view::Meta;
 pub use write::OpKind;
 
+use author::Author;
 use catch_up::Staging;
 use changes::Changes;
 use draft::Draft;
-use outbox::{Ordinal, Outbox};
+use outbox::Outbox;
 use pool::Pool;
+use sibling::Siblings;
 use table::{Names, Table};
 
 /// How far the connection has come.
@@ -53,38 +55,6 @@ pub enum Phase {
     Live,
     /// The datastore is gone, or the relay will not have this replica. The app decides.
     Stopped,
-}
-
-/// A replica whose mutations this machine shows: itself first.
-#[derive(Debug)]
-struct Author {
-    id: ReplicaId,
-    generation: u64,
-    birth: Option<u64>,
-    /// Newest turn that has an outcome.
-    settled: Turn,
-    /// Newest turn that the shell knows to be settled on its disk.
-    saved: Turn,
-    /// Newest turn that was minted.
-    minted: Turn,
-    /// Newest turn whose outbox entry is on the disk.
-    durable: Turn,
-    /// Newest turn that was pushed in this connection.
-    pushed: Turn,
-    /// Where the turns after `settled` stand in the outbox.
-    queue: VecDeque<Ordinal>,
-    /// Seqs of settled turns that pending conditions speak of.
-    placed: Vec<Placed>,
-}
-
-/// The seq of a settled turn. Conditions of stored mutations still speak of the turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Placed {
-    turn: Turn,
-    /// Zero where it took none.
-    seq: Seq,
-    /// The last turn with such a condition.
-    until: Turn,
 }
 
 /// What is known of the datastore.
@@ -123,6 +93,7 @@ pub struct Replica {
     pools: Vec<Pool>,
     /// Bytes of frames that came since the relay was last told.
     unread: u64,
+    siblings: Siblings,
     /// Newest turn whose outbox block was handed out.
     blocked: Turn,
     draft: Option<Draft>,
@@ -131,6 +102,8 @@ pub struct Replica {
     attempts: u64,
     /// The newest turn on a disk that can be written no more.
     ceiling: Option<Turn>,
+    /// Set when what it has is not on a disk that others can read.
+    is_alone: bool,
     /// Set while an input waits for [`Replica::info_saved`].
     info_is_unsaved: bool,
     hello_is_due: bool,
@@ -157,23 +130,11 @@ impl Replica {
     /// its id should it have to go on under another one. `seed` is random too.
     #[must_use]
     pub fn new(id: ReplicaId, spare: ReplicaId, seed: u64, options: Options) -> Self {
-        let me = Author {
-            id,
-            generation: 1,
-            birth: None,
-            settled: Turn::ZERO,
-            saved: Turn::ZERO,
-            minted: Turn::ZERO,
-            durable: Turn::ZERO,
-            pushed: Turn::ZERO,
-            queue: VecDeque::new(),
-            placed: Vec::new(),
-        };
         Replica {
             options,
             seed,
             spare,
-            authors: alloc::vec![me],
+            authors: alloc::vec![Author::new(id)],
             life: None,
             is_stale: false,
             names: Names::default(),
@@ -184,11 +145,13 @@ impl Replica {
             outbox: Outbox::new(seed),
             pools: Vec::new(),
             unread: 0,
+            siblings: Siblings::default(),
             blocked: Turn::ZERO,
             draft: None,
             phase: Phase::Offline,
             attempts: 0,
             ceiling: None,
+            is_alone: false,
             info_is_unsaved: false,
             hello_is_due: false,
             next_is_due: None,

@@ -408,6 +408,24 @@ impl Core {
         self.replica.deadline().map_or(-1.0, float)
     }
 
+    // Siblings.
+
+    /// There may be siblings in other tabs.
+    #[wasm_bindgen(js_name = meetSiblings)]
+    pub fn meet_siblings(&mut self) {
+        self.replica.meet_siblings();
+    }
+
+    /// The next note for them.
+    pub fn note(&mut self) -> Option<Vec<u8>> {
+        self.replica.take_note()
+    }
+
+    /// Takes a note of a sibling; one that cannot be read changes nothing.
+    pub fn heard(&mut self, note: &[u8]) {
+        let _ = self.replica.hear_note(note);
+    }
+
     // Status.
 
     /// The newest confirmed seq that it holds.

@@ -111,6 +111,7 @@ impl Replica {
             }
         }
         self.settle(&last.settled, &mut unsettled);
+        self.settle_siblings(seq, &mut unsettled);
         if staging.is_whole {
             self.rebase_all();
         } else {

@@ -6,7 +6,8 @@ use alloc::{collections::BinaryHeap, vec::Vec};
 use core::cmp::Reverse;
 
 use super::{
-    Event, Origin, Placed, Replica,
+    Event, Origin, Replica,
+    author::Placed,
     event::event_of,
     outbox::{Ordinal, Outbox},
     table::{Collection, Held},
@@ -21,6 +22,13 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
     ordinals: BinaryHeap<Reverse<Ordinal>>,
+}
+
+impl Unsettled {
+    /// Notes a pending mutation that shows nothing yet.
+    pub(super) fn add(&mut self, ordinal: Ordinal) {
+        self.ordinals.push(Reverse(ordinal));
+    }
 }
 
 impl Replica {
@@ -103,20 +111,14 @@ impl Replica {
         unsettled: &mut Unsettled,
     ) {
         self.place_conditions(author, turn, outcome, unsettled);
-        let places = self.outbox.places_of(ordinal);
-        for (collection, key) in &places {
-            self.mark(*collection, key);
-        }
-        let Some(entry) = self.outbox.remove(ordinal) else {
+        let Some(entry) = self.take_out(ordinal, unsettled) else {
             return;
         };
-        for (collection, key) in &places {
-            self.unsettle((*collection, key), ordinal, unsettled);
-        }
         if entry.adds && !matches!(outcome, Outcome::Refused(_)) {
             self.keep_accepted(&entry.ops(), unsettled);
         }
         if author == 0 {
+            self.siblings.settled(turn, outcome);
             self.events.push_back(event_of(turn, outcome, entry.bytes));
         }
     }

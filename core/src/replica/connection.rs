@@ -2,7 +2,10 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{Event, Journal, Life, Phase, Reconnect, Replica, confirm::Unsettled, table::Held};
+use super::{
+    Event, Journal, Life, Phase, Reconnect, Replica, author::Author, confirm::Unsettled,
+    table::Held,
+};
 use crate::{
     datastore::Kind,
     id::{Epoch, ReplicaId, Seq, Turn},
@@ -121,7 +124,7 @@ impl Replica {
         if welcome.version == 0 || welcome.version > VERSION {
             return Err(Reconnect::BadFrame);
         }
-        if *welcome.info.primary != *self.primary() && self.outbox.ordinals().next().is_some() {
+        if *welcome.info.primary != *self.primary() && self.pending() > 0 {
             // What is pending was made for another primary field: the relay would take none of it.
             self.closed(Close::Options.code());
             return Ok(());
@@ -202,6 +205,7 @@ impl Replica {
             return;
         };
         let before = me.settled;
+        self.siblings.renamed(me.id);
         // The session that stands speaks for the old id: nothing may be said in it any more.
         self.phase = Phase::Offline;
         (self.hello_is_due, self.next_is_due) = (false, None);
@@ -227,6 +231,7 @@ impl Replica {
     /// [`Reconnect::NewIdentity`] when that id is taken at once.
     pub fn forsake_disk(&mut self) -> Result<(), Reconnect> {
         self.ceiling = self.authors.first().map(|me| me.durable);
+        self.is_alone = true;
         self.outgrow()
     }
 
@@ -265,6 +270,7 @@ impl Replica {
             self.confirm(collection, row.key, held, &mut unsettled);
         }
         self.settle(&delta.settled, &mut unsettled);
+        self.settle_siblings(delta.to, &mut unsettled);
         self.rebase(unsettled);
         self.seq = delta.to;
         self.journal = Journal::Frame;
@@ -302,7 +308,7 @@ impl Replica {
     fn hello(&mut self) -> Vec<u8> {
         self.asked = self.cursor();
         let (role, attempt) = (Role::Speaker, self.attempts);
-        let introduce = |author: &super::Author| Introduction {
+        let introduce = |author: &Author| Introduction {
             id: author.id,
             role,
             generation: author.generation,
@@ -315,7 +321,7 @@ impl Replica {
             options: self.options.clone(),
             epoch: self.epoch(),
             cursor: self.asked,
-            authors: self.authors.iter().map(introduce).collect(),
+            authors: self.authors.iter().take(1).map(introduce).collect(),
         };
         wire::encode_up(&Up::Hello(hello))
     }

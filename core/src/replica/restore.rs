@@ -4,7 +4,7 @@ use alloc::{boxed::Box, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Life, Placed, Replica, confirm::Unsettled, pool::Kept, table::Held};
+use super::{Life, Replica, author::Placed, confirm::Unsettled, pool::Kept, table::Held};
 use crate::{
     datastore::Info,
     id::{Epoch, Seq, Turn},

@@ -9,6 +9,7 @@ mod pools;
 mod props;
 mod spec;
 mod store;
+mod tabs;
 mod tidy;
 // The example of the same name uses the rest of it.
 #[allow(dead_code)]

@@ -31,7 +31,7 @@ pub(super) fn replica(name: u8) -> Replica {
     Replica::new(ids.0, ids.1, 7, options)
 }
 
-fn set(replica: &mut Replica, key: &str) -> Turn {
+pub(super) fn set(replica: &mut Replica, key: &str) -> Turn {
     let data = format!(r#"{{"id":"{key}"}}"#);
     let turn = replica.mutate(OpKind::Set, "c", key, &data, Condition::None);
     let turn = turn.unwrap_or_else(|malformed| panic!("{malformed:?}"));

@@ -84,6 +84,10 @@ export interface Core {
   dirtyPage(): number;
   page(index: number): Uint8Array;
 
+  meetSiblings(): void;
+  note(): Uint8Array | undefined;
+  heard(note: Uint8Array): void;
+
   connected(now: number): void;
   received(bytes: Uint8Array, now: number): number;
   closed(code: number): void;

@@ -9,6 +9,7 @@ import { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
 import { Journal } from "./journal.js";
 import { LEDGER_MS, SEND_AGAIN_MS } from "./limits.js";
+import { Siblings } from "./siblings.js";
 import { Socket, type Target } from "./socket.js";
 import { StatusKeeper } from "./status.js";
 import { MemoryStorage } from "./storage/memory.js";
@@ -20,6 +21,8 @@ export interface DriverParts {
   readonly core: Core;
   readonly Core: CoreConstructor;
   readonly storage: Storage;
+  /** Names what tabs share. */
+  readonly place: string;
   readonly stored: Stored & { readonly isDamaged: boolean };
   /** How to reach the relay; `undefined`: there is none. */
   readonly remote: { target: () => Promise<Target>; WebSocket: WebSocketClass } | undefined;
@@ -33,6 +36,7 @@ export class Driver {
   private readonly disk: Storage;
   private storageKind: StorageKind;
   private readonly socket: Socket | undefined;
+  private readonly siblings: Siblings | undefined = undefined;
   private cancelTick: Cancel = () => {};
   private cancelSend: Cancel = () => {};
   private tickAt = -1;
@@ -49,7 +53,7 @@ export class Driver {
   private readyWaiters: Waiter[] = [];
   private settledWaiters: Waiter[] = [];
 
-  constructor({ core, Core, storage, stored, remote }: DriverParts) {
+  constructor({ core, Core, storage, place, stored, remote }: DriverParts) {
     this.core = core;
     this.disk = storage;
     this.storageKind = storage.kind;
@@ -57,11 +61,14 @@ export class Driver {
     this.journal = new Journal(core, storage, stored, this);
     storage.onLost = (reason) => this.failed(new Error(reason));
     this.socket = remote && new Socket(remote.target, remote.WebSocket, this);
+    if (storage.kind === "indexeddb") this.siblings = new Siblings(core, place, (note) => this.hear(note));
     this.status = new StatusKeeper(this.lookAround());
   }
 
   /** A page that goes away may not come to its next macrotask. */
   private readonly pagehide = (): void => this.work();
+  /** What siblings told has changed what is pending here, maybe without any change of the status. */
+  private hasHeard = false;
 
   start(): void {
     globalThis.window?.addEventListener("pagehide", this.pagehide);
@@ -123,6 +130,7 @@ export class Driver {
     if (this.isClosed) return;
     this.engine.close();
     this.socket?.dispose();
+    this.siblings?.sleep();
     this.cancelTick();
     this.cancelSend();
     globalThis.window?.removeEventListener("pagehide", this.pagehide);
@@ -150,8 +158,22 @@ export class Driver {
     this.engine.flushed();
     this.engine.drain();
     this.journal.flush();
+    this.goOut();
+  }
+
+  /** What may leave now leaves. */
+  private goOut(): void {
     this.sendFrames();
+    this.siblings?.tell();
     this.tickLater();
+  }
+
+  private hear(note: Uint8Array): void {
+    if (this.isClosed) return;
+    this.engine.flushed();
+    this.core.heard(note);
+    this.hasHeard = true;
+    this.work();
   }
 
   heard(event: CoreEvent): void {
@@ -190,7 +212,9 @@ export class Driver {
   look(): void {
     if (this.isClosed) return;
     if (this.engine.pending === 0) for (const waiter of this.settledWaiters.splice(0)) waiter.resolve();
-    if (this.status.take(this.lookAround())) this.engine.emitter.emit("status", this.status.current);
+    const { hasHeard } = this;
+    this.hasHeard = false;
+    if (this.status.take(this.lookAround()) || hasHeard) this.engine.emitter.emit("status", this.status.current);
   }
 
   private lookAround() {
@@ -244,8 +268,7 @@ export class Driver {
     this.journal.frame(bytes, from, phase);
     this.journal.flush();
     if (error !== 0) this.socket?.restart();
-    else this.sendFrames();
-    this.tickLater();
+    this.goOut();
   }
 
   pong(text: string): void {
@@ -292,8 +315,7 @@ export class Driver {
       this.core.durable(turn);
       this.engine.turns.durable(turn);
     }
-    this.sendFrames();
-    this.tickLater();
+    this.goOut();
   }
 
   failed(error: unknown): void {

@@ -28,7 +28,8 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const { kind, primary, ttl, sliding } = checked;
   const core = new Core(stored.replica.id, stored.replica.spare, random32(), kind, primary, ttl, sliding);
   const isDamaged = !restore(core, stored);
-  const driver = new Driver({ core, Core, storage, stored: { ...stored, isDamaged }, remote: remoteOf(checked) });
+  const [place, remote] = [databaseName(checked), remoteOf(checked)];
+  const driver = new Driver({ core, Core, storage, place, stored: { ...stored, isDamaged }, remote });
   // Told when the app has had the time to listen.
   soon(() => {
     if (trouble !== undefined)

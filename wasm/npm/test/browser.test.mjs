@@ -3,49 +3,13 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch } from "../../../tools/chromium.mjs";
-import { startRelay } from "../../../tools/relay.mjs";
-import { builtPackage, serve, tempDir, until } from "./house.mjs";
+import { profile, until } from "./house.mjs";
 
 let browser;
 before(async () => (browser = await launch()));
 after(() => browser?.close());
 
-const PAGE = `<!doctype html><title>neap</title><script type="module">
-  import * as neap from "/index.js";
-  globalThis.neap = neap;
-  globalThis.trouble = [];
-  globalThis.refused = [];
-  globalThis.start = async (options) => {
-    const ds = await neap.open(options);
-    ds.on("error", (error) => trouble.push(error.code));
-    ds.on("refused", ({ id, ops }) => refused.push({ id, ops }));
-    globalThis.ds = ds;
-    globalThis.tasks = ds.collection("tasks");
-    return ds.id;
-  };
-  globalThis.isLoaded = true;
-</script>`;
-
-/** A profile of its own with the package served to it, and a relay. */
-async function setting(t, { relay: wanted = true } = {}) {
-  const origin = await serve(t, { "/": PAGE, "/index.js": builtPackage(), "/blank": "<!doctype html>" });
-  const relay = wanted ? await startRelay({ data: tempDir(t) }) : undefined;
-  if (relay) t.after(() => relay.stop());
-  const context = await browser.newContext();
-  t.after(() => context.close());
-  const tab = async (options) => {
-    const page = await context.newPage();
-    page.on("pageerror", (error) => console.error("page:", error));
-    await load(page, options);
-    return page;
-  };
-  const load = async (page, options) => {
-    await page.goto(origin);
-    await page.waitForFunction("globalThis.isLoaded");
-    if (options) await page.evaluate((given) => start(given), options);
-  };
-  return { origin, relay, context, tab, load };
-}
+const setting = (t, options) => profile(t, browser, options);
 
 const keys = (page) => page.evaluate(() => [...tasks.keys()]);
 const status = (page) => page.evaluate(() => ds.status);

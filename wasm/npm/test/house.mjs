@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { startRelay } from "../../../tools/relay.mjs";
 
 export const here = dirname(dirname(fileURLToPath(import.meta.url)));
 export const dist = join(here, "dist");
@@ -80,3 +81,41 @@ export async function serve(t, files) {
 }
 
 export const builtPackage = () => readFileSync(join(dist, "index.js"));
+
+/** A page with the package, and with `start` to open a datastore. */
+const PAGE = `<!doctype html><title>neap</title><script type="module">
+  import * as neap from "/index.js";
+  globalThis.neap = neap;
+  globalThis.trouble = [];
+  globalThis.refused = [];
+  globalThis.start = async (options) => {
+    const ds = await neap.open(options);
+    ds.on("error", (error) => trouble.push(error.code));
+    ds.on("refused", ({ id, ops }) => refused.push({ id, ops }));
+    globalThis.ds = ds;
+    globalThis.tasks = ds.collection("tasks");
+    return ds.id;
+  };
+  globalThis.isLoaded = true;
+</script>`;
+
+/** A profile of a browser with the package served to it, and a relay. */
+export async function profile(t, browser, { relay: wanted = true } = {}) {
+  const origin = await serve(t, { "/": PAGE, "/index.js": builtPackage(), "/blank": "<!doctype html>" });
+  const relay = wanted ? await startRelay({ data: tempDir(t) }) : undefined;
+  if (relay) t.after(() => relay.stop());
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  const tab = async (options) => {
+    const page = await context.newPage();
+    page.on("pageerror", (error) => console.error("page:", error));
+    await load(page, options);
+    return page;
+  };
+  const load = async (page, options) => {
+    await page.goto(origin);
+    await page.waitForFunction("globalThis.isLoaded");
+    if (options) await page.evaluate((given) => start(given), options);
+  };
+  return { origin, relay, context, tab, load };
+}

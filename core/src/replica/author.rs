@@ -1,0 +1,61 @@
+//! Whose mutations a replica shows.
+
+use alloc::{collections::VecDeque, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+use super::{outbox::Ordinal, sibling::Awaited};
+use crate::id::{ReplicaId, Seq, Turn};
+
+/// A replica whose mutations this machine shows: itself first, then its siblings.
+#[derive(Debug)]
+pub(super) struct Author {
+    pub(super) id: ReplicaId,
+    pub(super) generation: u64,
+    pub(super) birth: Option<u64>,
+    /// Newest turn that has an outcome.
+    pub(super) settled: Turn,
+    /// Newest turn that the shell knows to be settled on its disk.
+    pub(super) saved: Turn,
+    /// Newest turn that was minted, as far as is known here.
+    pub(super) minted: Turn,
+    /// Newest turn whose outbox entry is on the disk.
+    pub(super) durable: Turn,
+    /// Newest turn that was pushed in this connection.
+    pub(super) pushed: Turn,
+    /// Where the turns after `settled` stand in the outbox.
+    pub(super) queue: VecDeque<Ordinal>,
+    /// Seqs of settled turns that pending conditions speak of.
+    pub(super) placed: Vec<Placed>,
+    /// What a sibling has told of its outcomes, until this replica holds their effects.
+    pub(super) awaited: VecDeque<Awaited>,
+}
+
+/// The seq of a settled turn. Conditions of stored mutations still speak of the turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Placed {
+    pub(super) turn: Turn,
+    /// Zero where it took none.
+    pub(super) seq: Seq,
+    /// The last turn with such a condition.
+    pub(super) until: Turn,
+}
+
+impl Author {
+    /// One of whom nothing is known but its id.
+    pub(super) const fn new(id: ReplicaId) -> Self {
+        Author {
+            id,
+            generation: 1,
+            birth: None,
+            settled: Turn::ZERO,
+            saved: Turn::ZERO,
+            minted: Turn::ZERO,
+            durable: Turn::ZERO,
+            pushed: Turn::ZERO,
+            queue: VecDeque::new(),
+            placed: Vec::new(),
+            awaited: VecDeque::new(),
+        }
+    }
+}

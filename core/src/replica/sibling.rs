@@ -1,0 +1,271 @@
+//! Siblings: replicas of the same person in other tabs, over one disk. Each shows what the others have
+//! pending, until it holds what became of it itself.
+
+use alloc::vec::Vec;
+
+use super::{
+    Replica,
+    author::Author,
+    confirm::Unsettled,
+    outbox::{Ordinal, Pending},
+};
+use crate::{
+    id::{Epoch, ReplicaId, Seq, Turn},
+    limits::{AUTHORS_MAX, INTEGER_MAX, SIBLING_MUTATIONS_MAX},
+    mutation::Outcome,
+    wire::{self, Backlog, BadFrame, Note, Verdicts},
+};
+
+/// Outcomes of a sibling whose effects this replica may not hold yet.
+#[derive(Debug)]
+pub(super) struct Awaited {
+    epoch: Option<Epoch>,
+    at: Seq,
+    outcomes: Vec<(Turn, Outcome)>,
+}
+
+/// What is to be told to siblings.
+#[derive(Debug, Default)]
+pub(super) struct Siblings {
+    /// Whether one has been heard.
+    are_there: bool,
+    ask_is_due: bool,
+    /// Everything pending is to be told, also what was told before.
+    all_is_due: bool,
+    /// The id under which they know it.
+    was: Option<ReplicaId>,
+    /// The newest turn that was told.
+    told: Turn,
+    outcomes: Vec<(Turn, Outcome)>,
+}
+
+impl Siblings {
+    pub(super) fn settled(&mut self, turn: Turn, outcome: Outcome) {
+        if self.are_there {
+            self.outcomes.push((turn, outcome));
+        }
+    }
+
+    /// The replica goes on under another id.
+    pub(super) fn renamed(&mut self, old: ReplicaId) {
+        self.was.get_or_insert(old);
+        self.told = Turn::ZERO;
+        self.all_is_due = true;
+        self.outcomes.clear();
+    }
+}
+
+impl Replica {
+    /// There may be siblings: asks them what they have pending.
+    pub fn meet_siblings(&mut self) {
+        self.siblings.ask_is_due = true;
+    }
+
+    /// The next note for the siblings; ask until there is none. They are told of what is durable
+    /// alone: whoever shows a mutation of another tab can count on the disk.
+    pub fn take_note(&mut self) -> Option<Vec<u8>> {
+        if core::mem::take(&mut self.siblings.ask_is_due) {
+            return Some(wire::encode_note(&Note::Ask));
+        }
+        if !self.siblings.are_there {
+            return None;
+        }
+        let outcomes = core::mem::take(&mut self.siblings.outcomes);
+        if !outcomes.is_empty() {
+            let (id, epoch, at) = (self.id(), self.epoch(), self.seq);
+            return Some(wire::encode_note(&Note::Settled(Verdicts { id, epoch, at, outcomes })));
+        }
+        let is_due = core::mem::take(&mut self.siblings.all_is_due);
+        let (settled, minted) = (self.settled(), self.minted());
+        let after = if is_due { settled } else { self.siblings.told };
+        let (first, last, block) = match self.block_after(after, self.shared()) {
+            Some(found) => found,
+            None if is_due => (settled.next(), settled, Vec::new()),
+            None => return None,
+        };
+        self.siblings.told = last;
+        let was = self.siblings.was.take();
+        let backlog = Backlog { id: self.id(), was, settled, minted, first, block: &block };
+        Some(wire::encode_note(&Note::Pending(backlog)))
+    }
+
+    /// The newest turn that is on a disk that the siblings can read too.
+    fn shared(&self) -> Turn {
+        let durable = self.authors.first().map_or(Turn::ZERO, |me| me.durable);
+        if self.is_alone { self.ceiling.unwrap_or_default() } else { durable }
+    }
+
+    /// Takes a note of a sibling.
+    ///
+    /// # Errors
+    /// When the bytes are no note that this code can read; then nothing has changed.
+    pub fn hear_note(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
+        let note = wire::decode_note(bytes)?;
+        self.siblings.are_there = true;
+        let mut unsettled = Unsettled::default();
+        match note {
+            Note::Ask => self.siblings.all_is_due = true,
+            Note::Pending(backlog) => self.show_backlog(&backlog, &mut unsettled)?,
+            Note::Settled(Verdicts { id, epoch, at, mut outcomes }) => {
+                if let Some(author) = self.sibling(id).and_then(|at| self.authors.get_mut(at)) {
+                    outcomes.retain(|(turn, _)| *turn <= author.minted);
+                    if !outcomes.is_empty() {
+                        author.awaited.push_back(Awaited { epoch, at, outcomes });
+                    }
+                }
+                if !self.is_stale {
+                    self.settle_siblings(self.seq, &mut unsettled);
+                }
+            }
+        }
+        self.rebase(unsettled);
+        Ok(())
+    }
+
+    fn show_backlog(
+        &mut self,
+        backlog: &Backlog<'_>,
+        unsettled: &mut Unsettled,
+    ) -> Result<(), BadFrame> {
+        let mutations: Vec<&[u8]> = wire::split_block(backlog.block).collect::<Result<_, _>>()?;
+        for mutation in &mutations {
+            wire::decode_ops(mutation)?;
+        }
+        if let Some(place) = backlog.was.and_then(|was| self.sibling(was)) {
+            self.forget_after(place, Turn::ZERO, unsettled);
+        }
+        let Some(place) = self.sibling(backlog.id).or_else(|| self.meet(backlog.id)) else {
+            return Ok(());
+        };
+        self.forget_after(place, backlog.minted, unsettled);
+        let minted = self.authors.get(place).map_or(Turn::ZERO, |author| author.minted);
+        if backlog.first > minted.max(backlog.settled).next() {
+            self.siblings.ask_is_due = self.room_for_siblings() > 0;
+            return Ok(());
+        }
+        let newest = self.authors.get(place).and_then(|author| author.awaited.back());
+        if newest
+            .is_none_or(|newest| newest.outcomes.last().is_none_or(|last| last.0 < backlog.settled))
+        {
+            self.pass_over(place, backlog.settled, unsettled);
+        }
+        let mut room = self.room_for_siblings();
+        for (turn, mutation) in (backlog.first.0..).map(Turn).zip(mutations) {
+            let Some(author) = self.authors.get_mut(place) else { break };
+            if turn <= author.minted {
+                continue;
+            }
+            if room == 0 {
+                break;
+            }
+            room -= 1;
+            author.minted = turn;
+            let ordinal = self.enqueue(place, turn, mutation.into());
+            unsettled.add(ordinal);
+        }
+        Ok(())
+    }
+
+    /// Forgets a sibling's mutations up to `turn`, whose outcomes were missed.
+    fn pass_over(&mut self, place: usize, turn: Turn, unsettled: &mut Unsettled) {
+        while let Some(author) = self.authors.get_mut(place)
+            && author.settled < turn
+        {
+            let ordinal = author.queue.pop_front();
+            author.settled = if ordinal.is_some() { author.settled.next() } else { turn };
+            author.minted = author.minted.max(author.settled);
+            if let Some(ordinal) = ordinal {
+                self.take_out(ordinal, unsettled);
+            }
+        }
+    }
+
+    /// Where a sibling that is known stands in the list of authors.
+    fn sibling(&self, id: ReplicaId) -> Option<usize> {
+        let is_it = |author: &Author| author.id == id;
+        self.authors.iter().skip(1).position(is_it).map(|place| place + 1)
+    }
+
+    /// Gives a sibling a place; `None` where there is no room, or it is this replica itself.
+    fn meet(&mut self, id: ReplicaId) -> Option<usize> {
+        if id == self.id() {
+            return None;
+        }
+        if self.authors.len() < AUTHORS_MAX {
+            self.authors.push(Author::new(id));
+            return Some(self.authors.len() - 1);
+        }
+        let place = self.authors.iter().skip(1).position(|author| author.queue.is_empty())? + 1;
+        self.outbox.take_waiting(place, Turn(INTEGER_MAX));
+        *self.authors.get_mut(place)? = Author::new(id);
+        Some(place)
+    }
+
+    fn room_for_siblings(&self) -> usize {
+        let shown: usize = self.authors.iter().skip(1).map(|author| author.queue.len()).sum();
+        SIBLING_MUTATIONS_MAX.saturating_sub(shown)
+    }
+
+    /// Takes those outcomes of siblings whose effects are held at `seq`.
+    pub(super) fn settle_siblings(&mut self, seq: Seq, unsettled: &mut Unsettled) {
+        let epoch = self.epoch();
+        for place in 1..self.authors.len() {
+            while let Some(author) = self.authors.get_mut(place)
+                && author.awaited.front().is_some_and(|next| next.epoch == epoch && next.at <= seq)
+                && let Some(Awaited { outcomes, .. }) = author.awaited.pop_front()
+            {
+                for (turn, outcome) in outcomes {
+                    self.settle_sibling(place, turn, outcome, unsettled);
+                }
+            }
+        }
+    }
+
+    fn settle_sibling(
+        &mut self,
+        place: usize,
+        turn: Turn,
+        outcome: Outcome,
+        unsettled: &mut Unsettled,
+    ) {
+        self.pass_over(place, turn.before(), unsettled);
+        let Some(author) = self.authors.get_mut(place).filter(|author| author.settled < turn)
+        else {
+            return;
+        };
+        author.settled = turn;
+        author.minted = author.minted.max(turn);
+        if let Some(ordinal) = author.queue.pop_front() {
+            self.finish(place, turn, outcome, ordinal, unsettled);
+        }
+    }
+
+    /// Forgets a sibling's mutations after `turn`.
+    fn forget_after(&mut self, place: usize, turn: Turn, unsettled: &mut Unsettled) {
+        while let Some(author) = self.authors.get_mut(place)
+            && author.minted > turn.max(author.settled)
+        {
+            author.minted = author.minted.before();
+            if let Some(ordinal) = author.queue.pop_back() {
+                self.take_out(ordinal, unsettled);
+            }
+        }
+    }
+
+    /// Takes a mutation out of the outbox.
+    pub(super) fn take_out(
+        &mut self,
+        ordinal: Ordinal,
+        unsettled: &mut Unsettled,
+    ) -> Option<Pending> {
+        let places = self.outbox.places_of(ordinal);
+        for (collection, key) in &places {
+            self.mark(*collection, key);
+        }
+        let entry = self.outbox.remove(ordinal)?;
+        for (collection, key) in &places {
+            self.unsettle((*collection, key), ordinal, unsettled);
+        }
+        Some(entry)
+    }
+}
