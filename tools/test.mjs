@@ -42,7 +42,12 @@ const rings = {
   },
   core: { run: () => [{ ...cargo("test", "--quiet", ...core), env: long ? { PROPTEST_CASES: "5000" } : {} }] },
   http: { run: () => [cargo("test", "--quiet", ...http)] },
-  sim: { run: () => [cargo("run", "--quiet", "--release", ...core, "--example", "sim", "--", "--seeds", long ? "20000" : "2000")] },
+  sim: {
+    run: () => [
+      cargo("run", "--quiet", "--release", ...core, "--example", "sim", "--", "--seeds", long ? "20000" : "2000"),
+      cargo("test", "--quiet", "--release", ...core, "--test", "model", "--", "--nocapture"),
+    ],
+  },
   fuzz: { isLong: true, run: () => [{ command: join(bin, "node"), args: ["tools/fuzz.mjs"] }] },
   build: { run: () => [{ command: join(bin, "node"), args: ["tools/build.mjs"] }] },
   types: { built: ["package"], run: () => ["wasm/npm", "www"].map(typeCheck) },

@@ -156,7 +156,7 @@ const LONG: [(&str, usize); 5] = [
     ("src/authority.rs", 413),
     ("src/replica/outbox.rs", 425),
     ("tests/it/sim/check.rs", 440),
-    ("tests/it/sim/client.rs", 477),
+    ("tests/it/sim/client.rs", 450),
     ("tests/it/sim/relay.rs", 440),
 ];
 

@@ -12,6 +12,7 @@ use super::{
     Check,
     disk::Entry,
     fail,
+    history::Said,
     naive::{
         Act, COLLECTIONS, Cond, Draft, Id, KEYS, Op, Place, State, any_patch, any_record, resolve,
     },
@@ -122,7 +123,9 @@ impl World {
             (2, _) => Cond::Absent,
             _ => Cond::None,
         };
-        self.oracle.record(vec![Op { place, act, cond }])
+        let id = self.oracle.record(vec![Op { place, act, cond }]);
+        self.said.push(Said::Invoked(id));
+        id
     }
 
     /// An app edits.
@@ -262,6 +265,7 @@ impl World {
 
     fn enqueue(&mut self, place: usize, turn: Turn, ops: Vec<Op>, refused: bool) -> Check {
         let id = self.oracle.record(ops);
+        self.said.push(Said::Invoked(id));
         let ops = Rc::clone(&self.oracle.mutations[id].ops);
         let client = &mut self.clients[place];
         client.pending.push_back(Entry { id, ops });

@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::{
     Check, fail,
+    history::Said,
     naive::{COLLECTIONS, Id, KEYS, Place, State},
     oracle::{Life, digest_of, names_of},
     relay::turns_of,
@@ -92,6 +93,7 @@ impl World {
                 tombstones: BTreeMap::new(),
                 ledger: BTreeMap::new(),
                 outcomes: BTreeMap::new(),
+                arrived: Vec::new(),
                 horizon: 0,
                 records_max: usize::try_from(self.relay.settings.records_max).unwrap_or(0),
             });
@@ -150,6 +152,8 @@ impl World {
         if let Err(wanted) = life.arrive(id, &ops, outcome) {
             return fail("AP1", format!("a request is {outcome:?}, must be {wanted:?}"));
         }
+        let epoch = life.epoch;
+        self.said.push(Said::Returned(id, epoch, outcome));
         Ok(())
     }
 

@@ -375,33 +375,6 @@ impl World {
         Ok(wanted)
     }
 
-    fn told(&mut self, place: usize, turn: Turn, outcome: Outcome) -> Check {
-        let client = &mut self.clients[place];
-        let epoch = client.replica.epoch();
-        let Some(entry) = client.pending.pop_front() else {
-            return fail("RE7", format!("told of turn {}, and nothing is pending", turn.0));
-        };
-        let id = entry.id;
-        let named = self.oracle.names.get(&(client.id, turn)).map(|(id, _)| *id);
-        if named != Some(id) {
-            return fail("RE7", format!("told of turn {}, but {id} is next", turn.0));
-        }
-        let life = epoch.and_then(|epoch| self.oracle.life(epoch));
-        if life.and_then(|life| life.outcomes.get(&id)) != Some(&outcome) {
-            return fail("RE7", format!("mutation {id} was told {outcome:?}"));
-        }
-        let was_doomed = client.doomed.contains(&id);
-        match outcome {
-            Outcome::Accepted(_) if was_doomed => self.see("predicted refusal accepted"),
-            Outcome::Refused(_) if !was_doomed => self.see("prediction overturned"),
-            Outcome::Accepted(_) | Outcome::Unchanged | Outcome::Refused(_) => {}
-        }
-        if self.sabotage == Some(Sabotage::TellTwice) && self.random.once_in(10) {
-            return self.told(place, turn, outcome);
-        }
-        Ok(())
-    }
-
     /// What is pending has other names now.
     fn renumber(&mut self, place: usize) -> Check {
         let spare = ReplicaId(self.random.bytes());

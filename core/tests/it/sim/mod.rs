@@ -7,6 +7,7 @@ mod app;
 mod check;
 mod client;
 mod disk;
+mod history;
 mod journal;
 mod naive;
 mod oracle;
@@ -178,8 +179,20 @@ mod tests {
         }
     }
 
+    /// [SI1] A seed that breaks a rule does so again, at the same step, in the same words, after the same bytes.
+    #[test]
+    fn si1_a_failing_seed_replays() {
+        let bad = |seed| Plan { seed, sabotage: Some(Sabotage::CorruptRow), traced: true };
+        let failing = (0..100).map(bad).find(|plan| run(*plan).1.is_err());
+        let plan = failing.unwrap_or_else(|| panic!("no seed fails"));
+        let (report, result) = run(plan);
+        assert!(result.is_err() && report.trace.len() > 1 && report.fingerprint != 0);
+        assert_eq!((report, result), run(plan));
+    }
+
     /// [SI4] Each sabotage is caught, by a rule that it breaks.
     #[test]
+    #[allow(clippy::print_stdout)]
     fn si4_sabotage_is_caught() {
         for sabotage in Sabotage::ALL {
             let caught = (0..300).find_map(|seed| {
@@ -189,6 +202,7 @@ mod tests {
             let rule = caught.as_ref().map(|violation| violation.rule);
             let is_right = rule.is_some_and(|rule| sabotage.breaks().contains(&rule));
             assert!(is_right, "{sabotage:?}: {caught:?}");
+            println!("{sabotage:?}: {}", caught.map_or_else(String::new, |one| one.to_string()));
         }
     }
 }

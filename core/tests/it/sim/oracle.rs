@@ -34,8 +34,47 @@ pub(crate) struct Life {
     pub(crate) ledger: BTreeMap<ReplicaId, Vec<Outcome>>,
     /// What became of each mutation.
     pub(crate) outcomes: BTreeMap<Id, Outcome>,
+    /// Mutations in the order of their arrival.
+    pub(crate) arrived: Vec<Id>,
     pub(crate) records_max: usize,
     pub(crate) horizon: u64,
+}
+
+/// What a verdict needs to know besides the records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) epoch: Epoch,
+    pub(crate) head: u64,
+    pub(crate) records_max: usize,
+}
+
+impl Order {
+    /// What the order must make of a mutation that arrives now.
+    pub(crate) fn verdict(self, now: &State, id: Id, ops: &[Op]) -> (Outcome, State, Vec<Place>) {
+        let refused = |reason, op| Outcome::Refused(neap_core::mutation::Refusal { reason, op });
+        let draft = resolve(now, id, ops, Some(self.epoch));
+        if let Some((reason, op)) = draft.refusal {
+            return (refused(reason, op), State::new(), Vec::new());
+        }
+        let changed = draft.changed();
+        if changed.is_empty() {
+            return (Outcome::Unchanged, State::new(), changed);
+        }
+        let mut state = draft.now.clone();
+        if state.len() > now.len() && state.len() > self.records_max {
+            return (refused(Reason::StorageFull, 0), State::new(), Vec::new());
+        }
+        let seq = self.head + 1;
+        for place in &changed {
+            if let Some(record) = state.get(place) {
+                let Record { writer, json, text, .. } = &**record;
+                let (json, text) = (json.clone(), text.clone());
+                let record = Record { seq: Some(seq), writer: *writer, json, text };
+                state.insert(*place, Rc::new(record));
+            }
+        }
+        (Outcome::Accepted(neap_core::id::Seq(seq)), state, changed)
+    }
 }
 
 impl Life {
@@ -51,39 +90,14 @@ impl Life {
         self.ledger.get(replica).map_or(0, |outcomes| outcomes.len() as u64)
     }
 
-    /// What the order must make of a mutation that arrives now.
-    fn verdict(&self, id: Id, ops: &[Op]) -> (Outcome, State, Vec<Place>) {
-        let refused = |reason, op| Outcome::Refused(neap_core::mutation::Refusal { reason, op });
-        let draft = resolve(self.now(), id, ops, Some(self.epoch));
-        if let Some((reason, op)) = draft.refusal {
-            return (refused(reason, op), State::new(), Vec::new());
-        }
-        let changed = draft.changed();
-        if changed.is_empty() {
-            return (Outcome::Unchanged, State::new(), changed);
-        }
-        let mut state = draft.now.clone();
-        if state.len() > self.now().len() && state.len() > self.records_max {
-            return (refused(Reason::StorageFull, 0), State::new(), Vec::new());
-        }
-        let seq = self.head() + 1;
-        for place in &changed {
-            if let Some(record) = state.get(place) {
-                let Record { writer, json, text, .. } = &**record;
-                let (json, text) = (json.clone(), text.clone());
-                let record = Record { seq: Some(seq), writer: *writer, json, text };
-                state.insert(*place, Rc::new(record));
-            }
-        }
-        (Outcome::Accepted(neap_core::id::Seq(seq)), state, changed)
-    }
-
     /// Lets a mutation arrive; tells whether that makes the outcome that was seen.
     pub(crate) fn arrive(&mut self, id: Id, ops: &[Op], seen: Outcome) -> Result<(), Outcome> {
-        let (outcome, state, changed) = self.verdict(id, ops);
+        let order = Order { epoch: self.epoch, head: self.head(), records_max: self.records_max };
+        let (outcome, state, changed) = order.verdict(self.now(), id, ops);
         if outcome != seen {
             return Err(outcome);
         }
+        self.arrived.push(id);
         if let Outcome::Accepted(seq) = outcome {
             for place in changed {
                 if state.contains_key(&place) {

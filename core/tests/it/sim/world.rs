@@ -9,8 +9,8 @@ use neap_core::{
 };
 
 use super::{
-    Check, Plan, Report, Sights, Violation, client::Client, naive::State, oracle::Oracle,
-    random::Random, relay::Relay, sabotage::Sabotage,
+    Check, Plan, Report, Sights, Violation, client::Client, history::Said, naive::State,
+    oracle::Oracle, random::Random, relay::Relay, sabotage::Sabotage,
 };
 
 /// What travels to the relay.
@@ -110,6 +110,7 @@ pub(crate) struct World {
     pub(crate) unique: u64,
     pub(crate) report: Report,
     pub(crate) traced: bool,
+    pub(crate) said: Vec<Said>,
 }
 
 macro_rules! trace {
@@ -144,6 +145,7 @@ impl World {
             unique: 100,
             report: Report { sights: Sights::default(), ..Report::default() },
             traced: plan.traced,
+            said: Vec::new(),
         }
     }
 
@@ -154,7 +156,8 @@ impl World {
         (self.report, result)
     }
 
-    fn live(&mut self) -> Check {
+    /// Lives through all of it.
+    pub(crate) fn live(&mut self) -> Check {
         let steps = 150 + self.random.below(250);
         for _ in 0..steps {
             self.report.steps += 1;
