@@ -23,7 +23,7 @@ mod pool;
 mod rows;
 
 pub use close::Close;
-pub use note::{Backlog, Note, Verdicts, decode_note, encode_note};
+pub use note::{Note, decode_note, encode_note};
 pub use pool::{PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp};
 pub use rows::{Changes, RowRef, decode_changes, encode_changes};
 

@@ -13,7 +13,7 @@ use crate::{
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::{AUTHORS_MAX, INTEGER_MAX, SIBLING_MUTATIONS_MAX},
     mutation::Outcome,
-    wire::{self, Backlog, BadFrame, Note, Verdicts},
+    wire::{self, BadFrame, Note, Settled},
 };
 
 /// Outcomes of a sibling whose effects this replica may not hold yet.
@@ -21,7 +21,7 @@ use crate::{
 pub(super) struct Awaited {
     epoch: Option<Epoch>,
     at: Seq,
-    outcomes: Vec<(Turn, Outcome)>,
+    settled: Vec<Settled>,
 }
 
 /// What is to be told to siblings.
@@ -36,13 +36,13 @@ pub(super) struct Siblings {
     was: Option<ReplicaId>,
     /// The newest turn that was told.
     told: Turn,
-    outcomes: Vec<(Turn, Outcome)>,
+    settled: Vec<Settled>,
 }
 
 impl Siblings {
     pub(super) fn settled(&mut self, turn: Turn, outcome: Outcome) {
         if self.are_there {
-            self.outcomes.push((turn, outcome));
+            self.settled.push(Settled { author: 0, turn, outcome });
         }
     }
 
@@ -51,7 +51,7 @@ impl Siblings {
         self.was.get_or_insert(old);
         self.told = Turn::ZERO;
         self.all_is_due = true;
-        self.outcomes.clear();
+        self.settled.clear();
     }
 }
 
@@ -64,29 +64,32 @@ impl Replica {
     /// The next note for the siblings; ask until there is none. They are told of what is durable
     /// alone: whoever shows a mutation of another tab can count on the disk.
     pub fn take_note(&mut self) -> Option<Vec<u8>> {
-        if core::mem::take(&mut self.siblings.ask_is_due) {
-            return Some(wire::encode_note(&Note::Ask));
-        }
-        if !self.siblings.are_there {
+        let asks = core::mem::take(&mut self.siblings.ask_is_due);
+        if !asks && !self.siblings.are_there {
             return None;
         }
-        let outcomes = core::mem::take(&mut self.siblings.outcomes);
-        if !outcomes.is_empty() {
-            let (id, epoch, at) = (self.id(), self.epoch(), self.seq);
-            return Some(wire::encode_note(&Note::Settled(Verdicts { id, epoch, at, outcomes })));
-        }
+        let (acked, minted) = (self.settled(), self.minted());
         let is_due = core::mem::take(&mut self.siblings.all_is_due);
-        let (settled, minted) = (self.settled(), self.minted());
-        let after = if is_due { settled } else { self.siblings.told };
-        let (first, last, block) = match self.block_after(after, self.shared()) {
-            Some(found) => found,
-            None if is_due => (settled.next(), settled, Vec::new()),
-            None => return None,
-        };
+        let after = if is_due { acked } else { self.siblings.told };
+        let found = self.block_after(after, self.shared());
+        if found.is_none() && !asks && !is_due && self.siblings.settled.is_empty() {
+            return None;
+        }
+        let (first, last, block) = found.unwrap_or((acked.next(), after, Vec::new()));
         self.siblings.told = last;
         let was = self.siblings.was.take();
-        let backlog = Backlog { id: self.id(), was, settled, minted, first, block: &block };
-        Some(wire::encode_note(&Note::Pending(backlog)))
+        Some(wire::encode_note(&Note {
+            asks,
+            id: &self.id().0,
+            was: was.as_ref().map_or(&[], |was| &was.0),
+            epoch: self.epoch(),
+            at: self.seq,
+            settled: core::mem::take(&mut self.siblings.settled),
+            acked,
+            minted,
+            first,
+            block: &block,
+        }))
     }
 
     /// The newest turn that is on a disk that the siblings can read too.
@@ -102,55 +105,43 @@ impl Replica {
     pub fn hear_note(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
         let note = wire::decode_note(bytes)?;
         self.siblings.are_there = true;
+        self.siblings.all_is_due |= note.asks;
         let mut unsettled = Unsettled::default();
-        match note {
-            Note::Ask => self.siblings.all_is_due = true,
-            Note::Pending(backlog) => self.show_backlog(&backlog, &mut unsettled)?,
-            Note::Settled(Verdicts { id, epoch, at, mut outcomes }) => {
-                if let Some(author) = self.sibling(id).and_then(|at| self.authors.get_mut(at)) {
-                    outcomes.retain(|(turn, _)| *turn <= author.minted);
-                    if !outcomes.is_empty() {
-                        author.awaited.push_back(Awaited { epoch, at, outcomes });
-                    }
-                }
-                if !self.is_stale {
-                    self.settle_siblings(self.seq, &mut unsettled);
-                }
-            }
-        }
+        self.show_note(note, &mut unsettled);
         self.rebase(unsettled);
         Ok(())
     }
 
-    fn show_backlog(
-        &mut self,
-        backlog: &Backlog<'_>,
-        unsettled: &mut Unsettled,
-    ) -> Result<(), BadFrame> {
-        let mutations: Vec<&[u8]> = wire::split_block(backlog.block).collect::<Result<_, _>>()?;
-        for mutation in &mutations {
-            wire::decode_ops(mutation)?;
-        }
-        if let Some(place) = backlog.was.and_then(|was| self.sibling(was)) {
+    fn show_note(&mut self, note: Note<'_>, unsettled: &mut Unsettled) {
+        if let Some(place) = self.sibling(note.was) {
             self.forget_after(place, Turn::ZERO, unsettled);
         }
-        let Some(place) = self.sibling(backlog.id).or_else(|| self.meet(backlog.id)) else {
-            return Ok(());
+        let Some(place) = self.sibling(note.id).or_else(|| self.meet(note.id)) else {
+            return;
         };
-        self.forget_after(place, backlog.minted, unsettled);
-        let minted = self.authors.get(place).map_or(Turn::ZERO, |author| author.minted);
-        if backlog.first > minted.max(backlog.settled).next() {
+        self.forget_after(place, note.minted, unsettled);
+        let Some(author) = self.authors.get_mut(place) else { return };
+        let mut settled = note.settled;
+        settled.retain(|one| one.turn <= author.minted);
+        if !settled.is_empty() {
+            author.awaited.push_back(Awaited { epoch: note.epoch, at: note.at, settled });
+        }
+        let told = author.awaited.back().and_then(|last| last.settled.last());
+        let missed = told.is_none_or(|last| last.turn < note.acked);
+        let minted = author.minted;
+        if !self.is_stale {
+            self.settle_siblings(self.seq, unsettled);
+        }
+        if note.first > minted.max(note.acked).next() {
             self.siblings.ask_is_due = self.room_for_siblings() > 0;
-            return Ok(());
+            return;
         }
-        let newest = self.authors.get(place).and_then(|author| author.awaited.back());
-        if newest
-            .is_none_or(|newest| newest.outcomes.last().is_none_or(|last| last.0 < backlog.settled))
-        {
-            self.pass_over(place, backlog.settled, unsettled);
+        if missed {
+            self.pass_over(place, note.acked, unsettled);
         }
+        let mutations = wire::split_block(note.block);
         let mut room = self.room_for_siblings();
-        for (turn, mutation) in (backlog.first.0..).map(Turn).zip(mutations) {
+        for (turn, mutation) in (note.first.0..).map(Turn).zip(mutations.map_while(Result::ok)) {
             let Some(author) = self.authors.get_mut(place) else { break };
             if turn <= author.minted {
                 continue;
@@ -163,7 +154,6 @@ impl Replica {
             let ordinal = self.enqueue(place, turn, mutation.into());
             unsettled.add(ordinal);
         }
-        Ok(())
     }
 
     /// Forgets a sibling's mutations up to `turn`, whose outcomes were missed.
@@ -181,13 +171,14 @@ impl Replica {
     }
 
     /// Where a sibling that is known stands in the list of authors.
-    fn sibling(&self, id: ReplicaId) -> Option<usize> {
-        let is_it = |author: &Author| author.id == id;
+    fn sibling(&self, id: &[u8]) -> Option<usize> {
+        let is_it = |author: &Author| author.id.0 == *id;
         self.authors.iter().skip(1).position(is_it).map(|place| place + 1)
     }
 
     /// Gives a sibling a place; `None` where there is no room, or it is this replica itself.
-    fn meet(&mut self, id: ReplicaId) -> Option<usize> {
+    fn meet(&mut self, id: &[u8]) -> Option<usize> {
+        let id = ReplicaId(id.try_into().ok()?);
         if id == self.id() {
             return None;
         }
@@ -212,9 +203,9 @@ impl Replica {
         for place in 1..self.authors.len() {
             while let Some(author) = self.authors.get_mut(place)
                 && author.awaited.front().is_some_and(|next| next.epoch == epoch && next.at <= seq)
-                && let Some(Awaited { outcomes, .. }) = author.awaited.pop_front()
+                && let Some(Awaited { settled, .. }) = author.awaited.pop_front()
             {
-                for (turn, outcome) in outcomes {
+                for Settled { turn, outcome, .. } in settled {
                     self.settle_sibling(place, turn, outcome, unsettled);
                 }
             }

@@ -4,53 +4,32 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BadFrame, decode_stored, encode_stored};
-use crate::{
-    id::{Epoch, ReplicaId, Seq, Turn},
-    mutation::Outcome,
-};
+use super::{BadFrame, Settled, decode_stored, encode_stored};
+use crate::id::{Epoch, Seq, Turn};
 
 /// What one sibling tells all others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Note<'a> {
-    /// Wants to hear what is pending.
-    Ask,
-    /// Has mutations on its disk that have no outcome.
-    #[serde(borrow)]
-    Pending(Backlog<'a>),
-    /// Has heard outcomes.
-    Settled(Verdicts),
-}
-
-/// Mutations without an outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backlog<'a> {
-    /// Whose.
-    pub id: ReplicaId,
-    /// Under which id they were told before.
-    pub was: Option<ReplicaId>,
+pub struct Note<'a> {
+    /// Whether it wants to be told everything.
+    pub asks: bool,
+    /// Its [`ReplicaId`](crate::id::ReplicaId).
+    pub id: &'a [u8],
+    /// The id under which it was known before, if it has another one now.
+    pub was: &'a [u8],
+    /// The life of the datastore in which `settled` counts.
+    pub epoch: Option<Epoch>,
+    /// Whoever holds everything up to this seq holds the effects of `settled`.
+    pub at: Seq,
+    /// Outcomes, in order of turns.
+    pub settled: Vec<Settled>,
     /// The newest turn that has an outcome.
-    pub settled: Turn,
+    pub acked: Turn,
     /// The newest turn that there is.
     pub minted: Turn,
-    /// Turn of the first mutation.
+    /// Turn of the first mutation of `block`.
     pub first: Turn,
-    /// The mutations, as in a [`Push`](super::Push).
-    #[serde(borrow)]
+    /// Mutations that are on its disk and have no outcome, as in a [`Push`](super::Push).
     pub block: &'a [u8],
-}
-
-/// Outcomes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verdicts {
-    /// Whose.
-    pub id: ReplicaId,
-    /// The life of the datastore in which they were decided.
-    pub epoch: Option<Epoch>,
-    /// Whoever holds everything up to this seq holds their effects.
-    pub at: Seq,
-    /// Which turns, in order, and what became of them.
-    pub outcomes: Vec<(Turn, Outcome)>,
 }
 
 /// Encodes a note.

@@ -61,14 +61,13 @@ export class Driver {
     this.journal = new Journal(core, storage, stored, this);
     storage.onLost = (reason) => this.failed(new Error(reason));
     this.socket = remote && new Socket(remote.target, remote.WebSocket, this);
-    if (storage.kind === "indexeddb") this.siblings = new Siblings(core, place, (note) => this.hear(note));
+    if (storage.kind === "indexeddb" && "BroadcastChannel" in globalThis)
+      this.siblings = new Siblings(core, place, (note) => this.hear(note));
     this.status = new StatusKeeper(this.lookAround());
   }
 
   /** A page that goes away may not come to its next macrotask. */
   private readonly pagehide = (): void => this.work();
-  /** What siblings told has changed what is pending here, maybe without any change of the status. */
-  private hasHeard = false;
 
   start(): void {
     globalThis.window?.addEventListener("pagehide", this.pagehide);
@@ -130,7 +129,6 @@ export class Driver {
     if (this.isClosed) return;
     this.engine.close();
     this.socket?.dispose();
-    this.siblings?.sleep();
     this.cancelTick();
     this.cancelSend();
     globalThis.window?.removeEventListener("pagehide", this.pagehide);
@@ -141,6 +139,7 @@ export class Driver {
     this.readyWaiters = [];
     this.settledWaiters = [];
     await this.journal.close();
+    this.siblings?.close();
     await this.disk.close();
   }
 
@@ -172,8 +171,9 @@ export class Driver {
     if (this.isClosed) return;
     this.engine.flushed();
     this.core.heard(note);
-    this.hasHeard = true;
     this.work();
+    // What is pending of theirs may be another without any change of the view.
+    this.engine.emitter.emit("status", this.current);
   }
 
   heard(event: CoreEvent): void {
@@ -212,9 +212,7 @@ export class Driver {
   look(): void {
     if (this.isClosed) return;
     if (this.engine.pending === 0) for (const waiter of this.settledWaiters.splice(0)) waiter.resolve();
-    const { hasHeard } = this;
-    this.hasHeard = false;
-    if (this.status.take(this.lookAround()) || hasHeard) this.engine.emitter.emit("status", this.status.current);
+    if (this.status.take(this.lookAround())) this.engine.emitter.emit("status", this.status.current);
   }
 
   private lookAround() {

@@ -2,37 +2,27 @@
 
 import type { Core } from "./core.js";
 
-/** Carries a core's notes to its siblings: the replicas over the same stored copy. */
+/** Carries a core's notes to its siblings, and theirs to `hear`. */
 export class Siblings {
-  private channel: BroadcastChannel | undefined = undefined;
+  private readonly channel: BroadcastChannel;
 
   constructor(
     private readonly core: Core,
-    private readonly name: string,
-    /** Takes a sibling's note. */
-    private readonly hear: (note: Uint8Array) => void,
+    name: string,
+    hear: (note: Uint8Array) => void,
   ) {
-    this.wake();
-  }
-
-  /** Listens, and asks what is pending: notes may have been missed. */
-  wake(): void {
-    if (this.channel || !("BroadcastChannel" in globalThis)) return;
-    this.channel = new BroadcastChannel(this.name);
-    this.channel.onmessage = ({ data }) => this.hear(data as Uint8Array);
-    this.core.meetSiblings();
-    this.tell();
+    this.channel = new BroadcastChannel(name);
+    // The first note asks what is pending.
+    core.meetSiblings();
+    this.channel.onmessage = ({ data }) => hear(data as Uint8Array);
   }
 
   /** Posts what the core has to tell. */
   tell(): void {
-    if (!this.channel) return;
     for (let note = this.core.note(); note; note = this.core.note()) this.channel.postMessage(note);
   }
 
-  /** A page that may be frozen listens to nobody. */
-  sleep(): void {
-    this.channel?.close();
-    this.channel = undefined;
+  close(): void {
+    this.channel.close();
   }
 }
