@@ -57,6 +57,8 @@ async function bundle(file, { entry = "index.ts", format, module }) {
     // Server components may import hooks, which run in the browser only.
     banner: entry === "react.ts" ? { js: '"use client";' } : {},
     logLevel: "warning",
+    // The glue's own loader has one, and is not used.
+    logOverride: { "empty-import-meta": "silent" },
     plugins: [module ? core(module) : mainEntry()],
   });
   slimMap(`${outfile}.map`);
@@ -84,7 +86,7 @@ function copyRelay() {
   copyFileSync(join(src, "relay.d.ts"), join(dist, "relay", "index.d.ts"));
 }
 
-/** Puts the core in: its glue without the URL that bundlers stumble over, its module as `module` has it. */
+/** Puts the core in: its module as `module` has it. */
 function core(module) {
   return {
     name: "core",
@@ -94,20 +96,12 @@ function core(module) {
       onLoad({ filter: /^bytes$/, namespace: "neap" }, () => ({
         contents: `export const deflated = "${deflated().toString("base64")}";`,
       }));
-      onLoad({ filter: /generated[\\/]neap_wasm\.js$/ }, ({ path }) => ({ contents: withoutUrl(path), loader: "js" }));
     },
   };
 }
 
 function deflated() {
   return deflateRawSync(readFileSync(wasm), { level: 9, memLevel: 9 });
-}
-
-function withoutUrl(path) {
-  const text = readFileSync(path, "utf8");
-  const url = "module_or_path = new URL('neap_wasm_bg.wasm', import.meta.url);";
-  if (!text.includes(url)) throw new Error("wasm-bindgen's output has changed: the URL of the wasm is not where it was");
-  return text.replace(url, "throw new Error('no wasm');");
 }
 
 /** The map need not carry the wasm a second time. */

@@ -1,7 +1,7 @@
 // Brings the core to life, once for all datastores of a page.
 
 import type { CoreConstructor } from "./core.js";
-import init, { Core, type InitOutput } from "./generated/neap_wasm.js";
+import { Core, initSync, type InitOutput } from "./generated/neap_wasm.js";
 import { compile } from "neap:module";
 
 let loading: Promise<CoreConstructor> | undefined;
@@ -19,7 +19,7 @@ let exports: InitOutput | undefined;
 let known = 0;
 
 async function load(): Promise<CoreConstructor> {
-  exports = await init({ module_or_path: await compile() });
+  exports = initSync({ module: await compile() });
   known = exports.memory.buffer.byteLength;
   return Core satisfies CoreConstructor;
 }
