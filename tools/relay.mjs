@@ -17,18 +17,23 @@ const isNative = process.env.NEAP_RELAY === "native";
 /**
  * Starts a relay on 127.0.0.1 and resolves when it answers. `port` 0 takes a free one; `vars` are the relay's
  * settings; `assets` is the directory of the demo, `build` that of the relay. `stop` ends it, `kill` ends it as a power cut would;
- * `exited` resolves with the relay's last words when it is gone, for whatever reason.
+ * `hear` is given each line that workerd writes; `exited` resolves with the relay's last words when it is gone, for whatever reason.
  */
-export async function startRelay({ port = 0, data, vars = {}, assets = at("www", "dist"), build = relayBuild }) {
+export async function startRelay({ port = 0, data, vars = {}, assets = at("www", "dist"), build = relayBuild, hear = () => {} }) {
   const options = { port, data, vars, assets, build };
   const { child, boundPort } = isNative ? spawnServer(options) : spawnWorkerd(options);
   const watcher = dieWithUs(child.pid);
   const complaints = [];
+  const note = (line) => {
+    hear(line);
+    if (process.env.NEAP_RELAY_LOG) console.error(line);
+  };
   createInterface({ input: child.stderr }).on("line", (line) => {
     complaints.push(line);
     if (complaints.length > 20) complaints.shift();
-    if (process.env.NEAP_RELAY_LOG) console.error(line);
+    note(line);
   });
+  if (!isNative) createInterface({ input: child.stdout }).on("line", note);
   const exited = new Promise((done) => {
     child.on("close", (code, signal) => {
       watcher.kill("SIGKILL");
@@ -110,7 +115,7 @@ function spawnWorkerd(options) {
   const child = spawn(workerd, ["serve", "--control-fd=3", writeConfig(options)], {
     detached: true,
     env: { ...process.env, ...Object.fromEntries(settings) },
-    stdio: ["ignore", "ignore", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
   });
   return { child, boundPort: portOfWorkerd(child) };
 }

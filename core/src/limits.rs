@@ -97,6 +97,10 @@ pub const GROUP_BYTES_MAX: usize = 256 * 1024;
 pub const PACE_PER_SOCKET_US: usize = 100;
 /// … and no longer than this.
 pub const PACE_MAX_US: usize = 25_000;
+/// An isolate writes at most this many lines of log …
+pub const LOG_LINES_MAX: u32 = 100;
+/// … in this time; what is beyond is counted in the next line.
+pub const LOG_WINDOW_MS: u64 = 10_000;
 /// Bytes that a slow socket may have waiting before it is left behind.
 pub const BACKLOG_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes sent to a socket after which its backlog is looked at.

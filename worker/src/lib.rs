@@ -17,19 +17,21 @@
 )]
 
 use futures_util::StreamExt as _;
-use neap_core::limits::BODY_BYTES_MAX;
+use neap_core::{authority::Stats, limits::BODY_BYTES_MAX};
 use neap_http::{Answer, Denial, Head, Pass, Settings, enter, share};
 use worker::{Context, Env, Fetcher, Headers, Request, RequestInit, Response, Result, event};
 
 #[cfg(feature = "contract")]
 mod contract;
 mod http;
+mod log;
 mod object;
 mod platform;
 mod relay;
 mod storage;
 
 use http::{PASS, head_of, pass, refuse_socket, respond, to_js};
+use log::{Event, Log};
 pub use object::Datastore;
 use platform::{mint_id, now, settings};
 
@@ -51,10 +53,11 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         };
     }
     let settings = settings(env.as_ref());
-    let response = match let_in(request, &env, &settings, &head).await {
+    let log = Log::new(String::new(), env.as_ref());
+    let response = match let_in(request, &env, &settings, &head, &log).await {
         Ok(response) => response,
         Err(error) => {
-            worker::console_error!("{error}");
+            log.tell(Event::Error, &error.to_string(), 1, Stats::default());
             respond(Answer::internal())?
         }
     };
@@ -75,23 +78,38 @@ async fn let_in(
     env: &Env,
     settings: &Settings,
     head: &Head,
+    log: &Log,
 ) -> Result<Response> {
     let visit = match enter(settings, head, now()) {
         Ok(visit) => visit,
-        Err(denial) => return deny(denial),
+        Err(denial) => return deny(denial, log),
     };
     let is_socket = visit.is_socket();
     let Some(body) = body(&mut request).await? else { return respond(Answer::too_large()) };
     match visit.admit(&body, mint_id) {
         Ok(pass) => forward(&request, env, &pass, is_socket, &body).await,
-        Err(denial) => deny(denial),
+        Err(denial) => deny(denial, log),
     }
 }
 
-fn deny(denial: Denial) -> Result<Response> {
+fn deny(denial: Denial, log: &Log) -> Result<Response> {
     match denial {
-        Denial::Answer(answer) => respond(answer),
-        Denial::Socket { code, reason, speaks_ours } => refuse_socket(code, reason, speaks_ours),
+        Denial::Answer(answer) => {
+            // Those without a valid claim; whoever only mistypes is no news.
+            if let code @ (401 | 403) = answer.status() {
+                log.tell(
+                    Event::Refusal,
+                    if code == 401 { "unauthorized" } else { "forbidden" },
+                    1,
+                    Stats::default(),
+                );
+            }
+            respond(answer)
+        }
+        Denial::Socket { code, reason, speaks_ours } => {
+            log.tell(Event::Refusal, reason, 1, Stats::default());
+            refuse_socket(code, reason, speaks_ours)
+        }
     }
 }
 

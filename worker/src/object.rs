@@ -8,7 +8,8 @@ use worker::{DurableObject, Env, Request, Response, Result, durable_object};
 
 use crate::{
     http,
-    platform::{self, Socket},
+    log::Log,
+    platform::{self, Socket, State},
     relay::{Relay, sanitised},
 };
 
@@ -24,7 +25,9 @@ impl DurableObject for Datastore {
     fn new(state: worker::State, env: Env) -> Self {
         let raw: &JsValue = state.as_raw().as_ref();
         let settings = platform::settings(env.as_ref());
-        Datastore { relay: Relay::new(raw.clone().unchecked_into(), settings) }
+        let state: State = raw.clone().unchecked_into();
+        let log = Log::new(state.name(), env.as_ref());
+        Datastore { relay: Relay::new(state, settings, log) }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {

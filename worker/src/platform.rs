@@ -16,6 +16,15 @@ extern "C" {
     #[wasm_bindgen(method, catch, getter)]
     pub(crate) fn storage(this: &State) -> Result<Storage, JsValue>;
 
+    #[wasm_bindgen(method, catch, getter)]
+    fn id(this: &State) -> Result<ObjectId, JsValue>;
+
+    /// A Durable Object's name for itself.
+    type ObjectId;
+
+    #[wasm_bindgen(method, catch, js_name = toString)]
+    fn text(this: &ObjectId) -> Result<String, JsValue>;
+
     #[wasm_bindgen(method, catch, js_name = getWebSockets)]
     pub(crate) fn sockets(this: &State) -> Result<Vec<Socket>, JsValue>;
 
@@ -170,6 +179,13 @@ impl Socket {
     pub(crate) fn attached(&self) -> Option<Vec<u8>> {
         let kept = self.attachment().ok()?;
         Some(kept.dyn_into::<Uint8Array>().ok()?.to_vec())
+    }
+}
+
+impl State {
+    /// What the platform calls the object: 64 hex digits, from which nobody learns its public id.
+    pub(crate) fn name(&self) -> String {
+        self.id().and_then(|id| id.text()).unwrap_or_default()
     }
 }
 

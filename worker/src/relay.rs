@@ -13,7 +13,7 @@ use std::{
 use futures_channel::oneshot;
 use js_sys::Uint8Array;
 use neap_core::{
-    authority::{Admission, Authority, Moment},
+    authority::{Admission, Authority, Moment, Stats},
     id::Epoch,
     limits::{ALARM_RETRY_MS, FRAME_BYTES_MAX},
 };
@@ -23,6 +23,7 @@ use wasm_bindgen::prelude::*;
 #[cfg(feature = "contract")]
 use crate::contract;
 use crate::{
+    log::{Event, Log},
     platform::{self, Socket, State, Storage, dice, now},
     storage::SqlRows,
 };
@@ -46,6 +47,7 @@ const PING: &str = "ping";
 pub(crate) struct Relay {
     state: State,
     pub(crate) settings: Settings,
+    log: Log,
     queue: RefCell<Queue>,
     /// How fast those who wrote over HTTP lately were.
     buckets: RefCell<Buckets>,
@@ -60,7 +62,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(state: State, settings: Settings) -> Rc<Self> {
+    pub(crate) fn new(state: State, settings: Settings, log: Log) -> Rc<Self> {
         #[cfg(feature = "contract")]
         contract::count(|counts| &counts.births, 1);
         Rc::new_cyclic(|weak: &Weak<Relay>| {
@@ -74,6 +76,7 @@ impl Relay {
             Relay {
                 state,
                 settings,
+                log,
                 queue: RefCell::default(),
                 buckets: RefCell::default(),
                 engine: RefCell::default(),
@@ -97,14 +100,18 @@ impl Relay {
             engine.links.add(id, Link::new(socket.clone(), admission.until));
             engine.machine.connect(id, admission);
             let outputs = engine.machine.commit()?;
-            engine.carry_out(outputs, now());
+            engine.carry_out(outputs, now(), &self.log);
             engine.announce(&self.state);
             self.set_alarm(engine);
+            self.log.tell(Event::Connect, "", 1, engine.stats());
             Ok(true)
         });
         match taken {
             Ok(true) => {}
-            Ok(false) => refuse(socket, 4429, "too-many-sockets"),
+            Ok(false) => {
+                self.log.tell(Event::Refusal, "too-many-sockets", 1, Stats::default());
+                refuse(socket, 4429, "too-many-sockets");
+            }
             Err(fault) => {
                 self.complain(&fault);
                 let _ = socket.accept_now();
@@ -143,6 +150,7 @@ impl Relay {
         self.with_present_engine(|engine| {
             engine.machine.disconnect(session);
             wants_commit = engine.machine.wants_commit();
+            self.log.tell(Event::Leave, "", 1, engine.stats());
         });
         // Those who stay in a pool may have converged without this one.
         if wants_commit && let Err(fault) = self.run(&RefCell::new(Vec::new())) {
@@ -153,7 +161,13 @@ impl Relay {
     /// Says what is to be done for a request.
     pub(crate) fn plan(&self, request: Request) -> Todo<SqlRows> {
         match self.buckets.try_borrow_mut() {
-            Ok(mut buckets) => neap_http::answer(&self.settings, &mut buckets, request),
+            Ok(mut buckets) => {
+                let todo = neap_http::answer(&self.settings, &mut buckets, request);
+                if matches!(&todo, Todo::Answer(answer) if answer.status() == 429) {
+                    self.log.tell(Event::Refusal, "rate-limited", 1, Stats::default());
+                }
+                todo
+            }
             Err(_) => Todo::Answer(Answer::internal()),
         }
     }
@@ -207,7 +221,7 @@ impl Relay {
         // Built anew from what is left, the authority ends the sessions of the life that is over.
         let told = self.with_engine(|engine| {
             let outputs = engine.machine.commit()?;
-            engine.carry_out(outputs, now());
+            engine.carry_out(outputs, now(), &self.log);
             Ok(())
         });
         if let Err(fault) = told {
@@ -232,7 +246,7 @@ impl Relay {
                 // It has fired, so there is none.
                 self.alarm.set(None);
                 self.set_alarm(engine);
-                engine.carry_out(outputs, now);
+                engine.carry_out(outputs, now, &self.log);
             }
             Ok(is_over)
         });
@@ -333,6 +347,7 @@ impl Relay {
         let storage = self.storage()?;
         self.with_engine(|engine| {
             let moment = Moment { now: now(), dice: Epoch(dice()) };
+            let before = engine.refusals();
             let outputs = storage.transaction(|| {
                 let Ok(mut jobs) = jobs.try_borrow_mut() else { return Ok(Vec::new()) };
                 for job in jobs.iter_mut() {
@@ -355,8 +370,12 @@ impl Relay {
             }
             // First, since it belongs to what has been stored: one commit takes both.
             self.set_alarm(engine);
-            engine.carry_out(outputs, moment.now);
+            engine.carry_out(outputs, moment.now, &self.log);
             engine.announce(&self.state);
+            let refused = engine.refusals().saturating_sub(before);
+            if refused > 0 {
+                self.log.tell(Event::Refusal, "mutation", refused, engine.stats());
+            }
             Ok(())
         })
     }
@@ -419,7 +438,7 @@ impl Relay {
     }
 
     fn complain(&self, fault: &Fault) {
-        worker::console_error!("rolled back: {fault}");
+        self.log.tell(Event::Reset, &fault.to_string(), 1, Stats::default());
     }
 }
 

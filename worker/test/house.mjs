@@ -32,7 +32,9 @@ export async function until(what, fn, ms = 10_000) {
 /** A relay that is stopped with the test, with requests to it. */
 export async function relay(t, { vars, build } = {}) {
   const data = mkdtempSync(join(tmpdir(), "neap-relay-"));
-  let running = await startRelay({ data, vars, build, assets: join(data, "none") });
+  const lines = [];
+  const options = { data, vars, build, assets: join(data, "none"), hear: (line) => lines.push(line) };
+  let running = await startRelay(options);
   t.after(async () => {
     await running.stop();
     rmSync(data, { recursive: true, force: true });
@@ -41,13 +43,16 @@ export async function relay(t, { vars, build } = {}) {
   return {
     data,
     url,
+    pid: () => running.pid,
+    /** What the relay has logged. */
+    lines: () => lines,
     call: (method, path, body, headers) => call(url(), method, path, body, headers),
     socket: (id, options) => Raw.open(url(), id, options),
     /** Ends the process as a power cut would, and starts it again on the same data. */
     async restart() {
       const port = Number(new URL(running.url).port);
       await running.kill();
-      running = await startRelay({ port, data, vars, build, assets: join(data, "none") });
+      running = await startRelay({ ...options, port });
     },
     kill: () => running.kill(),
     /** The datastores that have stored anything, as their databases; an empty one is not among them. */
@@ -205,7 +210,7 @@ export class Bare {
   #rest = Buffer.alloc(0);
 
   static async open(url, id) {
-    const bare = new Bare();
+    const bare = new this();
     const { hostname, port } = new URL(url);
     bare.tcp = connect(Number(port), hostname);
     bare.tcp.on("error", () => {});
@@ -232,8 +237,12 @@ export class Bare {
       const length = short === 127 ? Number(rest.readBigUInt64BE(2)) : short === 126 ? rest.readUInt16BE(2) : short;
       if (rest.length < head + length) return;
       this.#rest = rest.subarray(head + length);
-      if ((rest[0] & 0x0f) === 2) this.frames.push(decode(rest.subarray(head, head + length)));
+      if ((rest[0] & 0x0f) === 2) this.take(rest.subarray(head, head + length));
     }
+  }
+
+  take(payload) {
+    this.frames.push(decode(payload));
   }
 
   send(frame) {

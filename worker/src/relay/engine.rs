@@ -4,7 +4,7 @@ use std::fmt;
 
 use js_sys::Uint8Array;
 use neap_core::{
-    authority::{Authority, Output, SessionId, Settings, Trouble},
+    authority::{Authority, Output, SessionId, Settings, Stats, Trouble},
     id::{Epoch, Seq},
     limits::TOKEN_SLACK_MS,
 };
@@ -15,6 +15,7 @@ use super::{
     links::{self, Link, Links},
 };
 use crate::{
+    log::{Event, Log},
     platform::{self, AutoResponse, Socket, State, Undone},
     storage::{Failure, SqlRows},
 };
@@ -75,9 +76,9 @@ impl Engine {
     }
 
     /// Carries out what a committed group has led to. One dead socket stops nobody else.
-    pub(super) fn carry_out(&mut self, outputs: Vec<Output>, now: u64) {
+    pub(super) fn carry_out(&mut self, outputs: Vec<Output>, now: u64, log: &Log) {
         let mut slow = Vec::new();
-        self.tell(outputs, now, &mut slow);
+        self.tell(outputs, now, &mut slow, log);
         if slow.is_empty() {
             return;
         }
@@ -89,11 +90,22 @@ impl Engine {
         // Nothing is unwritten, so this writes nothing and cannot fail; were it to, they would miss
         // something and find out by their next ping.
         if let Ok(outputs) = self.machine.commit() {
-            self.tell(outputs, now, &mut Vec::new());
+            self.tell(outputs, now, &mut Vec::new(), log);
         }
     }
 
-    fn tell(&mut self, outputs: Vec<Output>, now: u64, slow: &mut Vec<SessionId>) {
+    /// How the datastore stands, for the log.
+    pub(super) fn stats(&self) -> Stats {
+        let stats = self.machine.stats(platform::now()).unwrap_or_default();
+        Stats { sockets: u64::try_from(self.links.len()).unwrap_or(u64::MAX), ..stats }
+    }
+
+    /// How many mutations have been refused.
+    pub(super) fn refusals(&self) -> u64 {
+        self.machine.meta().map_or(0, |meta| meta.counts.refusals)
+    }
+
+    fn tell(&mut self, outputs: Vec<Output>, now: u64, slow: &mut Vec<SessionId>, log: &Log) {
         let mut lost = Vec::new();
         for output in outputs {
             match output {
@@ -108,6 +120,7 @@ impl Engine {
                 Output::Close { session, why } => {
                     if let Some(link) = self.links.remove(session) {
                         let _ = link.socket.close(why.code(), why.reason());
+                        log.tell(Event::Refusal, why.reason(), 1, Stats::default());
                     }
                 }
             }
