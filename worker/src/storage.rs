@@ -61,7 +61,7 @@ macro_rules! statements {
 }
 
 statements! {
-    exists: "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta'";
+    exists: "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta' LIMIT 1";
     meta: "SELECT schema, value FROM meta WHERE id = 1";
     put_meta: "INSERT INTO meta (id, schema, value) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET schema = excluded.schema, value = excluded.value";
     entry: "SELECT value FROM ledger WHERE replica = ?";
@@ -167,7 +167,7 @@ impl SqlRows {
             return Ok(());
         }
         for text in CREATE {
-            self.sql.exec0(&JsString::from(text))?;
+            self.run(|sql, _| sql.exec0(&JsString::from(text)))?;
         }
         self.tables.set(Tables::Present);
         Ok(())
