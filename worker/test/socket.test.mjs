@@ -1,11 +1,9 @@
 // The socket, spoken to by hand: greeting, pushing, hearing, and everything that a peer can do wrong.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { createRequire } from "node:module";
 import { before, test } from "node:test";
-import { assertProblem, Bare, long, native, Raw, relay, set, sleep, until } from "./house.mjs";
+import { assertProblem, Bare, Raw, relay, set, sleep, until } from "./house.mjs";
 import { hello, next, push } from "./wire.mjs";
 
 let r;
@@ -236,44 +234,6 @@ test("a peer that vanishes stops nobody", async () => {
     dead.tcp.resetAndDestroy();
   }
   for (let i = 0; i < 3; i += 1) await a.outcome(a.push([set("c", `${i}`)]));
-});
-
-// Older ones do not tell how much waits for a socket (`bufferedAmount`).
-const tells = native || execFileSync(createRequire(import.meta.url)("workerd").default, ["--version"], { encoding: "utf8" }) >= "workerd 2026-11-17";
-
-test("a reader that stalls is left behind, and catches up by pages", { skip: !tells && "this workerd has no bufferedAmount" }, async (t) => {
-  const id = fresh();
-  const [a, b] = [await r.socket(id), await r.socket(id)];
-  await a.greet();
-  await b.greet();
-  const stalled = await Bare.open(r.url(), id);
-  t.after(() => stalled.tcp.destroy());
-  stalled.send(hello({ authors: [{ id: randomBytes(16) }] }));
-  await until("its page", () => stalled.frames.length === 2);
-  stalled.tcp.pause();
-  const n = long ? 150 : 60;
-  for (let i = 1; i <= n; i += 1) {
-    a.acked = a.turn;
-    await a.outcome(a.push([set("c", `${i % 5}`, { i, text: randomBytes(100_000).toString("hex") })]));
-  }
-  await until("the other reader has heard all", () => b.seq === n);
-  stalled.tcp.resume();
-  await until("it hears that it is behind", () => stalled.frames.at(-1).kind === "behind");
-  const deltas = stalled.frames.filter(({ kind }) => kind === "delta");
-  t.diagnostic(`${n} deltas of 200 kB, ${deltas.length} of them sent to the stalled one`);
-  assert(deltas.length < n, "what it did not read was not kept for it");
-  let at = deltas.at(-1)?.to ?? 0;
-  assert.deepEqual(deltas.map(({ to }) => to), Array.from({ length: at }, (_, i) => i + 1), "what it got had no gaps");
-  let cursor = { after: at, floor: at };
-  for (let last = null; !last; ) {
-    const seen = stalled.frames.length;
-    stalled.send(next(cursor));
-    const page = await until("a page", () => stalled.frames.slice(seen).find(({ kind }) => kind === "page"));
-    ({ cursor, last } = page);
-    if (last) assert.equal(last.digest, (await http("GET", id)).body.digest);
-  }
-  await a.outcome(a.push([set("c", "new")]));
-  await until("it hears what is new", () => stalled.frames.at(-1).to === n + 1);
 });
 
 test("the handshake: without an upgrade 426, without the protocol 4400", async () => {

@@ -31,6 +31,21 @@ async function converge(...all) {
 
 const rows = (ds, name = "tasks") => [...ds.collection(name)];
 
+test("a replica that reads is never left behind, however much passes", async (t) => {
+  const relay = await relayOf(t);
+  const ada = await replica(t, relay);
+  await ada.ready;
+  const bob = await replica(t, relay, { id: ada.id });
+  await bob.ready;
+  const seen = new Set();
+  bob.on("status", ({ connection }) => seen.add(connection));
+  const text = "x".repeat(200_000);
+  for (let i = 0; i < 40; i += 1) await ada.collection("tasks").set({ id: `${i % 3}`, i, text }).settled;
+  await converge(ada, bob);
+  assert.equal(bob.seq, 40);
+  assert.deepEqual([...seen], ["live"], "8 MB came as deltas");
+});
+
 test("what one replica writes the other sees, with one digest", async (t) => {
   const relay = await relayOf(t);
   const ada = await replica(t, relay);
