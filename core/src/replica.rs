@@ -1,12 +1,11 @@
 //! The client machine: shows edits at once, sends them once they are safe, and gives way to the order.
 
-use alloc::{collections::VecDeque, string::String, vec::Vec};
+use alloc::{collections::VecDeque, vec::Vec};
 
 use crate::{
     datastore::{Info, Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::{RESEND_MS, SNAPSHOT_PAGE_RECORDS},
-    mutation::Op,
     wire::Cursor,
 };
 
@@ -27,7 +26,7 @@ mod view;
 mod write;
 
 pub use changes::{Change, Origin, Watch};
-pub use event::{Event, Journal, Reconnect, ResetReason};
+pub use event::{Event, Journal, Reconnect, ResetReason, ops_to_json};
 pub use pool::PoolState;
 pub use restore::Account;
 pub use view::Meta;
@@ -322,38 +321,6 @@ impl Replica {
         }
         Ok(())
     }
-}
-
-/// The ops of a mutation as JSON, the way an app can read them.
-#[must_use]
-pub fn ops_to_json(bytes: &[u8]) -> String {
-    let ops = crate::wire::decode_ops(bytes).unwrap_or_default();
-    let mut out = alloc::vec![b'['];
-    for op in ops {
-        if out.len() > 1 {
-            out.push(b',');
-        }
-        let (name, data) = match op {
-            Op::Set { data, .. } => ("set", Some(data)),
-            Op::Patch { data, .. } => ("patch", Some(data)),
-            Op::Delete { .. } => ("delete", None),
-            Op::Add { data, .. } => ("add", Some(data)),
-        };
-        let (collection, key) = op.place();
-        out.extend(b"{\"op\":\"");
-        out.extend(name.bytes());
-        out.extend(b"\",\"collection\":\"");
-        out.extend(collection.bytes());
-        out.extend(b"\",\"key\":");
-        crate::value::write_string(&mut out, key);
-        if let Some(data) = data {
-            out.extend(b",\"data\":");
-            out.extend(data.bytes());
-        }
-        out.push(b'}');
-    }
-    out.push(b']');
-    String::from_utf8(out).unwrap_or_default()
 }
 
 #[cfg(test)]

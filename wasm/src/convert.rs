@@ -4,7 +4,7 @@ use alloc::{string::String, vec, vec::Vec};
 
 use neap_core::{
     id::{Seq, Turn},
-    replica::{Change, Event, Origin, ResetReason, Watch, ops_to_json},
+    replica::{Change, Event, Origin, PoolState, ResetReason, Watch, ops_to_json},
     value::write_string,
 };
 
@@ -89,10 +89,21 @@ pub(crate) fn events_to_json(events: Vec<Event>) -> String {
             Event::Expired => tagged(&mut out, "expired", &[]),
             Event::Stopped(code) => tagged(&mut out, "stopped", &[code]),
             Event::Pool(name) => tagged(&mut out, "pool", &[&name]),
+            Event::Mismatch(name) => tagged(&mut out, "mismatch", &[&name]),
             Event::Trouble(code) => tagged(&mut out, "error", &[code]),
         }
         out.push(b']');
     }
+    out.push(b']');
+    text(out)
+}
+
+/// What a pool has converged on.
+pub(crate) fn convergence(state: PoolState) -> String {
+    let mut out = vec![b'['];
+    write_number(&mut out, state.seq.0);
+    out.push(b',');
+    write_string(&mut out, &state.digest.to_hex());
     out.push(b']');
     text(out)
 }

@@ -13,6 +13,7 @@ use neap_core::{
     id::{ReplicaId, Seq, Turn},
     limits::INTEGER_MAX,
     mutation::{Condition, Malformed},
+    pool::{Choice, Retain},
     replica::{Journal, OpKind, Phase, Replica, Watch},
 };
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -188,6 +189,37 @@ impl Core {
     #[wasm_bindgen(js_name = errorMessage)]
     pub fn error_message(number: u32) -> String {
         error::malformed(number).map_or("", Malformed::message).into()
+    }
+
+    // Pools, by their marked names: read like collections, items under their identities.
+
+    /// Opens a pool. 0, or an error's number.
+    #[wasm_bindgen(js_name = openPool)]
+    pub fn open_pool(
+        &mut self,
+        pool: &str,
+        primary: Option<String>,
+        retain: Option<String>,
+    ) -> u32 {
+        let retain = retain.as_deref().and_then(Retain::from_name);
+        outcome(self.replica.open_pool(pool, Choice { primary: primary.as_deref(), retain }))
+    }
+
+    /// Adds a JSON array of canonical items: the turn that tells their outcome, 0 where the order knows
+    /// them all, or minus an error's number.
+    pub fn add(&mut self, pool: &str, items: &str) -> f64 {
+        turn_or_error(self.replica.add(pool, items).map(|turn| turn.unwrap_or(Turn::ZERO)))
+    }
+
+    /// The identity of a canonical item; nothing for what is no item.
+    pub fn identify(&self, pool: &str, item: &str) -> Option<String> {
+        self.replica.identify(pool, item).ok()
+    }
+
+    /// On what a pool has converged, as `[seq, digest]`; nothing where it has not.
+    pub fn convergence(&self, pool: &str) -> Option<String> {
+        let state = self.replica.pool_state(pool).filter(|state| state.converged)?;
+        Some(convert::convergence(state))
     }
 
     // Reading.

@@ -114,8 +114,11 @@ impl Replica {
         let Some(entry) = self.take_out(ordinal, unsettled) else {
             return;
         };
-        if entry.adds && !matches!(outcome, Outcome::Refused(_)) {
-            self.keep_accepted(&entry.ops(), unsettled);
+        if entry.adds {
+            if !matches!(outcome, Outcome::Refused(_)) {
+                self.keep_accepted(&entry.ops(), unsettled);
+            }
+            self.tell_finished(&entry.ops());
         }
         if author == 0 {
             self.siblings.settled(turn, outcome);

@@ -1,10 +1,13 @@
 //! What a replica tells its shell.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, string::String};
 
 use crate::{
     id::{Seq, Turn},
-    mutation::{Outcome, Refusal},
+    mutation::{Op, Outcome, Refusal},
+    pool::MARK,
+    value::write_string,
+    wire,
 };
 
 /// Why a replica started again.
@@ -53,6 +56,8 @@ pub enum Event {
     Stopped(&'static str),
     /// What [`super::Replica::pool_state`] says of a pool may have changed.
     Pool(Box<str>),
+    /// A pool was opened first with another primary field or retention than the app's.
+    Mismatch(Box<str>),
     /// Something is wrong that the app should know of: a public code.
     Trouble(&'static str),
 }
@@ -89,4 +94,46 @@ pub(super) fn event_of(turn: Turn, outcome: Outcome, ops: Box<[u8]>) -> Event {
         Outcome::Unchanged => Event::Accepted { turn, seq: None },
         Outcome::Refused(refusal) => Event::Refused { turn, refusal, ops },
     }
+}
+
+/// The ops of a mutation as JSON, the way an app can read them.
+#[must_use]
+pub fn ops_to_json(bytes: &[u8]) -> String {
+    let ops = wire::decode_ops(bytes).unwrap_or_default();
+    let mut out = alloc::vec![b'['];
+    for op in ops {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        let (name, data) = match op {
+            Op::Set { data, .. } => ("set", data),
+            Op::Patch { data, .. } => ("patch", data),
+            Op::Delete { .. } => ("delete", ""),
+            Op::Add { data, .. } => ("add", data),
+        };
+        let (collection, key) = op.place();
+        out.extend(b"{\"op\":\"");
+        out.extend(name.bytes());
+        // Names need no escapes.
+        match collection.strip_prefix(MARK) {
+            Some(pool) => {
+                out.extend(b"\",\"pool\":\"");
+                out.extend(pool.bytes());
+                out.push(b'"');
+            }
+            None => {
+                out.extend(b"\",\"collection\":\"");
+                out.extend(collection.bytes());
+                out.extend(b"\",\"key\":");
+                write_string(&mut out, key);
+            }
+        }
+        if !data.is_empty() {
+            out.extend(b",\"data\":");
+            out.extend(data.bytes());
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+    String::from_utf8(out).unwrap_or_default()
 }

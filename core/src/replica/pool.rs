@@ -6,13 +6,13 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Phase, Replica,
+    Event, Phase, Replica,
     confirm::Unsettled,
     table::{Collection, Held},
 };
 use crate::{
     id::{Seq, Turn},
-    limits::{MUTATION_BYTES_MAX, OPS_MAX, RECORD_BYTES_MAX, SILENCE_MS},
+    limits::{OPS_MAX, SILENCE_MS},
     mutation::{Malformed, Op},
     pool::{self, Choice, Retain, Terms},
     record::Digest,
@@ -63,6 +63,8 @@ pub(super) struct Pool {
     converged: bool,
     /// Whether everything was asked for anew in this connection, since digests differed.
     healing: bool,
+    /// Whether the app has heard that the relay's pool has other terms.
+    is_mismatch_told: bool,
 }
 
 /// What is stored of a pool.
@@ -88,17 +90,19 @@ pub struct PoolState {
 }
 
 impl Replica {
-    /// Opens a pool, by its marked name; the relay is asked when there is a connection.
+    /// Opens a pool, by its marked name; the relay is asked when there is a connection. A choice that
+    /// does not fit what is known of the pool is told, but only the relay can refuse it.
     ///
     /// # Errors
-    /// `invalid-name`, and `invalid-options` where the choice differs from what is known.
-    pub fn open_pool(&mut self, name: &str, choice: Choice<'_>) -> Result<(), &'static str> {
-        pool::check_name(name).map_err(|_| "invalid-name")?;
+    /// When it is no name of a pool.
+    pub fn open_pool(&mut self, name: &str, choice: Choice<'_>) -> Result<(), Malformed> {
+        pool::check_name(name).map_err(Malformed::Name)?;
         let place = self.pool_place(name);
         let is_live = self.phase == Phase::Live;
         let Some(pool) = self.pools.get_mut(place) else { return Ok(()) };
         if pool.kept.terms.as_ref().is_some_and(|terms| !terms.fit(choice)) {
-            return Err("options-mismatch");
+            pool.is_mismatch_told = true;
+            self.events.push_back(Event::Mismatch(pool.name.clone()));
         }
         pool.primary = choice.primary.map(Box::from);
         pool.retain = choice.retain;
@@ -127,6 +131,7 @@ impl Replica {
             acked_at: None,
             converged: false,
             healing: false,
+            is_mismatch_told: false,
         });
         self.pools.len() - 1
     }
@@ -139,11 +144,8 @@ impl Replica {
     #[must_use]
     pub fn pool_state(&self, name: &str) -> Option<PoolState> {
         let pool = self.pool(name)?;
-        Some(PoolState {
-            seq: pool.kept.seq,
-            digest: pool.digest,
-            converged: pool.converged && !self.outbox.adds_to(pool.collection),
-        })
+        let converged = pool.converged && !self.outbox.adds_to(pool.collection);
+        Some(PoolState { seq: pool.kept.seq, digest: pool.digest, converged })
     }
 
     /// The identity of an item, given as canonical JSON, in a pool.
@@ -156,46 +158,42 @@ impl Replica {
         Ok(pool::ident(item, raw))
     }
 
-    /// Adds items, each as canonical JSON in a JSON array, to a pool that was opened. Those that are
-    /// known, or pending, are passed over. Tells the last turn, where anything was new.
+    /// Adds items, each as canonical JSON in a JSON array, to a pool, in one mutation. Those that are
+    /// known, or pending, are passed over. Tells the turn with whose outcome all of them have one;
+    /// `None` where the order knows them all.
     ///
     /// # Errors
-    /// What is wrong with the first bad one; then none was added.
+    /// What is wrong with the first bad one, or that they are too many; then none was added.
     pub fn add(&mut self, name: &str, items: &str) -> Result<Option<Turn>, Malformed> {
         pool::check_name(name).map_err(Malformed::Name)?;
         let place = self.pool_place(name);
         let Some(pool) = self.pools.get(place).cloned() else { return Ok(None) };
-        let mut fresh: Vec<(String, &str)> = Vec::new();
-        let mut is_large = false;
-        check_values(items, pool.primary(), |data, raw| {
-            is_large |= data.len() > RECORD_BYTES_MAX;
-            fresh.push((pool::ident(data, raw), data));
-        })
-        .map_err(Malformed::Data)?;
-        if is_large {
-            return Err(Malformed::RecordSize);
-        }
+        let mut all: Vec<(String, &str)> = Vec::new();
+        check_values(items, pool.primary(), |data, raw| all.push((pool::ident(data, raw), data)))
+            .map_err(Malformed::Data)?;
         let mut last = None;
         let mut ops: Vec<Op<'_>> = Vec::new();
-        let mut bytes = 0;
-        for (ident, data) in &fresh {
-            let known = self.shown(pool.collection, ident) == Some(data);
-            let is_twice = ops.iter().rev().take(1).any(|op| op.place().1 == ident);
-            if known || is_twice && ops.last().and_then(data_of) == Some(data) {
-                continue;
+        for (ident, data) in &all {
+            if self.shown(pool.collection, ident) == Some(data) {
+                match self.outbox.newest((pool.collection, ident), self.outbox.next()) {
+                    None => continue,
+                    Some((entry, _)) if entry.author == 0 => {
+                        last = last.max(Some(entry.turn));
+                        continue;
+                    }
+                    // Another tab's, whose outcome nobody here is told.
+                    Some(_) => {}
+                }
             }
-            let size = ident.len() + data.len() + 200;
-            if ops.len() >= OPS_MAX || bytes + size > MUTATION_BYTES_MAX {
-                last = Some(self.add_ops(&core::mem::take(&mut ops))?);
-                bytes = 0;
-            }
-            bytes += size;
             ops.push(Op::Add { pool: name, ident, data, choice: pool.choice() });
         }
-        if !ops.is_empty() {
-            last = Some(self.add_ops(&ops)?);
+        if ops.is_empty() {
+            return Ok(last);
         }
-        Ok(last)
+        if ops.len() > OPS_MAX {
+            return Err(Malformed::OpCount);
+        }
+        self.add_ops(&ops).map(Some)
     }
 
     fn add_ops(&mut self, ops: &[Op<'_>]) -> Result<Turn, Malformed> {
@@ -224,6 +222,9 @@ impl Replica {
     /// No pool is told anything until it is opened again.
     pub(super) fn close_pools(&mut self) {
         for pool in &mut self.pools {
+            if pool.converged {
+                self.events.push_back(Event::Pool(pool.name.clone()));
+            }
             pool.stage = Stage::Closed;
             pool.ack_is_due = false;
             pool.acked_at = None;
@@ -247,9 +248,8 @@ impl Replica {
         let due = |pool: &&mut Pool| matches!(pool.stage, Stage::Due(_)) || pool.ack_is_due;
         let pool = self.pools.iter_mut().find(due)?;
         let after = pool.kept.seq;
-        let choice = Choice { primary: pool.primary.as_deref(), retain: pool.retain };
         let ask = match pool.stage {
-            Stage::Due(Ask::Open) => PoolAsk::Open { choice, after },
+            Stage::Due(Ask::Open) => PoolAsk::Open { choice: pool.choice(), after },
             Stage::Due(Ask::Next) => PoolAsk::Next(after),
             Stage::Closed | Stage::CatchingUp | Stage::Live | Stage::Mismatched => {
                 pool.ack_is_due = false;
@@ -275,6 +275,15 @@ impl Replica {
             if self.table.get(collection, &ident).is_none() {
                 self.confirm(collection, &ident, Held { seq: Seq::ZERO, data }, unsettled);
             }
+        }
+    }
+
+    /// One addition less is pending, so the pool may have converged.
+    pub(super) fn tell_finished(&mut self, ops: &[Op<'_>]) {
+        let Some(op) = ops.first() else { return };
+        if let Some(pool) = self.pool(op.place().0).filter(|pool| pool.converged) {
+            let name = pool.name.clone();
+            self.events.push_back(Event::Pool(name));
         }
     }
 
@@ -307,21 +316,11 @@ impl Pool {
     }
 
     fn choice(&self) -> Choice<'_> {
-        match &self.kept.terms {
-            Some(terms) => Choice { primary: terms.primary.as_deref(), retain: Some(terms.retain) },
-            None => Choice { primary: self.primary.as_deref(), retain: self.retain },
-        }
+        Choice { primary: self.primary.as_deref(), retain: self.retain }
     }
 
     /// Whether it has acknowledged everything and has not heard that all have.
     fn waits(&self) -> bool {
         self.stage == Stage::Live && !self.converged && !self.ack_is_due
-    }
-}
-
-fn data_of<'a>(op: &Op<'a>) -> Option<&'a str> {
-    match *op {
-        Op::Set { data, .. } | Op::Patch { data, .. } | Op::Add { data, .. } => Some(data),
-        Op::Delete { .. } => None,
     }
 }

@@ -164,7 +164,8 @@ fn po7_the_first_opener_fixes_the_terms() {
     world.add(1, r#"[{"id":"a","k":"x"}]"#);
     (1..3).for_each(|place| world.connect(place));
     world.carry();
-    assert!(world.members[1].events.contains(&Event::Trouble("options-mismatch")));
+    let mismatch = Event::Mismatch(POOL.into());
+    assert!(world.members[1].events.contains(&mismatch));
     let refused = |event: &Event| matches!(event, Event::Refused { refusal, .. } if refusal.reason.code() == "options-mismatch");
     assert!(world.members[1].events.iter().any(refused));
     assert_eq!(
@@ -172,7 +173,13 @@ fn po7_the_first_opener_fixes_the_terms() {
         BTreeSet::from(["a".into()]),
         "none asked for is any"
     );
-    assert!(world.members[0].replica.open_pool(POOL, DRAINED).is_err(), "also where it is known");
+    let known = &mut world.members[0].replica;
+    assert_eq!(known.open_pool(POOL, DRAINED), Ok(()));
+    assert_eq!(known.take_events(), Some(mismatch), "also where it is known");
+    assert_eq!(known.add(POOL, r#"[{"id":"b"}]"#).map(|turn| turn.is_some()), Ok(true));
+    world.store(0);
+    world.carry();
+    assert!(world.members[0].events.iter().any(refused), "and nothing goes in under other terms");
     assert!(world.members[0].replica.open_pool("p", ANY).is_err(), "a pool's name has its mark");
 }
 

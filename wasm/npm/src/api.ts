@@ -190,6 +190,67 @@ export interface Query<T> {
   close(): void;
 }
 
+/** How long the relay keeps the items of a pool: for the datastore's life, or until its members have converged. */
+export type Retain = "ttl" | "converged";
+
+/** What `pool` takes. The first opener of a pool anywhere fixes both; what is left out is what the pool has. */
+export interface PoolOptions {
+  /** Name of the field by which items are equal, 1 to 64 bytes; none where the first opener names none. */
+  primary?: string;
+  /** `"ttl"` where the first opener says nothing. */
+  retain?: Retain;
+}
+
+/** What the members of a pool have converged on. */
+export interface Convergence {
+  /** The newest seq of the pool, which counts its own. */
+  readonly seq: number;
+  /**
+   * Over all items that the relay keeps, 32 hex digits; the same at every member. With `retain: "converged"` it is that of
+   * nothing, as the relay has just let go of them.
+   */
+  readonly digest: string;
+}
+
+/**
+ * A merge pool: a shared set of JSON values that everybody only adds to and reads. Two items are one when their primary
+ * field is, where the pool has one and both carry it as a non-empty string, else when their canonical JSON
+ * (RFC 8785) is. Under one primary the item that arrives last counts.
+ */
+export interface Pool<T = unknown> {
+  /** Its name. */
+  readonly name: string;
+  /**
+   * Adds an item, or each item of an array, in one mutation; an array that is to be one item stands in another array. The
+   * items show at once, offline too. What the pool has already is not sent, and settles with `seq` `null` as all
+   * additions do. Where the relay refuses, the items disappear and `refused` brings them back.
+   *
+   * Throws `invalid-data` for what is not JSON, `too-large` (an item over 256 KiB; a call with more than 10 000 new
+   * items or 900 KiB of them), `invalid-options` inside `transact`, `closed`.
+   */
+  add(items: T | readonly T[]): Mutation;
+  /**
+   * All items, own pending ones among them, in the order of their identities, which is the same at every
+   * member. The array and the items are frozen; the same array until something changes.
+   */
+  items(): T[];
+  /** Whether the pool has an item that is equal to this one. */
+  has(item: T): boolean;
+  readonly size: number;
+  /**
+   * Calls `listener` once for each batch that changes the items or `converged`, never during a call into the store. Returns
+   * what ends it. Throws `invalid-options`.
+   */
+  subscribe(listener: () => void): () => void;
+  /**
+   * Whether at least two members are connected and all hold the same: everything the pool has. A member that was silent for
+   * 60 s does not count. `false` while an own addition is pending, and offline.
+   */
+  readonly converged: boolean;
+  /** Resolves as soon as `converged`, with what was converged on. Rejects `closed`. */
+  whenConverged(): Promise<Convergence>;
+}
+
 /** A collection inside `transact`: reads see what the transaction has written so far. */
 export interface TransactionCollection<T extends object = Record<string, unknown>> {
   readonly name: string;
@@ -211,13 +272,20 @@ export interface Transaction {
 }
 
 /** An op of a refused mutation, so that an app can offer the data back. */
-export interface Op {
-  readonly op: "set" | "patch" | "delete";
-  readonly collection: string;
-  readonly key: string;
-  /** The record or the patch. */
-  readonly data?: object;
-}
+export type Op =
+  | {
+      readonly op: "set" | "patch" | "delete";
+      readonly collection: string;
+      readonly key: string;
+      /** The record or the patch. */
+      readonly data?: object;
+    }
+  | {
+      readonly op: "add";
+      readonly pool: string;
+      /** The item. */
+      readonly data: unknown;
+    };
 
 /** A mutation of this replica that the relay refused, also one made in an earlier life of the page. */
 export interface Refused {
@@ -241,7 +309,7 @@ export interface Events {
   error: NeapError;
 }
 
-/** A shared space of named collections. */
+/** A shared space of named collections and pools. */
 export interface Datastore {
   /** The public id. */
   readonly id: string;
@@ -263,6 +331,13 @@ export interface Datastore {
   settled(): Promise<void>;
   /** A collection, made on first use. Throws `invalid-name`. */
   collection<T extends object = Record<string, unknown>>(name: string): Collection<T>;
+  /**
+   * A merge pool, opened on first use, before the relay was ever reached too. The same name gives the same object. Where its
+   * first opener chose otherwise, an `error` event says `options-mismatch` and what is added here is refused.
+   *
+   * Throws `invalid-name`, `invalid-options`, also when this page has opened it with other options.
+   */
+  pool<T = unknown>(name: string, options?: PoolOptions): Pool<T>;
   /**
    * Runs `fn`; all that it writes is one mutation: all or nothing, one seq. A throw inside undoes it all.
    *

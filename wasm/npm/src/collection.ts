@@ -163,11 +163,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
 
   private dump(each: (key: string, record: object) => void): void {
     this.watchAtLeast(WATCH_KEYS);
-    const core = this.engine.flushed();
-    core.dumpBegin(this.name);
-    for (let piece = core.dumpNext(); piece !== undefined; piece = core.dumpNext()) {
-      for (const [key, record] of JSON.parse(piece) as [string, object][]) each(key, record);
-    }
+    for (const [key, record] of this.engine.entries(this.name)) each(key, record as object);
   }
 
   /** Fetches what is there under these keys, before the core is told of something else. */

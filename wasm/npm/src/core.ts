@@ -1,5 +1,7 @@
 // The one private face of the wasm-bindgen output: what the Rust binding in `wasm/src` provides.
 
+import type { Op } from "./api.js";
+
 /** How an op changes a record. */
 export const SET = 0;
 export const PATCH = 1;
@@ -54,6 +56,12 @@ export interface Core {
   commit(): number;
   abort(): void;
   lastTurn(): number;
+
+  // Pools, by their marked names; their items are read like records, under their identities.
+  openPool(pool: string, primary?: string, retain?: string): number;
+  add(pool: string, jsonArray: string): number;
+  identify(pool: string, json: string): string | undefined;
+  convergence(pool: string): string | undefined;
 
   // Reads of the view.
   get(collection: string, key: string): string | undefined;
@@ -130,17 +138,16 @@ export interface CoreConstructor {
 /** What has happened, as `Core.events` tells it. */
 export type CoreEvent =
   | ["settled", turn: number, seqs: (number | null)[]]
-  | ["refused", turn: number, code: string, message: string, ops: CoreOp[]]
+  | ["refused", turn: number, code: string, message: string, ops: Op[]]
   | ["welcome"]
   | ["live"]
   | ["reset", reason: "epoch" | "history"]
   | ["renumbered"]
   | ["expired"]
   | ["stopped", code: string]
+  | ["pool", pool: string]
+  | ["mismatch", pool: string]
   | ["error", code: string];
-
-/** An op of a refused mutation. */
-export type CoreOp = { op: "set" | "patch" | "delete"; collection: string; key: string; data?: object };
 
 /** One collection's changes, as `Core.changes` tells them; without records where only keys are watched. */
 export type CoreChanges = [

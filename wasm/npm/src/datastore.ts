@@ -1,6 +1,6 @@
 // A datastore as the app holds it.
 
-import type { Collection, Datastore, Events, Kind, Mutation, Status, Transaction } from "./api.js";
+import type { Collection, Datastore, Events, Kind, Mutation, Pool, PoolOptions, Status, Transaction } from "./api.js";
 import type { Driver } from "./driver.js";
 import { closedError } from "./trouble.js";
 
@@ -57,6 +57,10 @@ export class LiveDatastore implements Datastore {
 
   collection<T extends object = Record<string, unknown>>(name: string): Collection<T> {
     return this.driver.engine.collection<T>(name);
+  }
+
+  pool<T = unknown>(name: string, options?: PoolOptions): Pool<T> {
+    return this.driver.engine.pool<T>(name, options);
   }
 
   transact(fn: (transaction: Transaction) => void): Mutation {

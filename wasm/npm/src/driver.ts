@@ -203,8 +203,12 @@ export class Driver {
       case "error":
         this.engine.trouble(event[1], messageOf(event[1]));
         break;
+      case "mismatch":
+        this.engine.trouble("options-mismatch", `the pool "${event[1].slice(1)}" was first opened with other options`);
+        break;
       case "reset":
       case "expired":
+      case "pool":
         break;
     }
   }

@@ -1,7 +1,7 @@
 // The core and what stands right around it: the queue of sets that have not crossed yet, the turns, the
 // collections, and the one microtask that tells the app what has happened.
 
-import type { Mutation, Transaction } from "./api.js";
+import type { Mutation, PoolOptions, Transaction } from "./api.js";
 import { LiveCollection } from "./collection.js";
 import type { ConditionKind, Core, CoreChanges, CoreConstructor, CoreEvent, OpKind } from "./core.js";
 import { NeapError } from "./errors.js";
@@ -9,6 +9,7 @@ import { Emitter } from "./events.js";
 import { History, type Restoring, type Trace } from "./history.js";
 import { checkName } from "./key.js";
 import { Turns, type Handle } from "./mutation.js";
+import { LivePool } from "./pool.js";
 import type { Plain } from "./record.js";
 import { Runs } from "./runs.js";
 import { Draft } from "./transaction.js";
@@ -39,6 +40,8 @@ export class Engine {
   /** Name of the field that holds a record's key. */
   primary: string;
   private readonly collections = new Map<string, LiveCollection<object>>();
+  /** By their marked names. */
+  private readonly pools = new Map<string, LivePool<unknown>>();
   private readonly queued = new Runs();
   private workIsDue = false;
   private changed: { notify(): void }[] = [];
@@ -73,6 +76,26 @@ export class Engine {
     return found as unknown as LiveCollection<T>;
   }
 
+  pool<T>(name: string, options: PoolOptions | undefined): LivePool<T> {
+    const marked = `~${checkName(name)}`;
+    const found = this.pools.get(marked);
+    found?.checkOptions(options);
+    const pool = found ?? new LivePool<unknown>(this, name, marked, options);
+    if (!found) {
+      this.pools.set(marked, pool);
+      this.workLater();
+    }
+    return pool as unknown as LivePool<T>;
+  }
+
+  /** Adds canonical items, as a JSON array, to a pool. */
+  add(pool: string, items: string): Handle {
+    const turn = this.flushed().add(pool, items);
+    if (turn < 0) throw this.errorOf(-turn);
+    if (turn > this.turns.minted) return this.minted(undefined);
+    return turn === 0 ? this.turns.acceptedHere() : this.turns.pending(turn);
+  }
+
   /** Takes an unconditional set that is shown already; it crosses into the core with others. */
   queue(collection: string, record: Plain, chars: number): Handle {
     const isMuch = this.queued.add(collection, record, chars);
@@ -86,6 +109,15 @@ export class Engine {
   flushed(): Core {
     if (this.queued.size > 0) this.flush();
     return this.core;
+  }
+
+  /** Everything that the core has under a name, in the order of the keys. */
+  *entries(name: string): IterableIterator<[key: string, data: unknown]> {
+    const core = this.flushed();
+    core.dumpBegin(name);
+    for (let piece = core.dumpNext(); piece !== undefined; piece = core.dumpNext()) {
+      yield* JSON.parse(piece) as [string, unknown][];
+    }
   }
 
   private flush(): void {
@@ -182,13 +214,15 @@ export class Engine {
   private drainView(written: Written | undefined): void {
     for (let text = this.core.changes(); text !== undefined; text = this.core.changes()) {
       const [name, origin, changes] = JSON.parse(text) as CoreChanges;
-      const collection = this.collections.get(name);
+      const collection = this.collections.get(name) ?? this.pools.get(name);
       const own = written?.get(name);
       if (!collection || changes.length === 0) continue;
       if ((changes[0] as unknown[]).length === 1) {
         collection.takeKeys(changes.map(([key]) => key), own);
         continue;
       }
+      // Of pools only keys are told.
+      if (collection instanceof LivePool) continue;
       const from = origin === 0 ? "local" : "remote";
       for (const [key, before = null, after = null] of changes) collection.takeRecord(key, before, after, from, own);
     }
@@ -217,9 +251,13 @@ export class Engine {
       case "expired":
         this.tell(() => this.emitter.emit("expired", undefined));
         break;
+      case "pool":
+        this.pools.get(event[1])?.look();
+        break;
       case "live":
       case "stopped":
       case "error":
+      case "mismatch":
         break;
     }
     this.surroundings.heard(event);
@@ -275,6 +313,7 @@ export class Engine {
   close(): void {
     this.flushed();
     this.isClosed = true;
+    for (const pool of this.pools.values()) pool.close();
   }
 }
 

@@ -1,7 +1,7 @@
 // Keys and names: what they may be, and in which order they stand.
 
 import { NeapError } from "./errors.js";
-import { KEY_BYTES_MAX } from "./limits.js";
+import { KEY_BYTES_MAX, NAME_BYTES_MAX } from "./limits.js";
 
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const LONE_SURROGATE = /\p{Surrogate}/u;
@@ -40,6 +40,10 @@ export function checkKey(key: unknown): string {
 export function isKey(key: unknown): key is string {
   return typeof key === "string" && key.length > 0 && key.length <= KEY_BYTES_MAX && isWellFormed(key);
 }
+
+/** Whether a value can name a primary field. */
+export const isFieldName = (name: unknown): name is string =>
+  typeof name === "string" && name !== "" && isWellFormed(name) && utf8Length(name) <= NAME_BYTES_MAX;
 
 /** Throws `invalid-name` unless `name` is 1 to 64 of `A-Z a-z 0-9 _ -`. */
 export function checkName(name: unknown): string {

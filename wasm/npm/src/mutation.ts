@@ -78,7 +78,7 @@ export class Turns {
   private handles: Handle[] = [];
   private head = 0;
   private durableTurn: number;
-  private refusals = 0;
+  private unsent = 0;
   private durableWaiters: { handle: Handle; resolve: () => void }[] = [];
 
   /** `minted` is the newest turn of an earlier life. */
@@ -97,8 +97,30 @@ export class Turns {
 
   /** A mutation that is refused here and never sent. */
   refusedHere(code: string, message: string): Handle {
-    const handle = new Handle(this, `${this.tag}-here`, ++this.refusals);
+    const handle = this.mintHere();
     handle.refuse(code, message);
+    return handle;
+  }
+
+  /** One that changes nothing, and is never sent. */
+  acceptedHere(): Handle {
+    const handle = this.mintHere();
+    handle.accept(null);
+    return handle;
+  }
+
+  private mintHere(): Handle {
+    return new Handle(this, `${this.tag}-here`, ++this.unsent);
+  }
+
+  /** The handle of a pending turn, which may be of an earlier life. */
+  pending(turn: number): Handle {
+    let at = this.head;
+    while (at < this.handles.length && (this.handles[at] as Handle).turn < turn) at += 1;
+    const found = this.handles[at];
+    if (found?.turn === turn) return found;
+    const handle = new Handle(this, this.tag, turn);
+    this.handles.splice(at, 0, handle);
     return handle;
   }
 

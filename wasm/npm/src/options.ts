@@ -3,7 +3,7 @@
 import type { Kind, OpenOptions, StorageKind, WebSocketClass } from "./api.js";
 import { randomBytes, toHex } from "./dice.js";
 import { NeapError } from "./errors.js";
-import { checkName, utf8Length } from "./key.js";
+import { checkName, isFieldName } from "./key.js";
 import { NAME_BYTES_MAX } from "./limits.js";
 import { subjectOf } from "./token.js";
 
@@ -41,7 +41,7 @@ export function check(options: OpenOptions): Checked {
   if (unknown !== undefined) throw invalid(`there is no option "${unknown}"`);
   const { kind, primary, ttl, sliding, token, user } = options;
   if (kind !== undefined && kind !== "temp" && kind !== "permanent") throw invalid('kind is "temp" or "permanent"');
-  if (primary !== undefined && !(typeof primary === "string" && primary !== "" && utf8Length(primary) <= NAME_BYTES_MAX))
+  if (primary !== undefined && !isFieldName(primary))
     throw invalid(`primary is a name of 1 to ${NAME_BYTES_MAX} bytes`);
   if (ttl !== undefined && !(Number.isInteger(ttl) && ttl >= 1 && ttl <= 0xffff_ffff))
     throw invalid("ttl is a whole number of seconds from 1");

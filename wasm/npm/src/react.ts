@@ -2,7 +2,7 @@
 // all that opens, listens and closes happens in subscriptions, so StrictMode and discarded renders leave nothing behind.
 
 import { useCallback, useMemo, useState, useSyncExternalStore } from "react";
-import type { Collection, Datastore, OpenOptions, QueryOptions, Status } from "./api.js";
+import type { Collection, Datastore, OpenOptions, Pool, QueryOptions, Status } from "./api.js";
 import { contentOf, Failure, Openings } from "./react/openings.js";
 import { QueryReader } from "./react/reader.js";
 
@@ -12,6 +12,7 @@ let ownIds = 0;
 const nothing = (): undefined => undefined;
 const noSubscription = (): (() => void) => () => {};
 const noRecords: readonly never[] = Object.freeze([]);
+const noItems = noRecords as never[];
 /** What is said where there is no browser, so that the first render there and here is the same. */
 const serverStatus: Status = Object.freeze({
   connection: "offline",
@@ -73,6 +74,30 @@ export function useRecord<T extends object>(collection: Collection<T> | undefine
     [collection, key],
   );
   return useSyncExternalStore(subscribe, () => collection?.get(key), nothing);
+}
+
+/** A pool as a component sees it. */
+export interface PoolView<T> {
+  /** All items, frozen; the same array until something changes. */
+  readonly items: T[];
+  /** Whether all members hold the same. */
+  readonly converged: boolean;
+  /** As `add` of the pool. */
+  readonly add: Pool<T>["add"];
+}
+
+/** A merge pool. Empty and not converged on a server. */
+export function usePool<T>(pool: Pool<T>): PoolView<T>;
+/** The same; without `add`, and empty, while there is no pool. */
+export function usePool<T>(pool: Pool<T> | undefined): Omit<PoolView<T>, "add"> & Partial<PoolView<T>>;
+export function usePool<T>(pool: Pool<T> | undefined): Omit<PoolView<T>, "add"> & Partial<PoolView<T>> {
+  const subscribe = useCallback((listener: () => void) => pool?.subscribe(listener) ?? nothing, [pool]);
+  const items = useSyncExternalStore<T[]>(subscribe, () => pool?.items() ?? noItems, () => noItems);
+  const converged = useSyncExternalStore(subscribe, () => pool?.converged ?? false, () => false);
+  return useMemo(
+    () => (pool ? { items, converged, add: (added) => pool.add(added) } : { items, converged }),
+    [pool, items, converged],
+  );
 }
 
 /** How a datastore stands. On a server it says offline, with nothing pending. */

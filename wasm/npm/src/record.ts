@@ -33,6 +33,22 @@ export function copyRecord(value: unknown): Plain {
   return copy as Plain;
 }
 
+/** Copies an item of a pool, which may be any JSON; throws as `copyRecord`. */
+export function copyItem(value: unknown): unknown {
+  chars = 0;
+  const copy = copyValue(value, 0, "");
+  if (copy === undefined) throw invalid("an item cannot be undefined, which is not JSON");
+  return copy;
+}
+
+/** The canonical JSON (RFC 8785) of what JSON can say: JavaScript prints numbers and texts as it wants them. */
+export function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
+  if (!isPlainObject(value)) return JSON.stringify(value);
+  const members = Object.keys(value).sort().map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`);
+  return `{${members.join()}}`;
+}
+
 /** Parses what the core gave out and freezes it all through. */
 export function parseFrozen(json: string): Plain {
   return freeze(JSON.parse(json)) as Plain;

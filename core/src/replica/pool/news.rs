@@ -65,7 +65,9 @@ impl Replica {
             }
             PoolNews::Mismatch => {
                 pool.stage = Stage::Mismatched;
-                self.events.push_back(Event::Trouble("options-mismatch"));
+                if !core::mem::replace(&mut pool.is_mismatch_told, true) {
+                    self.events.push_back(Event::Mismatch(pool.name.clone()));
+                }
             }
             PoolNews::Page { .. } | PoolNews::Delta { .. } | PoolNews::Converged { .. } => {}
         }

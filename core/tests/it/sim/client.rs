@@ -363,7 +363,7 @@ impl World {
                     self.renumber(place)?;
                     wanted.outbox = true;
                 }
-                Event::Expired | Event::Pool(_) => {}
+                Event::Expired | Event::Pool(_) | Event::Mismatch(_) => {}
                 Event::Stopped(code) => {
                     if code != "superseded" {
                         return fail("SE2", format!("stopped: {code}"));

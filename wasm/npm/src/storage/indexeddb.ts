@@ -168,13 +168,15 @@ export class IndexedDbStorage implements Storage {
       else row = await this.writeCheckpoint(writing, batch.checkpoint, row, stamp);
     }
     for (const step of batch.steps) {
-      if (row && row.epoch === batch.epoch && step.to <= row.seq) continue;
-      if (!row || row.epoch !== batch.epoch || step.from !== row.seq) {
+      // News of pools, which count their own seqs, do not move the datastore's.
+      const moves = step.to > step.from;
+      if (moves && row && row.epoch === batch.epoch && step.to <= row.seq) continue;
+      if (!row || row.epoch !== batch.epoch || (moves && step.from !== row.seq)) {
         verdict = "gap";
         break;
       }
       writing.objectStore("log").put(step, await this.logKey(writing));
-      row = { ...row, seq: step.to };
+      if (moves) row = { ...row, seq: step.to };
     }
     const { known } = batch;
     const isNews = known && (!row || (row.epoch === known.epoch && row.seq === known.seq));
