@@ -6,6 +6,7 @@ use futures_util::{SinkExt, StreamExt};
 use neap_core::{
     datastore::{Kind, Options},
     id::{ReplicaId, Seq, Turn},
+    limits::READ_STEP_BYTES,
     mutation::{Condition, Op},
     wire::{self, Cursor, Down, Hello, Introduction, Push, Role, Up, VERSION},
 };
@@ -45,6 +46,8 @@ pub struct Peer {
     name: u64,
     said: u64,
     settled: u64,
+    /// Bytes of frames heard and not yet spoken of.
+    unread: u64,
 }
 
 impl Peer {
@@ -60,7 +63,7 @@ impl Peer {
         stream.set_nodelay(true)?;
         let (socket, _) = client_async(request, stream).await?;
         let name = fresh();
-        let mut peer = Peer { protocol, socket, name, said: 0, settled: 0 };
+        let mut peer = Peer { protocol, socket, name, said: 0, settled: 0, unread: 0 };
         if protocol == Protocol::Neap {
             peer.greet().await?;
         }
@@ -135,6 +138,11 @@ impl Peer {
             let text = std::str::from_utf8(&bytes)?;
             self.settled += u64::from(text.contains(&format!("{:016x}", self.name)));
             return Ok(moment(text).into_iter().collect());
+        }
+        self.unread += bytes.len() as u64;
+        if self.unread >= READ_STEP_BYTES {
+            let read = std::mem::take(&mut self.unread);
+            self.send(wire::encode_up(&Up::Read(read))).await?;
         }
         let (down, changes) = wire::decode_down(&bytes).map_err(|_| "a bad frame")?;
         if let Down::Delta(delta) = down {
