@@ -14,6 +14,18 @@ export interface JournalListener {
   failed(error: unknown): void;
 }
 
+/** What a checkpoint holds: the pages that have changed, all, or all because what is stored is wrong. */
+const CHANGED = 0;
+const WHOLE = 1;
+const ANEW = 2;
+type Extent = typeof CHANGED | typeof WHOLE | typeof ANEW;
+
+interface Making {
+  readonly known: Known;
+  readonly extent: Extent;
+  readonly pages: Map<number, Uint8Array>;
+}
+
 /**
  * Keeps a replica on the disk. Two kinds of things are stored: the outbox, at once and for certain, and the
  * confirmed records, which the relay has too. What is settled leaves the outbox in the very transaction
@@ -25,7 +37,9 @@ export class Journal {
   private renumbered = false;
   private replicaIsDue = false;
   private knownIsDue = false;
-  private checkpoint: Checkpoint | undefined = undefined;
+  /** The one that is being made; then the one that is made and waits for its turn to be written. */
+  private making: Making | undefined = undefined;
+  private made: Making | undefined = undefined;
   /** Blocks that are on the disk, oldest first. */
   private stored: { first: number; last: number }[];
   /** Frames of the catch-up under way, until they are too many. A new connection goes on where it broke off. */
@@ -101,12 +115,13 @@ export class Journal {
         this.append(from, [bytes], bytes.length);
         break;
       case JOURNAL_PAGES:
-        if (this.isDamaged) this.makeCheckpoint("whole");
+        if (this.isDamaged) this.makeCheckpoint(ANEW);
         else if (this.pagesBytes <= CATCH_UP_LOG_BYTES) this.append(this.catchUpFrom, this.pages ?? [], this.pagesBytes);
-        else this.makeCheckpoint("changed");
+        else this.makeCheckpoint(CHANGED);
         break;
       case JOURNAL_CHECKPOINT:
-        this.makeCheckpoint("whole");
+        // Who held something and is told everything was wrong about it, and so is what is stored.
+        this.makeCheckpoint(this.isDamaged || from > 0 ? ANEW : WHOLE);
         break;
     }
     if (this.core.phase() !== CATCHING_UP) this.pages = undefined;
@@ -116,30 +131,35 @@ export class Journal {
     this.steps.push({ from, to: this.core.seq(), frames });
     this.logBytes += bytes;
     const isLong = this.logBytes > LOG_BYTES_MIN && this.logBytes > this.checkpointBytes / 4;
-    if (isLong && !this.isHeld) this.makeCheckpoint("changed");
+    if (isLong && !this.isHeld) this.makeCheckpoint(CHANGED);
   }
 
   /** Encodes the pages that have changed, or all, in slices, and has them written with what waits. */
-  private makeCheckpoint(pages: "changed" | "whole"): void {
+  private makeCheckpoint(extent: Extent): void {
     if (this.storage.kind === "memory") return;
     const known = this.known();
     if (!known) return;
-    const isWhole = pages === "whole" || this.stamp === undefined;
     this.isDamaged = false;
-    // A checkpoint that was being made is overtaken by this one.
-    const mine = toHex(randomBytes(8));
+    // The core forgets that a page has changed when it is encoded. So this one takes over what was encoded
+    // for a checkpoint that it overtakes, be that in the making or waiting for its turn to be written.
+    const before = this.making ?? this.made;
+    const least = this.stamp === undefined ? WHOLE : CHANGED;
+    const wanted = Math.max(extent, least, before?.extent ?? CHANGED) as Extent;
+    const mine: Making = { known, extent: wanted, pages: new Map(wanted === CHANGED ? before?.pages : []) };
+    this.made = undefined;
     this.making = mine;
     this.isHeld = true;
     this.steps = [];
-    const encoded = new Map<number, Uint8Array>();
+    this.logBytes = 0;
     let next = 0;
     const slice = () => {
       if (this.making !== mine || this.isOver) return;
       const end = stopwatch() + SLICE_MS;
       do {
-        const index = isWhole && next < this.core.pageCount() ? next++ : this.core.dirtyPage();
-        if (index < 0) return this.finishCheckpoint(known, encoded, isWhole, mine);
-        encoded.set(index, this.core.page(index));
+        const isNext = mine.extent !== CHANGED && next < this.core.pageCount();
+        const index = isNext ? next++ : this.core.dirtyPage();
+        if (index < 0) return this.finishCheckpoint(mine);
+        mine.pages.set(index, this.core.page(index));
       } while (this.isHurried || stopwatch() < end);
       soon(slice);
     };
@@ -147,16 +167,13 @@ export class Journal {
     slice();
   }
 
-  private making: string | undefined = undefined;
   /** Encodes the next slice of the checkpoint that is being made. */
   private goOn: () => void = () => {};
   /** There is no time left for slices. */
   private isHurried = false;
 
-  private finishCheckpoint(known: Known, pages: Map<number, Uint8Array>, isWhole: boolean, stamp: string): void {
-    const pageCount = this.core.pageCount();
-    const onto = isWhole ? undefined : this.stamp;
-    this.checkpoint = { known, pages, pageCount, onto, stamp };
+  private finishCheckpoint(made: Making): void {
+    this.made = made;
     this.making = undefined;
     this.isHeld = false;
     this.replicaIsDue = true;
@@ -191,7 +208,7 @@ export class Journal {
   }
 
   private isDue(): boolean {
-    const confirmed = this.steps.length > 0 || this.checkpoint || this.replicaIsDue || this.knownIsDue;
+    const confirmed = this.steps.length > 0 || this.made || this.replicaIsDue || this.knownIsDue;
     return !this.isOver && (this.blocks.length > 0 || (!this.isHeld && Boolean(confirmed)));
   }
 
@@ -211,15 +228,15 @@ export class Journal {
     const settled = core.settled();
     const verdict = await this.storage.write(batch);
     if (batch.checkpoint) {
-      // Pages that another tab has overtaken say nothing of what is stored now.
+      // Pages that another tab has overtaken say nothing of what is stored now, nor do changes to them.
       this.stamp = verdict === "behind" ? undefined : batch.checkpoint.stamp;
-      this.logBytes = 0;
+      if (verdict === "behind" && (this.making ?? this.made)) this.makeCheckpoint(WHOLE);
       this.checkpointBytes = Math.max(this.checkpointBytes, sizeOf(batch.checkpoint.pages.values()));
     }
     if (verdict === "gap") {
       this.replicaIsDue = true;
       this.knownIsDue ||= batch.known !== undefined;
-      this.makeCheckpoint("whole");
+      this.makeCheckpoint(WHOLE);
     } else if (batch.known || batch.checkpoint) core.infoSaved();
     if (life !== this.life) return;
     this.stored.push(...batch.blocks.map(({ first, last }) => ({ first, last })));
@@ -248,13 +265,21 @@ export class Journal {
       replica: this.replicaIsDue || renumbered ? replica : undefined,
       steps: this.steps,
       known: this.knownIsDue ? this.known() : undefined,
-      checkpoint: this.checkpoint,
+      checkpoint: this.takeCheckpoint(),
     };
     this.steps = [];
-    this.checkpoint = undefined;
     this.replicaIsDue = false;
     this.knownIsDue = false;
     return batch;
+  }
+
+  private takeCheckpoint(): Checkpoint | undefined {
+    if (!this.made) return undefined;
+    const { known, pages, extent } = this.made;
+    this.made = undefined;
+    const onto = extent === CHANGED ? this.stamp : undefined;
+    const stamp = toHex(randomBytes(8));
+    return { known, pages, pageCount: this.core.pageCount(), onto, overrules: extent === ANEW, stamp };
   }
 
   /** Stores who the replica is, under a generation that nobody had before: only then may it say Hello. */

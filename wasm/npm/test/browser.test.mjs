@@ -124,6 +124,84 @@ test("two tabs that hear the same store it once, and what they stored can be rea
   assert.deepEqual(await three.evaluate(() => trouble), []);
 });
 
+test("checkpoints made while a slow disk still writes lose no page", async (t) => {
+  const { relay, tab, load } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const [page, writer] = [await tab(), await tab({ ...options, storage: "memory" })];
+  await page.evaluate(async (given) => {
+    const { get, set } = Object.getOwnPropertyDescriptor(IDBTransaction.prototype, "oncomplete");
+    globalThis.held = [];
+    Object.defineProperty(IDBTransaction.prototype, "oncomplete", {
+      get,
+      set(fn) {
+        set.call(this, (event) => (globalThis.isSlow ? held.push(() => fn(event)) : fn(event)));
+      },
+    });
+    globalThis.release = () => {
+      globalThis.isSlow = false;
+      for (const fn of held.splice(0)) fn();
+    };
+    await start(given);
+    await ds.ready;
+  }, options);
+  // Each round is longer than a log may be.
+  const write = async (round) => {
+    const seq = await writer.evaluate(async (round) => {
+      for (let n = 0; n < 1500; n++) tasks.set({ id: `${round}-${n}`, text: "x".repeat(900) });
+      await ds.settled();
+      return ds.seq;
+    }, round);
+    await until(() => page.evaluate((seq) => ds.seq === seq, seq), `seq ${seq}`);
+  };
+  await write("before");
+  await page.evaluate(() => void (globalThis.isSlow = true));
+  for (const round of ["first", "second", "third"]) await write(round);
+  assert.ok((await page.evaluate(() => held.length)) > 0, "a write was under way");
+  await page.evaluate(() => release());
+  await write("after");
+  const digest = await writer.evaluate(() => ds.digest);
+  await page.evaluate(() => ds.close());
+  await load(page);
+  await page.evaluate(async (given) => {
+    await start({ ...given, WebSocket: class { constructor() { throw new Error("no network"); } } });
+  }, options);
+  assert.equal(await page.evaluate(() => tasks.size), 5 * 1500);
+  assert.equal(await page.evaluate(() => ds.digest), digest);
+});
+
+test("a damaged copy that claims to be newer than the relay is replaced", async (t) => {
+  const { relay, tab, load, origin } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const page = await tab(options);
+  await page.evaluate(async () => {
+    await ds.ready;
+    for (let n = 0; n < 20; n++) await tasks.set({ id: `k${n}` }).settled;
+    await ds.close();
+  });
+  await page.goto(`${origin}/blank`);
+  await page.evaluate(async () => {
+    const [{ name }] = await indexedDB.databases();
+    const db = await new Promise((done) => (indexedDB.open(name).onsuccess = (event) => done(event.target.result)));
+    const writing = db.transaction(["meta", "log"], "readwrite");
+    const meta = writing.objectStore("meta");
+    meta.get("confirmed").onsuccess = ({ target: { result } }) => meta.put({ ...result, seq: 1000 }, "confirmed");
+    writing.objectStore("log").put({ from: 20, to: 1000, frames: [new Uint8Array([1, 2, 3])] }, 1000);
+    await new Promise((done) => (writing.oncomplete = done));
+    db.close();
+  });
+  await load(page, options);
+  await until(() => page.evaluate(() => trouble.includes("storage-damaged")), "storage-damaged");
+  await page.evaluate(async () => {
+    await ds.ready;
+    await tasks.set({ id: "after" }).settled;
+    await ds.close();
+  });
+  await load(page, options);
+  assert.deepEqual(await page.evaluate(() => trouble), []);
+  await page.evaluate(() => ds.goOffline());
+  assert.equal(await page.evaluate(() => tasks.size), 21);
+});
+
 test("damaged records are fetched again; the outbox is not harmed", async (t) => {
   const { relay, tab, load, origin } = await setting(t);
   const options = { relay: relay.url, id: "board" };

@@ -162,9 +162,10 @@ export class IndexedDbStorage implements Storage {
     let row = await request(meta.get(CONFIRMED) as IDBRequest<Confirmed | undefined>);
     let verdict: Verdict = "stored";
     if (batch.checkpoint) {
-      const { known, onto, stamp } = batch.checkpoint;
-      const isBehind = row?.epoch === known.epoch && row.seq > known.seq && onto === undefined;
-      if (isBehind || (onto !== undefined && row?.stamp !== onto)) verdict = "behind";
+      const { known, onto, overrules, stamp } = batch.checkpoint;
+      const ahead = row?.epoch === known.epoch ? row.seq - known.seq : -1;
+      if (onto !== undefined && row?.stamp !== onto) verdict = ahead >= 0 ? "behind" : "gap";
+      else if (onto === undefined && ahead > 0 && !overrules) verdict = "behind";
       else row = await this.writeCheckpoint(writing, batch.checkpoint, row, stamp);
     }
     for (const step of batch.steps) {

@@ -30,6 +30,8 @@ export interface Checkpoint {
   readonly pageCount: number;
   /** The checkpoint that these pages change; `undefined`: they are all there are. */
   readonly onto: string | undefined;
+  /** What is stored is wrong, however new it is. */
+  readonly overrules: boolean;
   /** Names this checkpoint. */
   readonly stamp: string;
 }
@@ -64,7 +66,7 @@ export interface Identity {
 export type Verdict =
   /** It was stored, or is there already. */
   | "stored"
-  /** The stored seq is not where the steps begin: only a checkpoint of everything can help. */
+  /** What is stored is not what steps or pages build on, and is not newer: a checkpoint of everything helps. */
   | "gap"
   /** Another tab has stored something newer; the checkpoint was left out. */
   | "behind";
