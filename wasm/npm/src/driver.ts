@@ -4,6 +4,7 @@
 import type { Connection, StorageKind, WebSocketClass } from "./api.js";
 import { after, now, soon, type Cancel } from "./clock.js";
 import { CATCHING_UP, LIVE, STOPPED, type Core, type CoreConstructor, type CoreEvent } from "./core.js";
+import { Couriers } from "./couriers.js";
 import { randomBytes } from "./dice.js";
 import { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
@@ -14,7 +15,7 @@ import { Socket, type Target } from "./socket.js";
 import { StatusKeeper } from "./status.js";
 import { MemoryStorage } from "./storage/memory.js";
 import type { Storage, Stored } from "./storage/storage.js";
-import { closedError } from "./trouble.js";
+import { closedError, messageOf } from "./trouble.js";
 import { makeRoom } from "./wasm.js";
 
 export interface DriverParts {
@@ -24,6 +25,8 @@ export interface DriverParts {
   /** Names what tabs share. */
   readonly place: string;
   readonly stored: Stored & { readonly isDamaged: boolean };
+  /** Makes the driver that delivers what a tab has left behind. */
+  readonly heir: ((orphan: Storage) => Promise<Driver>) | undefined;
   /** How to reach the relay; `undefined`: there is none. */
   readonly remote: { target: () => Promise<Target>; WebSocket: WebSocketClass } | undefined;
 }
@@ -37,6 +40,7 @@ export class Driver {
   private storageKind: StorageKind;
   private readonly socket: Socket | undefined;
   private readonly siblings: Siblings | undefined = undefined;
+  private readonly couriers: Couriers;
   private cancelTick: Cancel = () => {};
   private cancelSend: Cancel = () => {};
   private tickAt = -1;
@@ -53,16 +57,20 @@ export class Driver {
   private readyWaiters: Waiter[] = [];
   private settledWaiters: Waiter[] = [];
 
-  constructor({ core, Core, storage, place, stored, remote }: DriverParts) {
+  constructor({ core, Core, storage, place, stored, remote, heir }: DriverParts) {
     this.core = core;
     this.disk = storage;
     this.storageKind = storage.kind;
     this.engine = new Engine(core, Core, this, soon);
+    this.couriers = new Couriers(this.engine.emitter);
     this.journal = new Journal(core, storage, stored, this);
     storage.onLost = (reason) => this.failed(new Error(reason));
     this.socket = remote && new Socket(remote.target, remote.WebSocket, this);
+    const watch = () => {
+      if (heir) storage.watch((orphan) => heir(orphan).then((courier) => this.employ(courier))).catch(() => {});
+    };
     if (storage.kind === "indexeddb" && "BroadcastChannel" in globalThis)
-      this.siblings = new Siblings(core, place, (note) => this.hear(note));
+      this.siblings = new Siblings(core, place, (note) => this.hear(note), watch);
     this.status = new StatusKeeper(this.lookAround());
   }
 
@@ -77,6 +85,19 @@ export class Driver {
     });
     this.engine.workLater();
     this.look();
+  }
+
+  private async employ(courier: Driver): Promise<void> {
+    if (this.isClosed) return courier.close();
+    if (!this.isWanted) courier.goOffline();
+    return this.couriers.employ(courier, () => this.engine.tellLater());
+  }
+
+  /** Mutations without an answer, those of tabs that are gone among them. */
+  private get pending(): number {
+    let sum = this.engine.pending;
+    this.couriers.each(({ engine }) => (sum += engine.pending));
+    return sum;
   }
 
   private connect(): void {
@@ -96,7 +117,7 @@ export class Driver {
   }
 
   whenSettled(): Promise<void> {
-    if (!this.isClosed && this.engine.pending === 0) return Promise.resolve();
+    if (!this.isClosed && this.pending === 0) return Promise.resolve();
     return this.wait(this.settledWaiters);
   }
 
@@ -109,6 +130,7 @@ export class Driver {
 
   goOffline(): void {
     if (!this.socket || this.isClosed) return;
+    this.couriers.each((courier) => courier.goOffline());
     this.isWanted = false;
     const wasOpen = this.socket.isOpen;
     this.socket.stop();
@@ -119,6 +141,7 @@ export class Driver {
 
   goOnline(): void {
     if (!this.socket || this.isClosed) return;
+    this.couriers.each((courier) => courier.goOnline());
     this.isWanted = true;
     this.isHopeful = true;
     this.connect();
@@ -138,7 +161,7 @@ export class Driver {
     for (const waiter of [...this.readyWaiters, ...this.settledWaiters]) waiter.reject(closedError());
     this.readyWaiters = [];
     this.settledWaiters = [];
-    await this.journal.close();
+    await Promise.all([this.journal.close(), ...this.couriers.each((courier) => courier.close())]);
     this.siblings?.close();
     await this.disk.close();
   }
@@ -215,7 +238,7 @@ export class Driver {
 
   look(): void {
     if (this.isClosed) return;
-    if (this.engine.pending === 0) for (const waiter of this.settledWaiters.splice(0)) waiter.resolve();
+    if (this.pending === 0) for (const waiter of this.settledWaiters.splice(0)) waiter.resolve();
     if (this.status.take(this.lookAround())) this.engine.emitter.emit("status", this.status.current);
   }
 
@@ -223,7 +246,7 @@ export class Driver {
     const { core } = this;
     return {
       connection: this.connection(),
-      pending: this.engine.pending,
+      pending: this.pending,
       seq: core.seq(),
       head: core.head(),
       storage: this.storageKind,
@@ -375,17 +398,3 @@ const CLOSE_CODES: Record<number, string> = {
   4408: "too-slow",
   4429: "rate-limited",
 };
-
-const MESSAGES: Record<string, string> = {
-  "bad-request": "the relay could not read what this replica sent",
-  unauthorized: "the relay wants a token, or another one",
-  forbidden: "the token does not allow this",
-  "not-found": "the token is not for this datastore",
-  "too-slow": "the relay gave up a connection that took its frames too slowly",
-  "rate-limited": "the relay was told too much at once",
-  "options-mismatch": "the datastore has another kind or primary field than was asked for; nothing was sent",
-  superseded: "another owner goes on with this replica",
-  diverged: "this replica's records differ from the relay's, also after they were fetched anew",
-};
-
-const messageOf = (code: string): string => MESSAGES[code] ?? code;

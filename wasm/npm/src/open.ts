@@ -5,7 +5,7 @@ import { soon } from "./clock.js";
 import type { Core } from "./core.js";
 import { LiveDatastore } from "./datastore.js";
 import { random32 } from "./dice.js";
-import { Driver } from "./driver.js";
+import { Driver, type DriverParts } from "./driver.js";
 import { NeapError } from "./errors.js";
 import { check, type Checked } from "./options.js";
 import type { Target } from "./socket.js";
@@ -26,10 +26,14 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const checked = check(options);
   const [Core, { storage, stored, trouble }] = await Promise.all([loadCore(), openStorage(checked)]);
   const { kind, primary, ttl, sliding } = checked;
-  const core = new Core(stored.replica.id, stored.replica.spare, random32(), kind, primary, ttl, sliding);
-  const isDamaged = !restore(core, stored);
   const [place, remote] = [databaseName(checked), remoteOf(checked)];
-  const driver = new Driver({ core, Core, storage, place, stored: { ...stored, isDamaged }, remote });
+  const drive = (storage: Storage, stored: Stored, heir?: DriverParts["heir"]): [driver: Driver, isDamaged: boolean] => {
+    const core = new Core(stored.replica.id, stored.replica.spare, random32(), kind, primary, ttl, sliding);
+    const isDamaged = !restore(core, stored);
+    return [new Driver({ core, Core, storage, place, stored: { ...stored, isDamaged }, heir, remote }), isDamaged];
+  };
+  const heir = async (orphan: Storage): Promise<Driver> => drive(orphan, await orphan.load())[0];
+  const [driver, isDamaged] = drive(storage, stored, heir);
   // Told when the app has had the time to listen.
   soon(() => {
     if (trouble !== undefined)

@@ -2,6 +2,8 @@
 
 import type { Core } from "./core.js";
 
+const HERE = "here";
+
 /** Carries a core's notes to its siblings, and theirs to `hear`. */
 export class Siblings {
   private readonly channel: BroadcastChannel;
@@ -10,11 +12,15 @@ export class Siblings {
     private readonly core: Core,
     name: string,
     hear: (note: Uint8Array) => void,
+    /** There may be another sibling. */
+    meet: () => void,
   ) {
     this.channel = new BroadcastChannel(name);
     // The first note asks what is pending.
     core.meetSiblings();
-    this.channel.onmessage = ({ data }) => hear(data as Uint8Array);
+    this.channel.onmessage = ({ data }) => (data === HERE ? meet() : hear(data as Uint8Array));
+    this.channel.postMessage(HERE);
+    meet();
   }
 
   /** Posts what the core has to tell. */

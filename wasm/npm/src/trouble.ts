@@ -19,3 +19,18 @@ export function reportUncaught(error: unknown): void {
 export function checkListener(listener: unknown): void {
   if (typeof listener !== "function") throw new NeapError("invalid-options", "a listener is a function");
 }
+
+const MESSAGES: Record<string, string> = {
+  "bad-request": "the relay could not read what this replica sent",
+  unauthorized: "the relay wants a token, or another one",
+  forbidden: "the token does not allow this",
+  "not-found": "the token is not for this datastore",
+  "too-slow": "the relay gave up a connection that took its frames too slowly",
+  "rate-limited": "the relay was told too much at once",
+  "options-mismatch": "the datastore has another kind or primary field than was asked for; nothing was sent",
+  superseded: "another owner goes on with this replica",
+  diverged: "this replica's records differ from the relay's, also after they were fetched anew",
+};
+
+/** What a code of the relay or the core says to a person. */
+export const messageOf = (code: string): string => MESSAGES[code] ?? code;

@@ -105,3 +105,49 @@ test("a tab that opens late asks what is pending; a refusal takes it away everyw
   assert.equal(await one.evaluate(() => refused.length), 1);
   assert.equal(await late.evaluate(() => refused.length), 0, "its author is told, nobody else");
 });
+
+test("what a dead tab has left is delivered by another that runs, exactly once, refusals told there", async (t) => {
+  const { relay, tab } = await profile(t, browser);
+  const options = { relay: relay.url, id: "board" };
+  const [one, two, three] = [await tab(options), await tab(options), await tab(options)];
+  for (const page of [one, two, three]) await page.evaluate(() => ds.ready);
+  await one.evaluate(() => tasks.set({ id: "taken" }).settled);
+  await until(() => two.evaluate(() => tasks.has("taken")), "taken");
+  for (const page of [two, three]) await page.evaluate(() => ds.goOffline());
+  await one.evaluate(async () => {
+    ds.goOffline();
+    for (let n = 0; n < 20; n++) tasks.set({ id: `k${n}`, n });
+    tasks.set({ id: "taken", by: "one" }, { ifAbsent: true });
+    await tasks.patch("k3", { patched: true }).durable;
+  });
+  await shows(two, "k3", { id: "k3", n: 3, patched: true });
+  await one.close({ runBeforeUnload: false });
+  const heirs = async () => Promise.all([two, three].map((page) => page.evaluate(() => ds.status.pending)));
+  await until(async () => (await heirs()).sort().join() === "0,22", "one of them counts it as its own");
+  assert.equal(await two.evaluate(() => tasks.size), 21);
+  for (const page of [two, three]) await page.evaluate(() => (ds.goOnline(), ds.settled()));
+  for (const page of [two, three]) {
+    await page.waitForFunction(() => [...tasks.keys()].every((key) => !tasks.meta(key).pending));
+    assert.equal(await page.evaluate(() => ds.seq), 22, "nothing arrived twice");
+    assert.deepEqual(await page.evaluate(() => tasks.get("k3")), { id: "k3", n: 3, patched: true });
+    assert.deepEqual(await page.evaluate(() => trouble), []);
+  }
+  const told = await Promise.all([two, three].map((page) => page.evaluate(() => refused)));
+  assert.deepEqual(told.flat().map(({ ops }) => ops[0].data), [{ id: "taken", by: "one" }], "told once, with its data");
+});
+
+test("a tab that is reloaded leaves its edits to another; forget waits for nobody", async (t) => {
+  const { relay, tab, load } = await profile(t, browser);
+  const options = { relay: relay.url, id: "board" };
+  const [one, two] = [await tab(options), await tab(options)];
+  for (const page of [one, two]) await page.evaluate(() => ds.ready.then(() => ds.goOffline()));
+  await one.evaluate(() => tasks.set({ id: "a" }).durable);
+  await load(one, options);
+  await shows(one, "a", { id: "a" });
+  await two.evaluate(() => ds.goOnline());
+  await until(() => one.evaluate(() => tasks.meta("a").seq === 1 && !tasks.meta("a").pending), "delivered");
+  await two.evaluate(() => ds.forget());
+  await until(() => one.evaluate(() => ds.status.storage === "memory"), "memory");
+  await one.evaluate(() => tasks.set({ id: "b" }).settled);
+  assert.equal(await one.evaluate(() => ds.seq), 2);
+});

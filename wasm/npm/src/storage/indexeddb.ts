@@ -10,7 +10,7 @@
 // store it once. A row per record would be ten times slower to read.
 
 import { randomBytes, toHex } from "../dice.js";
-import { hasSharedLocks, tryLock } from "./slots.js";
+import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
 import { StorageError, type Batch, type Block, type Identity, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
 
 const FORMAT = 1;
@@ -80,6 +80,8 @@ export class IndexedDbStorage implements Storage {
   readonly kind = "indexeddb";
   onLost: (reason: string) => void = () => {};
   private nextLog = 0;
+  private readonly awaited = new Set<string>();
+  private readonly end = new AbortController();
 
   constructor(
     private readonly db: IDBDatabase,
@@ -220,7 +222,32 @@ export class IndexedDbStorage implements Storage {
     return this.nextLog++;
   }
 
+  async watch(adopt: (orphan: Storage) => Promise<void>): Promise<void> {
+    const slots = await request(this.db.transaction("replicas").objectStore("replicas").getAllKeys());
+    for (const slot of slots as string[]) {
+      if (slot === this.slot || this.awaited.has(slot)) continue;
+      this.awaited.add(slot);
+      // A place that cannot be read any more is told by the next write.
+      this.takeOver(slot, adopt).catch(() => {});
+    }
+  }
+
+  private async takeOver(slot: string, adopt: (orphan: Storage) => Promise<void>): Promise<void> {
+    const release = await awaitLock(`${this.name}#${slot}`, this.end.signal);
+    this.awaited.delete(slot);
+    if (!release) return;
+    try {
+      const outbox = this.db.transaction("outbox").objectStore("outbox");
+      if ((await request(outbox.count(IDBKeyRange.bound([slot], [slot, []])))) > 0) {
+        await adopt(new IndexedDbStorage(await openDatabase(this.name), this.name, slot, release));
+      }
+    } finally {
+      release();
+    }
+  }
+
   close(): Promise<void> {
+    this.end.abort();
     this.db.onversionchange = null;
     this.db.onclose = null;
     this.db.close();

@@ -24,6 +24,10 @@ export class MemoryStorage implements Storage {
     return Promise.resolve("stored");
   }
 
+  watch(): Promise<void> {
+    return Promise.resolve();
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

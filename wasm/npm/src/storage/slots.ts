@@ -10,7 +10,7 @@ export async function tryLock(name: string): Promise<Release | undefined> {
   if (held.has(name)) return undefined;
   held.add(name);
   const locks = (globalThis as { navigator?: { locks?: LockManager } }).navigator?.locks;
-  const release = locks ? await requestLock(locks, name) : () => {};
+  const release = locks ? await requestLock(locks, name, { ifAvailable: true }) : () => {};
   if (!release) {
     held.delete(name);
     return undefined;
@@ -21,7 +21,19 @@ export async function tryLock(name: string): Promise<Release | undefined> {
   };
 }
 
-function requestLock(locks: LockManager, name: string): Promise<Release | undefined> {
+/** Waits until whoever holds the lock of `name` is gone; `undefined` once `signal` ends the wait. */
+export async function awaitLock(name: string, signal: AbortSignal): Promise<Release | undefined> {
+  const locks = (globalThis as { navigator?: { locks?: LockManager } }).navigator?.locks;
+  const release = locks && (await requestLock(locks, name, { signal }).catch(() => undefined));
+  if (!release) return undefined;
+  held.add(name);
+  return () => {
+    held.delete(name);
+    release();
+  };
+}
+
+function requestLock(locks: LockManager, name: string, options: LockOptions): Promise<Release | undefined> {
   return new Promise((resolve, reject) => {
     const hold = (lock: Lock | null): Promise<void> | undefined => {
       if (!lock) {
@@ -30,7 +42,7 @@ function requestLock(locks: LockManager, name: string): Promise<Release | undefi
       }
       return new Promise((release) => resolve(release));
     };
-    locks.request(name, { ifAvailable: true }, hold).catch(reject);
+    locks.request(name, options, hold).catch(reject);
   });
 }
 

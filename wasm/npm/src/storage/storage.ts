@@ -89,6 +89,11 @@ export interface Storage {
   write(batch: Batch): Promise<Verdict>;
   /** Called when the place is lost under the open datastore. */
   onLost: (reason: string) => void;
+  /**
+   * Gives the place of each replica whose tab is gone, as soon as it is, and that has left mutations
+   * behind. To be called again when there may be another tab.
+   */
+  watch(adopt: (orphan: Storage) => Promise<void>): Promise<void>;
   close(): Promise<void>;
   /** Closes and removes all, also what other replicas keep in the same place. */
   erase(): Promise<void>;
