@@ -14,7 +14,7 @@ const React = await import("react");
 const { act, createElement: h, StrictMode, Component } = React;
 const { createRoot, hydrateRoot } = await import("react-dom/client");
 const { renderToString } = await import("react-dom/server");
-const { useDatastore, useRecord, useRecords, useStatus } = await import("../dist/react.js");
+const { useDatastore, usePool, useRecord, useRecords, useStatus } = await import("../dist/react.js");
 
 const local = { relay: null, storage: "memory" };
 
@@ -227,6 +227,38 @@ test("status follows what is pending", async (t) => {
   assert.equal(page.text, "0");
   await act(async () => void ds.collection("tasks").set({ id: "a" }));
   assert.equal(page.text, "1");
+});
+
+test("a pool: its items, whether all hold them, and how to add", async (t) => {
+  const relay = await startRelay({ data: tempDir(t) });
+  t.after(() => relay.stop());
+  const [ada, ben] = await Promise.all([1, 2].map(() => open({ relay: relay.url, id: "pool", storage: "memory" })));
+  t.after(() => Promise.all([ada.close(), ben.close()]));
+  const page = mount(t);
+  let add;
+  let renders = 0;
+  const Items = ({ of }) => {
+    renders += 1;
+    const { items, converged, add: given } = usePool(of);
+    add = given;
+    return `${items.length} ${converged}`;
+  };
+  await page.show(h(Items, {}));
+  assert.deepEqual([page.text, add], ["0 false", undefined]);
+  await page.show(h(Items, { of: ada.pool("p") }));
+  await act(async () => void add(["a", "b"]));
+  assert.match(page.text, /^2/);
+  const other = ben.pool("p");
+  await seen(() => page.text === "2 true", "convergence");
+  other.add("c");
+  await seen(() => page.text === "3 true", "the other's item");
+  const before = renders;
+  await act(async () => void add("c"));
+  assert.equal(renders, before, "what is known changes nothing");
+  await act(async () => ben.close());
+  await act(async () => ada.goOffline());
+  assert.equal(page.text, "3 false");
+  assert.equal(renderToString(h(Items, { of: ada.pool("p") })), "0 false");
 });
 
 test("a server renders the empty state, and the page takes it over without complaint", async (t) => {
