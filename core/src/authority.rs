@@ -1,10 +1,10 @@
 //! The server machine: takes mutations in the order of their arrival, numbers, stores and tells them.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use crate::{
     datastore::{Info, Meta, Options},
-    id::{Epoch, Turn},
+    id::Turn,
     limits::UNREAD_MAX,
     mutation::{Malformed, Op, Outcome, check_ops},
     storage::Storage,
@@ -16,7 +16,9 @@ mod apply;
 mod catch_up;
 mod flow;
 mod ledger;
+mod output;
 mod pool;
+mod presence;
 mod session;
 mod stats;
 mod upkeep;
@@ -26,74 +28,16 @@ pub use admission::{Admission, Settings};
 use apply::Batch;
 pub use catch_up::{CatchUp, Listing, PageSize};
 use ledger::Ledger;
+pub use output::{Moment, Opened, Output, Trouble};
 use pool::Pools;
 pub use pool::{Merged, PoolPage};
+use presence::News;
+pub use presence::shows;
 use session::{Phase, Session};
 pub use stats::Stats;
 
 /// Names a live connection, for as long as it lives. The shell gives it out.
 pub type SessionId = u64;
-
-/// What the shell knows and the core may not find out by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Milliseconds since 1970.
-    pub now: u64,
-    /// Fresh random bytes, the epoch of a datastore that is created now.
-    pub dice: Epoch,
-}
-
-/// What the shell must do, in this order, once the transaction has been committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Send a frame to these sessions.
-    Send {
-        /// Receivers.
-        to: Vec<SessionId>,
-        /// The same bytes for all of them.
-        frame: Box<[u8]>,
-    },
-    /// Keep these bytes with the session, so that [`Authority::restore`] can have them after a sleep.
-    Remember {
-        /// Which session.
-        session: SessionId,
-        /// What to keep in place of what was kept before.
-        bytes: Vec<u8>,
-    },
-    /// Close the connection; its session is gone already.
-    Close {
-        /// Which session.
-        session: SessionId,
-        /// Why.
-        why: Close,
-    },
-}
-
-/// Our own fault, or the disk's: the transaction must be rolled back and the authority opened anew.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble<E> {
-    /// Storage failed.
-    Storage(E),
-    /// A stored value cannot be read.
-    Corrupt,
-}
-
-impl<E> From<E> for Trouble<E> {
-    fn from(error: E) -> Self {
-        Trouble::Storage(error)
-    }
-}
-
-/// The answer to an opener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// There was none, now there is.
-    Created,
-    /// It was there, with fitting options.
-    Found,
-    /// It has another kind or primary field.
-    Mismatch,
-}
 
 /// The server machine of one datastore, over its storage.
 ///
@@ -116,6 +60,7 @@ pub struct Authority<S: Storage> {
     meta_is_dirty: bool,
     ledger: Ledger,
     pools: Pools,
+    presence: News,
     sessions: BTreeMap<SessionId, Session>,
     batch: Batch,
     outputs: Vec<Output>,
@@ -141,6 +86,7 @@ impl<S: Storage> Authority<S> {
             meta_is_dirty: false,
             ledger: Ledger::default(),
             pools: Pools::default(),
+            presence: News::default(),
             sessions: BTreeMap::new(),
             batch: Batch::default(),
             outputs: Vec::new(),
@@ -155,14 +101,9 @@ impl<S: Storage> Authority<S> {
     /// Takes a new connection, which has to say Hello.
     pub fn connect(&mut self, id: SessionId, admission: Admission) {
         let phase = Phase::Greeting;
-        let session = Session {
-            admission,
-            phase,
-            epoch: None,
-            authors: Vec::new(),
-            pools: Vec::new(),
-            unread: 0,
-        };
+        let (authors, pools) = (Vec::new(), Vec::new());
+        let (epoch, unread, shows, sees) = (None, 0, None, false);
+        let session = Session { admission, phase, epoch, authors, pools, unread, shows, sees };
         self.remember(id, &session);
         self.sessions.insert(id, session);
     }
@@ -185,16 +126,14 @@ impl<S: Storage> Authority<S> {
 
     /// Forgets a connection that is gone.
     pub fn disconnect(&mut self, id: SessionId) {
-        if let Some(session) = self.sessions.remove(&id) {
-            self.pools.left(&session.pools);
-        }
+        self.leave(id);
     }
 
     /// Whether [`commit`](Self::commit) has something to do without further input: somebody has left,
-    /// and those who stay may have converged.
+    /// and those who stay may have converged, or showed something that they show no more.
     #[must_use]
     pub fn wants_commit(&self) -> bool {
-        self.pools.wants_commit()
+        self.pools.wants_commit() || self.presence_due().is_some()
     }
 
     /// Takes a frame. A bad one ends its own session and does nothing else.
@@ -214,6 +153,7 @@ impl<S: Storage> Authority<S> {
             self.close(id, Close::Unauthorized);
             return Ok(());
         }
+        self.presence.pass(moment.now);
         let is_greeting = session.phase == Phase::Greeting;
         let frame = wire::decode_up(bytes);
         if !is_greeting && self.alive(moment.now).is_none() {
@@ -229,7 +169,18 @@ impl<S: Storage> Authority<S> {
                 self.has_read(id, bytes);
                 Ok(())
             }
-            Ok(Up::Hello(_) | Up::Push(_) | Up::Next(_) | Up::Pool(_) | Up::Read(_))
+            Ok(Up::Presence(state)) if !is_greeting => {
+                self.show(id, state);
+                Ok(())
+            }
+            Ok(
+                Up::Hello(_)
+                | Up::Push(_)
+                | Up::Next(_)
+                | Up::Pool(_)
+                | Up::Read(_)
+                | Up::Presence(_),
+            )
             | Err(wire::BadFrame) => {
                 self.close(id, Close::BadRequest);
                 Ok(())
@@ -323,6 +274,7 @@ impl<S: Storage> Authority<S> {
         self.seal();
         self.judge()?;
         self.write_pools()?;
+        self.tell_presence();
         if let Some(meta) = self.meta.as_ref().filter(|_| self.meta_is_dirty) {
             self.storage.put_meta(&wire::encode_stored(meta))?;
             self.meta_is_dirty = false;
@@ -364,10 +316,19 @@ impl<S: Storage> Authority<S> {
     }
 
     fn close(&mut self, id: SessionId, why: Close) {
-        if let Some(session) = self.sessions.remove(&id) {
-            self.pools.left(&session.pools);
+        if self.leave(id) {
             self.outputs.push(Output::Close { session: id, why });
         }
+    }
+
+    /// Lets go of a session; whether there was one.
+    fn leave(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.remove(&id) else { return false };
+        self.pools.left(&session.pools);
+        if session.shows.is_some() {
+            self.presence.note(id);
+        }
+        true
     }
 
     /// Closes every session of the life that is over; who has not said Hello yet belongs to none.

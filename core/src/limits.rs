@@ -48,6 +48,10 @@ pub const SILENCE_MS: u64 = 60_000;
 pub const UNREAD_MAX: u64 = 1024 * 1024;
 /// A replica says so when it has read this many bytes more.
 pub const READ_STEP_BYTES: u64 = 256 * 1024;
+/// Largest state that a session shows the others, as JSON.
+pub const PRESENCE_BYTES_MAX: usize = 4 * 1024;
+/// The shortest time between two tellings of presence, by a replica and by an authority.
+pub const PRESENCE_MS: u64 = 50;
 /// Most items that one pass of upkeep erases.
 pub const ERASE_MAX: u64 = 1_000;
 /// Largest seq and turn: the integers that a JavaScript number holds exactly (ECMA-262, 21.1.2.6).

@@ -1,11 +1,11 @@
 //! The client machine: shows edits at once, sends them once they are safe, and gives way to the order.
 
-use alloc::{collections::VecDeque, vec::Vec};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use crate::{
     datastore::{Info, Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{RESEND_MS, SNAPSHOT_PAGE_RECORDS},
+    limits::SNAPSHOT_PAGE_RECORDS,
     wire::Cursor,
 };
 
@@ -23,6 +23,7 @@ mod restore;
 mod sibling;
 mod table;
 mod view;
+mod waiting;
 mod write;
 
 pub use changes::{Change, Origin, Watch};
@@ -93,6 +94,9 @@ pub struct Replica {
     /// Bytes of frames that came since the relay was last told.
     unread: u64,
     siblings: Siblings,
+    /// What it shows the others, as JSON.
+    shows: Option<Box<str>>,
+    show_is_due: bool,
     /// Newest turn whose outbox block was handed out.
     blocked: Turn,
     draft: Option<Draft>,
@@ -145,6 +149,8 @@ impl Replica {
             pools: Vec::new(),
             unread: 0,
             siblings: Siblings::default(),
+            shows: None,
+            show_is_due: false,
             blocked: Turn::ZERO,
             draft: None,
             phase: Phase::Offline,
@@ -274,52 +280,6 @@ impl Replica {
 
     fn me(&mut self) -> Option<&mut Author> {
         self.authors.first_mut()
-    }
-
-    /// What was awaited has come; what is awaited now has its own time.
-    fn answered(&mut self) {
-        self.waits_since = None;
-        self.has_asked_twice = false;
-    }
-
-    fn is_waiting(&self) -> bool {
-        match self.phase {
-            Phase::Offline | Phase::Stopped => false,
-            Phase::Greeting | Phase::CatchingUp => true,
-            Phase::Live => self.authors.iter().any(|author| author.pushed > author.settled),
-        }
-    }
-
-    /// When [`tick`](Self::tick) wants to be called, in milliseconds since 1970; zero when it wants to
-    /// be told the time at once.
-    #[must_use]
-    pub fn deadline(&self) -> Option<u64> {
-        let answer = self.waits_since.map_or(0, |since| since + RESEND_MS);
-        self.is_waiting().then_some(answer).into_iter().chain(self.pool_deadline()).min()
-    }
-
-    /// Tells the time: what the relay should have answered long ago is asked again.
-    ///
-    /// # Errors
-    /// When the connection seems dead and the shell must open another one.
-    pub fn tick(&mut self, now: u64) -> Result<(), Reconnect> {
-        self.tick_pools(now);
-        if !self.is_waiting() {
-            return Ok(());
-        }
-        let since = *self.waits_since.get_or_insert(now);
-        if now < since + RESEND_MS {
-            return Ok(());
-        }
-        if self.phase != Phase::Live || self.has_asked_twice {
-            return Err(Reconnect::Silence);
-        }
-        self.waits_since = Some(now);
-        self.has_asked_twice = true;
-        for author in &mut self.authors {
-            author.pushed = author.settled;
-        }
-        Ok(())
     }
 }
 

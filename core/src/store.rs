@@ -163,7 +163,12 @@ impl<S: Transact, F: FnMut(&Name) -> Result<S, S::Error>> Store<S, F> {
         now: u64,
         act: impl FnOnce(&mut Authority<S>) -> Result<T, Trouble<S::Error>>,
     ) -> Result<T, Trouble<S::Error>> {
-        self.with(id, now, |entry, settings, storage, told| entry.run(settings, storage, told, act))
+        self.with(id, now, |entry, settings, storage, told| {
+            entry.run(settings, storage, told, |authority| {
+                authority.tick(now);
+                act(authority)
+            })
+        })
     }
 
     /// Names a client that has come; no two have one name.
@@ -319,7 +324,8 @@ type Made<'a, S> = &'a mut dyn FnMut() -> Result<S, <S as crate::storage::Storag
 /// When something is due for a datastore by itself, in milliseconds since 1970.
 fn due<S: Transact>(authority: &Authority<S>) -> Option<u64> {
     let expiry = authority.meta()?.info.expires_at.map(|last| last.saturating_add(1));
-    expiry.into_iter().chain(authority.upkeep_due()).min()
+    let (upkeep, presence) = (authority.upkeep_due(), authority.presence_due());
+    expiry.into_iter().chain(upkeep).chain(presence).min()
 }
 
 /// Moments, in the order in which they come.

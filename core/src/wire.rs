@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     datastore::{Info, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{AUTHORS_MAX, FRAME_BYTES_MAX, OPS_MAX},
+    limits::{AUTHORS_MAX, FRAME_BYTES_MAX, OPS_MAX, PRESENCE_BYTES_MAX},
     mutation::{Op, Outcome},
     record::Digest,
 };
@@ -20,11 +20,13 @@ use crate::{
 mod close;
 mod note;
 mod pool;
+mod presence;
 mod rows;
 
 pub use close::Close;
 pub use note::{Note, decode_note, encode_note};
 pub use pool::{PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp};
+pub use presence::{Presence, Shown};
 pub use rows::{Changes, RowRef, decode_changes, encode_changes};
 
 /// The newest version of the protocol that this code speaks. Hello names the sender's newest,
@@ -50,6 +52,8 @@ pub enum Up<'a> {
     Pool(PoolUp<'a>),
     /// Has read so many bytes of frames more. Next says the same of all that came before.
     Read(u64),
+    /// Shows the others a state, as JSON, in place of the one before; or nothing any more.
+    Presence(Option<&'a str>),
 }
 
 /// Opens a session.
@@ -137,6 +141,8 @@ pub enum Down {
     Behind,
     /// Speaks of a pool; the items of a page and a delta follow as [`Changes`].
     Pool(PoolDown),
+    /// Tells what others show.
+    Presence(Presence),
 }
 
 /// Answers Hello.
@@ -296,7 +302,8 @@ pub fn encode_up(frame: &Up<'_>) -> Vec<u8> {
 /// Decodes what a replica says.
 ///
 /// # Errors
-/// When the bytes are no frame, are larger than [`FRAME_BYTES_MAX`], or name too many authors.
+/// When the bytes are no frame, are larger than [`FRAME_BYTES_MAX`], name too many authors, or show
+/// more than [`PRESENCE_BYTES_MAX`].
 pub fn decode_up(bytes: &[u8]) -> Result<Up<'_>, BadFrame> {
     if bytes.len() > FRAME_BYTES_MAX {
         return Err(BadFrame);
@@ -306,7 +313,10 @@ pub fn decode_up(bytes: &[u8]) -> Result<Up<'_>, BadFrame> {
         Up::Hello(hello) if hello.authors.is_empty() || hello.authors.len() > AUTHORS_MAX => {
             Err(BadFrame)
         }
-        Up::Hello(_) | Up::Push(_) | Up::Next(_) | Up::Pool(_) | Up::Read(_) => Ok(frame),
+        Up::Presence(Some(state)) if state.len() > PRESENCE_BYTES_MAX => Err(BadFrame),
+        Up::Hello(_) | Up::Push(_) | Up::Next(_) | Up::Pool(_) | Up::Read(_) | Up::Presence(_) => {
+            Ok(frame)
+        }
     }
 }
 
@@ -330,10 +340,13 @@ pub fn decode_down(bytes: &[u8]) -> Result<(Down, Changes<'_>), BadFrame> {
         | Down::Pool(PoolDown { news: PoolNews::Page { .. } | PoolNews::Delta { .. }, .. }) => {
             Ok((frame, decode_changes(rest)?))
         }
-        Down::Welcome(_) | Down::Behind | Down::Pool(_) if rest.is_empty() => {
-            Ok((frame, Changes::default()))
+        Down::Welcome(_) | Down::Behind | Down::Pool(_) | Down::Presence(_) => {
+            if rest.is_empty() {
+                Ok((frame, Changes::default()))
+            } else {
+                Err(BadFrame)
+            }
         }
-        Down::Welcome(_) | Down::Behind | Down::Pool(_) => Err(BadFrame),
     }
 }
 

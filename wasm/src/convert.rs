@@ -6,6 +6,7 @@ use neap_core::{
     id::{Seq, Turn},
     replica::{Change, Event, Origin, PoolState, ResetReason, Watch, ops_to_json},
     value::write_string,
+    wire::{Presence, Shown},
 };
 
 /// Text is handed over in pieces of about this size, so that the buffers stay small: linear memory
@@ -90,6 +91,7 @@ pub(crate) fn events_to_json(events: Vec<Event>) -> String {
             Event::Stopped(code) => tagged(&mut out, "stopped", &[code]),
             Event::Pool(name) => tagged(&mut out, "pool", &[&name]),
             Event::Mismatch(name) => tagged(&mut out, "mismatch", &[&name]),
+            Event::Presence(news) => write_presence(&mut out, &news),
             Event::Trouble(code) => tagged(&mut out, "error", &[code]),
         }
         out.push(b']');
@@ -106,6 +108,20 @@ pub(crate) fn convergence(state: PoolState) -> String {
     write_string(&mut out, &state.digest.to_hex());
     out.push(b']');
     text(out)
+}
+
+/// `["presence", whether it is all, [[who, state or null], …]]`.
+fn write_presence(out: &mut Vec<u8>, news: &Presence) {
+    tagged(out, "presence", &[]);
+    out.extend(if news.is_whole { &b",1,["[..] } else { b",0,[" });
+    for (place, Shown { who, state }) in news.shown.iter().enumerate() {
+        out.extend(if place > 0 { &b",[\""[..] } else { b"[\"" });
+        write_number(out, *who);
+        out.extend(b"\",");
+        out.extend(state.as_ref().map_or(&b"null"[..], |state| state.as_bytes()));
+        out.push(b']');
+    }
+    out.push(b']');
 }
 
 fn accepts(event: &Event, next: Turn) -> bool {
@@ -170,5 +186,12 @@ mod tests {
             r#"[["settled",1,[10,null]],["refused",3,"not-found","there is no record to patch under this key",[]],["settled",4,[1000]],["reset","epoch"],["live"]]"#
         );
         assert_eq!(events_to_json(Vec::new()), "[]");
+        let shown = |who, state: Option<&str>| Shown { who, state: state.map(Into::into) };
+        let shown = vec![shown(7, Some(r#"{"x":1}"#)), shown((1 << 53) - 1, None)];
+        let events = vec![Event::Presence(Presence { is_whole: true, shown }), Event::Live];
+        assert_eq!(
+            events_to_json(events),
+            r#"[["presence",1,[["7",{"x":1}],["9007199254740991",null]]],["live"]]"#
+        );
     }
 }

@@ -430,6 +430,11 @@ impl Core {
         u8::from(self.replica.forsake_disk().is_err())
     }
 
+    /// Shows the others a state, as JSON; nothing where it is empty.
+    pub fn show(&mut self, json: &str) {
+        self.replica.show(if json.is_empty() { None } else { Some(json) });
+    }
+
     /// Lets time pass. 0, or 1 as in [`received`](Self::received).
     pub fn tick(&mut self, now: f64) -> u8 {
         u8::from(self.replica.tick(integer(now)).is_err())

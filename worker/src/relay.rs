@@ -55,6 +55,9 @@ pub(crate) struct Relay {
     engine: RefCell<Option<Engine>>,
     timer: Closure<dyn Fn()>,
     is_armed: Cell<bool>,
+    /// Armed for a moment while there is presence to tell that came soon after the last.
+    presence_timer: Closure<dyn Fn()>,
+    presence_is_armed: Cell<bool>,
     /// When the last group was done, in milliseconds since 1970.
     last_flush: Cell<f64>,
     /// The alarm as this object has set it; `None` when it does not know.
@@ -66,12 +69,21 @@ impl Relay {
         #[cfg(feature = "contract")]
         contract::count(|counts| &counts.births, 1);
         Rc::new_cyclic(|weak: &Weak<Relay>| {
-            let weak = weak.clone();
-            let timer = Closure::<dyn Fn()>::new(move || {
-                if let Some(relay) = weak.upgrade() {
-                    relay.is_armed.set(false);
-                    relay.flush();
-                }
+            let timer = |run: fn(&Relay)| {
+                let weak = weak.clone();
+                Closure::<dyn Fn()>::new(move || {
+                    if let Some(relay) = weak.upgrade() {
+                        run(&relay);
+                    }
+                })
+            };
+            let flush_timer = timer(|relay| {
+                relay.is_armed.set(false);
+                relay.flush();
+            });
+            let presence_timer = timer(|relay| {
+                relay.presence_is_armed.set(false);
+                relay.tell_what_is_due();
             });
             Relay {
                 state,
@@ -80,8 +92,10 @@ impl Relay {
                 queue: RefCell::default(),
                 buckets: RefCell::default(),
                 engine: RefCell::default(),
-                timer,
+                timer: flush_timer,
                 is_armed: Cell::new(false),
+                presence_timer,
+                presence_is_armed: Cell::new(false),
                 last_flush: Cell::new(0.0),
                 alarm: Cell::new(None),
             }
@@ -143,16 +157,29 @@ impl Relay {
 
     pub(crate) fn leave(&self, socket: &Socket) {
         let Some(session) = links::session_of(socket) else { return };
+        let is_asleep = self.engine.try_borrow().is_ok_and(|slot| slot.is_none());
+        // Nobody is woken only because somebody leaves, unless the others see that one.
+        if is_asleep && socket.attached().is_some_and(|bytes| links::shows(&bytes)) {
+            let _ = self.with_engine(|engine| {
+                engine.take_back(socket.clone());
+                Ok(())
+            });
+        }
         self.with_present_engine(|engine| drop(engine.links.remove(session)));
         // What it has said before it left still counts, though it hears nothing of it.
         self.flush();
-        let mut wants_commit = false;
         self.with_present_engine(|engine| {
             engine.machine.disconnect(session);
-            wants_commit = engine.machine.wants_commit();
             self.log.tell(Event::Leave, "", 1, engine.stats());
         });
-        // Those who stay in a pool may have converged without this one.
+        self.tell_what_is_due();
+    }
+
+    /// Lets those who stay hear that somebody has left, that a pool has converged without this one, and
+    /// what others show.
+    fn tell_what_is_due(&self) {
+        let mut wants_commit = false;
+        self.with_present_engine(|engine| wants_commit = engine.machine.wants_commit());
         if wants_commit && let Err(fault) = self.run(&RefCell::new(Vec::new())) {
             self.complain(&fault);
         }
@@ -358,6 +385,7 @@ impl Relay {
                         Job::Ask(ask) => ask.run(&mut engine.machine, moment)?,
                     }
                 }
+                engine.machine.tick(moment.now);
                 let outputs = engine.machine.commit()?;
                 #[cfg(feature = "contract")]
                 contract::trap_at(contract::Trap::Within);
@@ -399,8 +427,18 @@ impl Relay {
             }
         };
         let done = run(&mut engine)?;
+        self.tell_presence_later(&engine);
         *slot = Some(engine);
         Ok(done)
+    }
+
+    fn tell_presence_later(&self, engine: &Engine) {
+        if let Some(due) = engine.machine.presence_due()
+            && !self.presence_is_armed.replace(true)
+        {
+            let delay = due.saturating_sub(now());
+            platform::set_timeout(self.presence_timer.as_ref(), delay as f64);
+        }
     }
 
     /// Gives the engine if there is one: whoever leaves need not wake the others.

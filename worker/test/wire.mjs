@@ -109,6 +109,10 @@ export const next = (from) => cursor(new Writer().int(2), from).end();
 /** Has read so many bytes of frames more. */
 export const read = (bytes) => new Writer().int(4).int(bytes).end();
 
+/** Shows the others a state; `undefined`: nothing any more. A text is sent as it is. */
+export const presence = (state) =>
+  new Writer().int(5).option(state, (w, state) => w.str(typeof state === "string" ? state : JSON.stringify(state))).end();
+
 function encodeOps(ops) {
   return new Writer()
     .list(ops, (w, op) => {
@@ -131,7 +135,7 @@ function condition(w, condition) {
 export function decode(bytes) {
   const r = new Reader(new Uint8Array(bytes));
   const cursor = () => ({ after: r.int(), floor: r.int() });
-  const kind = ["welcome", "page", "delta", "behind"][r.int()];
+  const kind = ["welcome", "page", "delta", "behind", "pool", "presence"][r.int()];
   switch (kind) {
     case "welcome":
       return {
@@ -173,6 +177,12 @@ export function decode(bytes) {
       };
     case "behind":
       return { kind };
+    case "presence":
+      return {
+        kind,
+        isWhole: r.byte() === 1,
+        shown: r.list(() => [r.int(), r.option(() => JSON.parse(r.str()))]),
+      };
     default:
       throw new Error("no such frame");
   }

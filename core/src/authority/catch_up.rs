@@ -122,6 +122,7 @@ impl<S: Storage> Authority<S> {
     ) -> Result<(), Trouble<S::Error>> {
         if let Some((page, changes)) = self.next_page(id, cursor)? {
             self.send(id, &page, &changes);
+            self.tell_all_presence(id);
         }
         Ok(())
     }

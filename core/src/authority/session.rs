@@ -1,6 +1,6 @@
 //! One live connection, and its greeting.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,10 @@ pub(super) struct Session {
     pub(super) pools: Vec<Member>,
     /// Bytes of frames that it was sent and has not said to have read.
     pub(super) unread: u64,
+    /// What it shows the others, as JSON.
+    pub(super) shows: Option<Box<str>>,
+    /// Whether it was told of anybody who shows something.
+    pub(super) sees: bool,
 }
 
 /// How far a connection has come.
@@ -123,6 +127,7 @@ impl<S: Storage> Authority<S> {
         if let Some((page, changes)) = page {
             self.send(id, &page, &changes);
         }
+        self.tell_all_presence(id);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Frames that come and go.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use super::{
     Event, Journal, Life, Phase, Reconnect, Replica, author::Author, confirm::Unsettled,
@@ -34,6 +34,7 @@ impl Replica {
         self.next_is_due = None;
         self.unread = 0;
         self.healing = false;
+        self.show_is_due = self.shows.is_some();
         self.close_pools();
         for author in &mut self.authors {
             author.pushed = author.settled;
@@ -94,19 +95,27 @@ impl Replica {
         self.unread += frame.len() as u64;
         let (down, changes) = wire::decode_down(frame).map_err(|_| Reconnect::BadFrame)?;
         let before = (self.phase, self.settled());
-        let is_step = !matches!(down, Down::Delta(_) | Down::Pool(_));
+        let is_step = !matches!(down, Down::Delta(_) | Down::Pool(_) | Down::Presence(_));
         match (down, self.phase) {
             (Down::Welcome(welcome), Phase::Greeting) => self.welcome(welcome)?,
             (Down::Page(page), Phase::CatchingUp) => self.turn_page(page, &changes)?,
             (Down::Delta(delta), Phase::Live) => self.take_delta(&delta, &changes),
             (Down::Behind, Phase::Live) => self.ask_again(),
             (Down::Pool(news), Phase::Live) => self.hear_of_pool(news, &changes),
+            (Down::Presence(news), Phase::CatchingUp | Phase::Live) => {
+                self.events.push_back(Event::Presence(news));
+            }
             // Sent before the authority heard that this replica asks for pages: they bring it too.
             (Down::Delta(_) | Down::Behind | Down::Pool(_), Phase::CatchingUp) => {}
             // The shell has yet to hear that there is no connection any more.
             (_, Phase::Offline | Phase::Stopped) => return Ok(()),
             (
-                Down::Welcome(_) | Down::Page(_) | Down::Delta(_) | Down::Behind | Down::Pool(_),
+                Down::Welcome(_)
+                | Down::Page(_)
+                | Down::Delta(_)
+                | Down::Behind
+                | Down::Pool(_)
+                | Down::Presence(_),
                 _,
             ) => return Err(Reconnect::BadFrame),
         }
@@ -302,7 +311,20 @@ impl Replica {
         }
         let may_push = is_welcome && !self.info_is_unsaved;
         let push = if may_push { self.push() } else { None };
-        push.or_else(|| self.pool_frame())
+        push.or_else(|| self.pool_frame()).or_else(|| self.show_frame())
+    }
+
+    /// Shows the others a state, as JSON, for as long as the connection stands and in each one to come;
+    /// `None` ends it. The shell paces it: at most one in
+    /// [`PRESENCE_MS`](crate::limits::PRESENCE_MS).
+    pub fn show(&mut self, state: Option<&str>) {
+        self.shows = state.map(Box::from);
+        self.show_is_due = true;
+    }
+
+    fn show_frame(&mut self) -> Option<Vec<u8>> {
+        let is_due = self.phase == Phase::Live && core::mem::take(&mut self.show_is_due);
+        is_due.then(|| wire::encode_up(&Up::Presence(self.shows.as_deref())))
     }
 
     fn hello(&mut self) -> Vec<u8> {

@@ -7,7 +7,7 @@ use crate::{
     mutation::{Op, Outcome, Refusal},
     pool::MARK,
     value::write_string,
-    wire,
+    wire::{self, Presence},
 };
 
 /// Why a replica started again.
@@ -58,6 +58,8 @@ pub enum Event {
     Pool(Box<str>),
     /// A pool was opened first with another primary field or retention than the app's.
     Mismatch(Box<str>),
+    /// What others show. Nobody shows anything any more once the connection is gone.
+    Presence(Presence),
     /// Something is wrong that the app should know of: a public code.
     Trouble(&'static str),
 }

@@ -149,7 +149,9 @@ impl Replica {
                 Some(_) => page.cursor.after,
                 None => self.seq,
             },
-            Down::Delta(_) | Down::Welcome(_) | Down::Behind => return Err(BadFrame),
+            Down::Delta(_) | Down::Welcome(_) | Down::Behind | Down::Presence(_) => {
+                return Err(BadFrame);
+            }
         };
         self.replay(&changes)?;
         self.seq = self.seq.max(to);

@@ -82,6 +82,8 @@ fn ups() -> Vec<(&'static str, Vec<u8>)> {
         ("up pool next", pool(PoolAsk::Next(Seq(300)))),
         ("up pool ack", pool(PoolAsk::Ack(Seq(300)))),
         ("up pool leave", pool(PoolAsk::Leave)),
+        ("up presence", encode_up(&Up::Presence(Some(r#"{"x":1}"#)))),
+        ("up presence of nothing", encode_up(&Up::Presence(None))),
     ]
 }
 
@@ -141,6 +143,11 @@ fn downs() -> Vec<(&'static str, Vec<u8>)> {
         expires_at: Some(Some(1_700_003_600_000)),
         settled,
     };
+    let shown = vec![
+        Shown { who: 300, state: Some(r#"{"x":1}"#.into()) },
+        Shown { who: (1 << 53) - 1, state: None },
+    ];
+    let presence = Presence { is_whole: true, shown };
     let frame = |down: &Down, changes: &[u8]| encode_down(down, changes).into_vec();
     vec![
         ("down welcome", frame(&Down::Welcome(welcome), &[])),
@@ -148,6 +155,7 @@ fn downs() -> Vec<(&'static str, Vec<u8>)> {
         ("down last page", frame(&page(Some(last)), &rows())),
         ("down delta", frame(&Down::Delta(delta), &rows())),
         ("down behind", frame(&Down::Behind, &[])),
+        ("down presence", frame(&Down::Presence(presence), &[])),
     ]
 }
 
@@ -223,7 +231,7 @@ fn wi4_golden_frames_decode() {
             Down::Pool(down) => {
                 matches!(down.news, PoolNews::Page { .. } | PoolNews::Delta { .. })
             }
-            Down::Welcome(_) | Down::Behind => false,
+            Down::Welcome(_) | Down::Behind | Down::Presence(_) => false,
         };
         let changes = if has_rows { encode_changes(&changes) } else { Vec::new() };
         assert_eq!(encode_down(&down, &changes).into_vec(), bytes, "{name}");

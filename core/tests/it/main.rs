@@ -6,6 +6,7 @@
 mod golden;
 mod laws;
 mod pools;
+mod presence;
 mod props;
 mod spec;
 mod store;

@@ -271,6 +271,26 @@ export interface Transaction {
   collection<T extends object = Record<string, unknown>>(name: string): TransactionCollection<T>;
 }
 
+/** What those who are connected show each other; nothing of it is stored. */
+export interface Presence<T = unknown> {
+  /**
+   * Shows the others a state, any JSON value, in place of the one before; `null` or `undefined`: nothing. It is
+   * sent at most 20 times a second, the newest counting, shown again in each new connection, and gone with it.
+   *
+   * Throws `invalid-data`, `too-large` (over 4 KiB of JSON), `closed`.
+   */
+  set(state: T | null | undefined): void;
+  /** What was set last, frozen; `undefined` where nothing is shown. */
+  readonly self: T | undefined;
+  /**
+   * What each of the others shows, frozen, by a name that stays as long as their connection. Empty without a
+   * connection. Another map whenever something has changed.
+   */
+  readonly others: ReadonlyMap<string, T>;
+  /** Calls `listener` after `self` or `others` have changed. Returns what ends it. Throws `invalid-options`. */
+  subscribe(listener: (others: ReadonlyMap<string, T>) => void): () => void;
+}
+
 /** An op of a refused mutation, so that an app can offer the data back. */
 export type Op =
   | {
@@ -344,6 +364,8 @@ export interface Datastore {
    * Throws what `fn` throws, `invalid-options` when it is async or nested, `too-large` over 900 KiB or 10 000 ops, `closed`.
    */
   transact(fn: (transaction: Transaction) => void): Mutation;
+  /** Who else is here, and what they show. */
+  readonly presence: Presence;
   /**
    * Takes back this replica's newest mutation of this life by another one; `null` where there is none. It
    * never overwrites what somebody else has written since: then it is refused.

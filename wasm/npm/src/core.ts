@@ -102,6 +102,8 @@ export interface Core {
   pong(text: string, now: number): number;
   /** The disk can be written no more. */
   forsakeDisk(): number;
+  /** What the others see; nothing where it is empty. */
+  show(json: string): void;
   tick(now: number): number;
   deadline(): number;
 
@@ -147,7 +149,11 @@ export type CoreEvent =
   | ["stopped", code: string]
   | ["pool", pool: string]
   | ["mismatch", pool: string]
+  | CorePresence
   | ["error", code: string];
+
+/** What others show: all of them, or those that changed; `null`: nothing any more. */
+export type CorePresence = ["presence", isWhole: 0 | 1, states: [who: string, state: unknown][]];
 
 /** One collection's changes, as `Core.changes` tells them; without records where only keys are watched. */
 export type CoreChanges = [

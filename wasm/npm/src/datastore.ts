@@ -1,6 +1,6 @@
 // A datastore as the app holds it.
 
-import type { Collection, Datastore, Events, Kind, Mutation, Pool, PoolOptions, Status, Transaction } from "./api.js";
+import type { Collection, Datastore, Events, Kind, Mutation, Pool, PoolOptions, Presence, Status, Transaction } from "./api.js";
 import type { Driver } from "./driver.js";
 import { closedError } from "./trouble.js";
 
@@ -65,6 +65,10 @@ export class LiveDatastore implements Datastore {
 
   transact(fn: (transaction: Transaction) => void): Mutation {
     return this.driver.engine.transact(fn);
+  }
+
+  get presence(): Presence {
+    return this.driver.presence;
   }
 
   undo(): Mutation | null {

@@ -10,6 +10,7 @@ import { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
 import { Journal } from "./journal.js";
 import { LEDGER_MS, SEND_AGAIN_MS } from "./limits.js";
+import { LivePresence } from "./presence.js";
 import { Siblings } from "./siblings.js";
 import { Socket, type Target } from "./socket.js";
 import { StatusKeeper } from "./status.js";
@@ -34,6 +35,7 @@ export interface DriverParts {
 export class Driver {
   readonly core: Core;
   readonly engine: Engine;
+  readonly presence: LivePresence;
   private readonly status: StatusKeeper;
   private journal: Journal;
   private readonly disk: Storage;
@@ -62,6 +64,7 @@ export class Driver {
     this.disk = storage;
     this.storageKind = storage.kind;
     this.engine = new Engine(core, Core, this, soon);
+    this.presence = new LivePresence(this.engine);
     this.couriers = new Couriers(this.engine.emitter);
     this.journal = new Journal(core, storage, stored, this);
     storage.onLost = (reason) => this.failed(new Error(reason));
@@ -151,6 +154,7 @@ export class Driver {
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.engine.close();
+    this.presence.close();
     this.socket?.dispose();
     this.cancelTick();
     this.cancelSend();
@@ -228,6 +232,9 @@ export class Driver {
         break;
       case "mismatch":
         this.engine.trouble("options-mismatch", `the pool "${event[1].slice(1)}" was first opened with other options`);
+        break;
+      case "presence":
+        this.presence.heard(event);
         break;
       case "reset":
       case "expired":
@@ -317,6 +324,7 @@ export class Driver {
   private disconnected(code: number): void {
     this.engine.flushed();
     this.core.closed(code);
+    this.presence.disconnected();
     this.engine.drain();
     this.tickLater();
   }

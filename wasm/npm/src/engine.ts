@@ -256,6 +256,7 @@ export class Engine {
         break;
       case "live":
       case "stopped":
+      case "presence":
       case "error":
       case "mismatch":
         break;

@@ -21,6 +21,7 @@ export type {
   Patch,
   Pool,
   PoolOptions,
+  Presence,
   Query,
   QueryOptions,
   Refused,

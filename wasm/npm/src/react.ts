@@ -2,7 +2,7 @@
 // all that opens, listens and closes happens in subscriptions, so StrictMode and discarded renders leave nothing behind.
 
 import { useCallback, useMemo, useState, useSyncExternalStore } from "react";
-import type { Collection, Datastore, OpenOptions, Pool, QueryOptions, Status } from "./api.js";
+import type { Collection, Datastore, OpenOptions, Pool, Presence, QueryOptions, Status } from "./api.js";
 import { contentOf, Failure, Openings } from "./react/openings.js";
 import { QueryReader } from "./react/reader.js";
 
@@ -111,4 +111,19 @@ export function useStatus(ds: Datastore | undefined): Status | undefined {
     () => ds?.status,
     () => ds && serverStatus,
   );
+}
+
+const nobody: ReadonlyMap<string, never> = new Map<string, never>();
+
+/**
+ * What those who are connected show each other, and how to show something. On a server and while there is no
+ * datastore nobody is there, and `set` does nothing. What was set stays when the component goes; `set(null)` ends it.
+ */
+export function usePresence<T = unknown>(ds: Datastore | undefined): Pick<Presence<T>, "self" | "others" | "set"> {
+  const presence = ds?.presence as Presence<T> | undefined;
+  const subscribe = useCallback((listener: () => void) => presence?.subscribe(listener) ?? nothing, [presence]);
+  const self = useSyncExternalStore(subscribe, () => presence?.self, nothing);
+  const others = useSyncExternalStore<ReadonlyMap<string, T>>(subscribe, () => presence?.others ?? nobody, () => nobody);
+  const set = useCallback((state: T | null | undefined) => presence?.set(state), [presence]);
+  return { self, others, set };
 }

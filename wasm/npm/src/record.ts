@@ -195,4 +195,4 @@ export function same(one: unknown, other: unknown): boolean {
   return names.every((name) => Object.hasOwn(other, name) && same((one as Plain)[name], (other as Plain)[name]));
 }
 
-const at = (name: string): string => (name === "" ? "the record" : `"${name.slice(0, 40)}"`);
+const at = (name: string): string => (name === "" ? "the data" : `"${name.slice(0, 40)}"`);

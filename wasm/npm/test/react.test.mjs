@@ -14,7 +14,7 @@ const React = await import("react");
 const { act, createElement: h, StrictMode, Component } = React;
 const { createRoot, hydrateRoot } = await import("react-dom/client");
 const { renderToString } = await import("react-dom/server");
-const { useDatastore, usePool, useRecord, useRecords, useStatus } = await import("../dist/react.js");
+const { useDatastore, usePool, usePresence, useRecord, useRecords, useStatus } = await import("../dist/react.js");
 
 const local = { relay: null, storage: "memory" };
 
@@ -276,4 +276,32 @@ test("a server renders the empty state, and the page takes it over without compl
   await seen(() => container.textContent.endsWith("served"), "the page");
   assert.match(container.textContent, /^1a/);
   assert.deepEqual(complaints, []);
+});
+
+test("presence renders when somebody comes, changes or goes", async (t) => {
+  const relay = await startRelay({ data: tempDir(t) });
+  t.after(() => relay.stop());
+  const [ada, ben] = await Promise.all([1, 2].map(() => open({ relay: relay.url, id: "presence", storage: "memory" })));
+  t.after(() => Promise.all([ada.close(), ben.close()]));
+  let set;
+  const Others = ({ ds }) => {
+    const presence = usePresence(ds);
+    set = presence.set;
+    return `${JSON.stringify(presence.self)} ${JSON.stringify([...presence.others.values()])}`;
+  };
+  assert.equal(renderToString(h(Others, { ds: ada })), "undefined []".replaceAll('"', "&quot;"));
+  const page = mount(t);
+  await page.show(h(Others, {}));
+  set("to nobody");
+  assert.equal(page.text, "undefined []");
+  await page.show(h(Others, { ds: ada }));
+  const mine = set;
+  await act(async () => set({ x: 1 }));
+  assert.equal(page.text, '{"x":1} []');
+  assert.equal(set, mine);
+  ben.presence.set("ben");
+  await seen(() => page.text === '{"x":1} ["ben"]', "ben");
+  await until(() => ben.presence.others.size === 1, "ada");
+  await ben.close();
+  await seen(() => page.text === '{"x":1} []', "the end of ben");
 });

@@ -37,16 +37,27 @@ impl Engine {
             links: Links::default(),
             announced: None,
         };
-        for socket in state.sockets()?.into_iter().filter(Socket::is_open) {
-            match links::recall(socket.clone()) {
-                Some((id, link, session)) => {
-                    engine.links.add(id, link);
-                    engine.machine.restore(id, &session);
-                }
-                None => drop(socket.close(1011, "internal")),
-            }
+        for socket in state.sockets()? {
+            engine.take_back(socket);
         }
         Ok(engine)
+    }
+
+    /// Takes back the session of a socket. One that is gone by now leaves, so that the others hear of it.
+    pub(super) fn take_back(&mut self, socket: Socket) {
+        let is_open = socket.is_open();
+        match links::recall(socket.clone()) {
+            Some((id, link, session)) => {
+                self.machine.restore(id, &session);
+                if is_open {
+                    self.links.add(id, link);
+                } else {
+                    self.machine.disconnect(id);
+                }
+            }
+            None if is_open => drop(socket.close(1011, "internal")),
+            None => {}
+        }
     }
 
     /// Lets the platform answer pings with epoch and head: a client that has missed something learns

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use js_sys::Uint8Array;
 use neap_core::{
-    authority::SessionId,
+    authority::{self, SessionId},
     limits::{BACKLOG_BYTES_MAX, BACKLOG_STEP_BYTES, INTEGER_MAX},
 };
 
@@ -54,6 +54,11 @@ pub(super) fn recall(socket: Socket) -> Option<(SessionId, Link, Vec<u8>)> {
     let (until, session) = rest.split_first_chunk()?;
     let link = Link::new(socket, u64::from_le_bytes(*until));
     Some((SessionId::from_le_bytes(*id), link, session.to_vec()))
+}
+
+/// Whether the others see the session whose bytes were kept beside a socket.
+pub(super) fn shows(kept: &[u8]) -> bool {
+    kept.get(HEAD..).is_some_and(authority::shows)
 }
 
 /// A name for a new session: random, so that none ever comes again, and exact as a double.

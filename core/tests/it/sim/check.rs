@@ -220,7 +220,7 @@ impl World {
         let settled = match &down {
             Down::Page(page) => page.last.as_ref().map_or(&[][..], |last| &last.settled),
             Down::Delta(delta) => &delta.settled,
-            Down::Welcome(_) | Down::Behind | Down::Pool(_) => &[],
+            Down::Welcome(_) | Down::Behind | Down::Pool(_) | Down::Presence(_) => &[],
         };
         for (told, session) in settled.iter().flat_map(|told| to.iter().map(move |to| (told, to))) {
             let authors = &self.connections[*session as usize].authors;
@@ -236,7 +236,7 @@ impl World {
                 page.last.as_ref().map(|last| (page.head, last.digest)),
             ),
             Down::Delta(delta) => (delta.to, Some((delta.to, delta.digest))),
-            Down::Behind | Down::Pool(_) => (Seq::ZERO, None),
+            Down::Behind | Down::Pool(_) | Down::Presence(_) => (Seq::ZERO, None),
         };
         let Some(meta) = self.stored_meta() else {
             return if matches!(down, Down::Behind) {

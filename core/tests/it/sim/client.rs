@@ -240,7 +240,7 @@ impl World {
             Down::Page(page) if page.from.after == Seq::ZERO => {
                 self.see("catch-up from the start");
             }
-            Down::Page(_) | Down::Delta(_) | Down::Welcome(_) | Down::Pool(_) => {}
+            _ => {}
         }
     }
 
@@ -363,7 +363,7 @@ impl World {
                     self.renumber(place)?;
                     wanted.outbox = true;
                 }
-                Event::Expired | Event::Pool(_) | Event::Mismatch(_) => {}
+                Event::Expired | Event::Pool(_) | Event::Mismatch(_) | Event::Presence(_) => {}
                 Event::Stopped(code) => {
                     if code != "superseded" {
                         return fail("SE2", format!("stopped: {code}"));

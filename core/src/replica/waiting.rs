@@ -1,0 +1,52 @@
+//! What a replica waits for, and for how long.
+
+use super::{Phase, Reconnect, Replica};
+use crate::limits::RESEND_MS;
+
+impl Replica {
+    /// What was awaited has come; what is awaited now has its own time.
+    pub(super) fn answered(&mut self) {
+        self.waits_since = None;
+        self.has_asked_twice = false;
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        match self.phase {
+            Phase::Offline | Phase::Stopped => false,
+            Phase::Greeting | Phase::CatchingUp => true,
+            Phase::Live => self.authors.iter().any(|author| author.pushed > author.settled),
+        }
+    }
+
+    /// When [`tick`](Self::tick) wants to be called, in milliseconds since 1970; zero when it wants to
+    /// be told the time at once.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        let answer = self.waits_since.map_or(0, |since| since + RESEND_MS);
+        self.is_waiting().then_some(answer).into_iter().chain(self.pool_deadline()).min()
+    }
+
+    /// Tells the time: what the relay should have answered long ago is asked again.
+    ///
+    /// # Errors
+    /// When the connection seems dead and the shell must open another one.
+    pub fn tick(&mut self, now: u64) -> Result<(), Reconnect> {
+        self.tick_pools(now);
+        if !self.is_waiting() {
+            return Ok(());
+        }
+        let since = *self.waits_since.get_or_insert(now);
+        if now < since + RESEND_MS {
+            return Ok(());
+        }
+        if self.phase != Phase::Live || self.has_asked_twice {
+            return Err(Reconnect::Silence);
+        }
+        self.waits_since = Some(now);
+        self.has_asked_twice = true;
+        for author in &mut self.authors {
+            author.pushed = author.settled;
+        }
+        Ok(())
+    }
+}
