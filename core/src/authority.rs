@@ -1,9 +1,9 @@
 //! The server machine: takes mutations in the order of their arrival, numbers, stores and tells them.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use crate::{
-    datastore::{Info, Meta, Options},
+    datastore::Meta,
     id::Turn,
     limits::UNREAD_MAX,
     mutation::{Malformed, Op, Outcome, check_ops},
@@ -13,9 +13,11 @@ use crate::{
 
 mod admission;
 mod apply;
+mod archive;
 mod catch_up;
 mod flow;
 mod ledger;
+mod life;
 mod output;
 mod pool;
 mod presence;
@@ -26,9 +28,13 @@ mod upkeep;
 pub use crate::wire::Close;
 pub use admission::{Admission, Settings};
 use apply::Batch;
+use archive::Import;
+pub use archive::{Closing, Export, ExportPage, Fact, Flaw, ImportId, Opening, PoolFact};
 pub use catch_up::{CatchUp, Listing, PageSize};
+pub use ledger::Entry;
 use ledger::Ledger;
-pub use output::{Moment, Opened, Output, Trouble};
+pub use life::Opened;
+pub use output::{Moment, Output, Trouble};
 use pool::Pools;
 pub use pool::{Merged, PoolPage};
 use presence::News;
@@ -58,6 +64,9 @@ pub struct Authority<S: Storage> {
     unread_max: u64,
     meta: Option<Meta>,
     meta_is_dirty: bool,
+    import: Option<Box<Import>>,
+    /// Whether storage holds the mark of an import, or of the remains of one.
+    has_mark: bool,
     ledger: Ledger,
     pools: Pools,
     presence: News,
@@ -72,7 +81,10 @@ impl<S: Storage> Authority<S> {
     /// # Errors
     /// When storage fails or holds what this code cannot read.
     pub fn load(storage: S, settings: Settings) -> Result<Self, Trouble<S::Error>> {
-        let meta = storage.meta()?.map(|bytes| wire::decode_stored(&bytes)).transpose();
+        let stored = storage.meta()?;
+        let has_mark = stored.as_deref() == Some(archive::MARK);
+        let meta =
+            stored.filter(|_| !has_mark).map(|bytes| wire::decode_stored(&bytes)).transpose();
         let mut meta: Option<Meta> = meta.map_err(|_| Trouble::Corrupt)?;
         if let Some(meta) = &mut meta {
             meta.counts.wakes = meta.counts.wakes.saturating_add(1);
@@ -84,6 +96,8 @@ impl<S: Storage> Authority<S> {
             unread_max: UNREAD_MAX,
             meta,
             meta_is_dirty: false,
+            import: None,
+            has_mark,
             ledger: Ledger::default(),
             pools: Pools::default(),
             presence: News::default(),
@@ -188,30 +202,6 @@ impl<S: Storage> Authority<S> {
         }
     }
 
-    /// Opens the datastore, creating it where there is none or where the old one has expired.
-    ///
-    /// # Errors
-    /// When storage fails.
-    pub fn open(&mut self, options: &Options, moment: Moment) -> Result<Opened, Trouble<S::Error>> {
-        if self.is_over(moment.now) {
-            self.destroy()?;
-        }
-        let Some(meta) = &mut self.meta else {
-            self.meta = Some(Meta::create(options, moment.dice, moment.now));
-            self.meta_is_dirty = true;
-            return Ok(Opened::Created);
-        };
-        if !meta.info.fits(options) {
-            return Ok(Opened::Mismatch);
-        }
-        if meta.info.sliding {
-            meta.info.slide(moment.now);
-            self.batch.expires_at = Some(meta.info.expires_at);
-            self.meta_is_dirty = true;
-        }
-        Ok(Opened::Found)
-    }
-
     /// Decides one mutation that no replica made. It takes its place in the order like any other.
     ///
     /// # Errors
@@ -231,39 +221,6 @@ impl<S: Storage> Authority<S> {
         self.count(outcome);
         self.seal_if_full();
         Ok(Some(Ok(outcome)))
-    }
-
-    /// Moves the expiry to `ttl` seconds from now, or makes a temporary datastore permanent. Gives
-    /// what then holds; `None` where there is no datastore.
-    pub fn alter(&mut self, ttl: Option<u32>, permanent: bool, now: u64) -> Option<&Info> {
-        self.alive(now)?;
-        let meta = self.meta.as_mut()?;
-        if permanent {
-            meta.info.kind = crate::datastore::Kind::Permanent;
-            meta.info.live_until(now, meta.info.ttl);
-        } else if let Some(ttl) = ttl {
-            meta.info.ttl = ttl;
-            meta.info.live_until(now, ttl);
-        }
-        self.batch.expires_at = Some(meta.info.expires_at);
-        self.meta_is_dirty = true;
-        Some(&meta.info)
-    }
-
-    /// Removes the datastore and all that it holds; every session that
-    /// was welcomed to it hears that it is gone.
-    ///
-    /// # Errors
-    /// When storage fails.
-    pub fn destroy(&mut self) -> Result<(), Trouble<S::Error>> {
-        self.storage.clear()?;
-        self.meta = None;
-        self.meta_is_dirty = false;
-        self.ledger = Ledger::default();
-        self.pools = Pools::default();
-        self.batch = Batch::default();
-        self.expire();
-        Ok(())
     }
 
     /// Ends a group of inputs: writes what is still unwritten and gives the outputs.
@@ -307,10 +264,6 @@ impl<S: Storage> Authority<S> {
         &self.storage
     }
 
-    fn is_over(&self, now: u64) -> bool {
-        self.meta.as_ref().is_some_and(|meta| meta.info.is_expired(now))
-    }
-
     fn remember(&mut self, id: SessionId, session: &Session) {
         self.outputs.push(Output::Remember { session: id, bytes: wire::encode_stored(session) });
     }
@@ -329,17 +282,6 @@ impl<S: Storage> Authority<S> {
             self.presence.note(id);
         }
         true
-    }
-
-    /// Closes every session of the life that is over; who has not said Hello yet belongs to none.
-    fn expire(&mut self) {
-        let over = |(id, session): (&SessionId, &Session)| {
-            (session.phase != Phase::Greeting).then_some(*id)
-        };
-        let all: Vec<SessionId> = self.sessions.iter().filter_map(over).collect();
-        for id in all {
-            self.close(id, Close::Expired);
-        }
     }
 }
 

@@ -72,6 +72,20 @@ impl<'de> Deserialize<'de> for Turn {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReplicaId(pub [u8; 16]);
 
+impl ReplicaId {
+    /// Gives the id as 32 hex digits, for an export and no other eyes.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        hex(&self.0)
+    }
+
+    /// Reads 32 hex digits.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<ReplicaId> {
+        from_hex(text).map(ReplicaId)
+    }
+}
+
 impl fmt::Debug for ReplicaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ReplicaId({:02x}{:02x}…)", self.0[0], self.0[1])
@@ -92,18 +106,23 @@ impl Epoch {
     /// Reads 16 hex digits.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Epoch> {
-        let digits = text.as_bytes();
-        if digits.len() != 16 {
-            return None;
-        }
-        let mut bytes = [0; 8];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = char::from(*pair.first()?).to_digit(16)?;
-            let low = char::from(*pair.last()?).to_digit(16)?;
-            *byte = u8::try_from(high * 16 + low).ok()?;
-        }
-        Some(Epoch(bytes))
+        from_hex(text).map(Epoch)
     }
+}
+
+/// Reads two hex digits for each of `N` bytes.
+pub(crate) fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(*pair.first()?).to_digit(16)?;
+        let low = char::from(*pair.last()?).to_digit(16)?;
+        *byte = u8::try_from(high * 16 + low).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Bytes as lower-case hex digits.

@@ -54,6 +54,11 @@ pub const PRESENCE_BYTES_MAX: usize = 4 * 1024;
 pub const PRESENCE_MS: u64 = 50;
 /// Most items that one pass of upkeep erases.
 pub const ERASE_MAX: u64 = 1_000;
+/// An export takes an account of the ledger for settled when it was not touched for this time: only then
+/// is every later change of it sure to stand behind it.
+pub const EXPORT_SETTLED_MS: u64 = 1_000;
+/// An import of which nothing came for this time is given up.
+pub const IMPORT_IDLE_MS: u64 = 10_000;
 /// Largest seq and turn: the integers that a JavaScript number holds exactly (ECMA-262, 21.1.2.6).
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// A push that has not been settled after this time is sent again.
@@ -79,6 +84,8 @@ pub const LIST_ROWS_DEFAULT: usize = 1_000;
 pub const LIST_ROWS_MAX: usize = 10_000;
 /// A page over HTTP is closed when its rows have reached this size.
 pub const LIST_BYTES: usize = 2 * 1024 * 1024;
+/// Longest line of an import.
+pub const ARCHIVE_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Longest `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// How long an answer is kept for a repeat of its `Idempotency-Key`.

@@ -134,6 +134,12 @@ pub fn hash(pool: &str, ident: &str, data: &str) -> Digest {
     Digest::of(pool, ident, Seq::ZERO, data.as_bytes())
 }
 
+/// Bytes that an item counts for, its identity included.
+pub(crate) fn size(ident: &str, item: &Item) -> u64 {
+    let data = item.data.as_ref().map_or(0, |data| data.len());
+    u64::try_from(ident.len() + data).unwrap_or(u64::MAX)
+}
+
 /// The identity of an item: its primary field where that is a non-empty string, given raw, else its
 /// canonical JSON (RFC 8785), hashed so that it fits a key.
 #[must_use]

@@ -6,7 +6,7 @@ use core::hash::Hasher;
 use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::id::{Seq, hex};
+use crate::id::{Seq, from_hex, hex};
 
 /// What the order last said of a key: a record, or a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,12 @@ impl Digest {
     #[must_use]
     pub fn to_hex(self) -> String {
         hex(&self.0)
+    }
+
+    /// Reads 32 hex digits.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Digest> {
+        from_hex(text).map(Digest)
     }
 
     fn number(self) -> u128 {

@@ -60,6 +60,17 @@ pub trait Storage {
     /// When storage fails.
     fn put_entry(&mut self, replica: &ReplicaId, at: u64, bytes: &[u8]) -> Result<(), Self::Error>;
 
+    /// Visits the ledger's stored values in the order of the moments at which they were last touched,
+    /// and of replicas, after such a place, until the visitor breaks off.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn entries(
+        &self,
+        after: (u64, ReplicaId),
+        visit: &mut dyn FnMut((u64, ReplicaId), Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Self::Error>;
+
     /// Reads what was last said of a key: a record, a tombstone, or nothing.
     ///
     /// # Errors
@@ -108,6 +119,15 @@ pub trait Storage {
     /// When storage fails.
     fn put_pool(&mut self, pool: &str, bytes: &[u8]) -> Result<(), Self::Error>;
 
+    /// Visits the stored values of all pools in the order of their names, until the visitor breaks off.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn pools(
+        &self,
+        visit: &mut dyn FnMut(&str, Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Self::Error>;
+
     /// Reads what is known of an item.
     ///
     /// # Errors
@@ -120,7 +140,7 @@ pub trait Storage {
     /// When storage fails.
     fn put_item(&mut self, pool: &str, ident: &str, item: &Item) -> Result<(), Self::Error>;
 
-    /// Visits the items of a pool that still have their data, after a seq and in the order of their
+    /// Visits the items of a pool, those whose data is erased too, after a seq and in the order of their
     /// seqs, until the visitor breaks off.
     ///
     /// # Errors

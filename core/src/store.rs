@@ -245,7 +245,7 @@ impl<S: Transact, F: FnMut(&Name) -> Result<S, S::Error>> Store<S, F> {
         for id in self.dues.until(now, most) {
             let was_in_use = self.all.contains_key(&id);
             let looked_after = self.run(&id, now, |authority| {
-                let is_over = authority.meta().is_some() && authority.alive(now).is_none();
+                let is_over = authority.is_over(now);
                 if is_over {
                     authority.destroy()?
                 } else {
@@ -323,7 +323,8 @@ type Made<'a, S> = &'a mut dyn FnMut() -> Result<S, <S as crate::storage::Storag
 
 /// When something is due for a datastore by itself, in milliseconds since 1970.
 fn due<S: Transact>(authority: &Authority<S>) -> Option<u64> {
-    let expiry = authority.meta()?.info.expires_at.map(|last| last.saturating_add(1));
+    let last = authority.meta().and_then(|meta| meta.info.expires_at);
+    let expiry = last.map(|last| last.saturating_add(1));
     let (upkeep, presence) = (authority.upkeep_due(), authority.presence_due());
     expiry.into_iter().chain(upkeep).chain(presence).min()
 }

@@ -29,7 +29,7 @@ impl Answer {
         Answer { status, headers: Vec::new(), body: Vec::new() }
     }
 
-    fn of_type(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
+    pub(crate) fn of_type(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
         let mut answer = Answer { status, headers: Vec::new(), body };
         answer.set("Content-Type", content_type);
         answer.set("Cache-Control", "no-store");

@@ -1,12 +1,14 @@
 //! From a request that is let in to what is to be done with the authority of its datastore.
 
+use std::ops::ControlFlow;
+
 use neap_core::{
     authority::{Admission, Authority, Moment, Trouble},
     storage::Storage,
 };
 
 use crate::{
-    Answer, Buckets, Head, Pass, Settings, changes, datastores,
+    Answer, Buckets, Exporter, Head, Importer, Pass, Settings, changes, datastores,
     input::Headers,
     mutations, pools, records,
     route::{Method, Route, Target},
@@ -20,6 +22,17 @@ pub trait Answers: Storage {
     /// # Errors
     /// When storage fails; so it is with every method.
     fn answer(&self, name: &[u8]) -> Result<Option<(u64, Vec<u8>)>, Self::Error>;
+
+    /// Visits the answers in the order of the moments at which they were given, and of names, after such
+    /// a place, until the visitor breaks off.
+    ///
+    /// # Errors
+    /// When storage fails.
+    fn answers(
+        &self,
+        after: (u64, &[u8]),
+        visit: &mut dyn FnMut(u64, Vec<u8>, Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Self::Error>;
 
     /// Keeps an answer that is given under a name `at` milliseconds since 1970, in place of an older
     /// one, and lets go of a few of the oldest that were given before `forget`.
@@ -55,6 +68,10 @@ pub enum Todo<S: Storage> {
     Write(Write<S>),
     /// Remove the datastore and end its sessions: 204, or where there is none [`Answer::absent`].
     Remove,
+    /// Answer with a stream of pieces, read one after the other as fast as they are taken.
+    Export(Exporter),
+    /// Read the body as it comes and carry out what its lines ask for.
+    Import(Importer),
     /// Take the socket.
     Socket,
     /// Whatever the project's own tests ask for.
@@ -69,7 +86,7 @@ pub struct Request {
     pub head: Head,
     /// What it may do, and with what.
     pub pass: Pass,
-    /// Its body; empty where it has none.
+    /// Its body; empty where it has none, or where it is read as it comes.
     pub body: Vec<u8>,
     /// When it came, in milliseconds since 1970.
     pub now: u64,
@@ -137,6 +154,8 @@ fn todo<S: Answers + 'static>(settings: &Settings, request: Request) -> Result<T
         (Target::Items { pool }, Method::Get) => Todo::Read(pools::list(&pool, &call)?),
         (Target::Items { pool }, Method::Post) => Todo::Write(pools::add(&pool, &call)?),
         (Target::Changes, Method::Get) => Todo::Read(changes::get(&call)?),
+        (Target::Export, Method::Get) => Todo::Export(Exporter::new(call.id)),
+        (Target::Import, Method::Post) => Todo::Import(Importer::new(settings, call.id)),
         (Target::Stats, Method::Get) => Todo::Read(datastores::stats()),
         (Target::Socket, Method::Get) => Todo::Socket,
         #[cfg(feature = "contract")]

@@ -103,7 +103,7 @@ fn check(options: &Options, ttl_max: u32) -> Result<(), Answer> {
     })
 }
 
-fn describe(id: &str, meta: &Meta) -> Object {
+pub(crate) fn describe(id: &str, meta: &Meta) -> Object {
     Object::new()
         .text("id", id)
         .text("kind", meta.info.kind.name())
@@ -114,11 +114,10 @@ fn describe(id: &str, meta: &Meta) -> Object {
 }
 
 fn describe_whole(id: &str, meta: &Meta) -> Object {
-    let digest: String = meta.totals.digest.0.iter().map(|byte| format!("{byte:02x}")).collect();
     describe(id, meta)
         .number("horizon", meta.horizon.0)
         .number("records", meta.totals.records)
-        .text("digest", &digest)
+        .text("digest", &meta.totals.digest.to_hex())
 }
 
 /// What is known of a datastore that somebody asks for.
@@ -127,7 +126,7 @@ pub(crate) fn is_open(meta: Option<&Meta>) -> Result<&Meta, Answer> {
 }
 
 /// A moment in milliseconds since 1970 as ISO 8601 in UTC; nothing beyond the year 9999.
-fn moment(ms: u64) -> String {
+pub(crate) fn moment(ms: u64) -> String {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(ms));
     let mut text = String::new();
     match at.map(|at| write!(text, "{}", format_rfc3339_millis(at))) {
@@ -148,12 +147,18 @@ pub(crate) fn open<S: Storage>(settings: &Settings, call: Call) -> Result<Write<
             return Ok(Answer::problem(403, "forbidden", detail));
         }
         let opened = machine.open(&options, at)?;
+        let is_new = match opened {
+            Opened::Created => true,
+            Opened::Found => false,
+            Opened::Mismatch => return Ok(mismatch("it has another kind or primary field")),
+            Opened::Importing => {
+                let detail = "it is being imported; there is nothing to open yet";
+                return Ok(Answer::problem(409, "importing", detail));
+            }
+        };
         let Some(meta) = machine.alive(at.now) else { return Ok(Answer::absent()) };
-        Ok(match opened {
-            Opened::Created => Answer::json(201, describe(&id, meta).flag("created", true)),
-            Opened::Found => Answer::json(200, describe(&id, meta).flag("created", false)),
-            Opened::Mismatch => mismatch("it has another kind or primary field"),
-        })
+        let status = if is_new { 201 } else { 200 };
+        Ok(Answer::json(status, describe(&id, meta).flag("created", is_new)))
     }))
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     PROTOCOL,
     admit::{TOKEN_PROTOCOL, subject},
-    route::Method,
+    route::{Method, Route, Target},
 };
 
 /// A request without its body.
@@ -59,6 +59,13 @@ impl Head {
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.rest().is_some()
+    }
+
+    /// Whether its body is to be read as it comes, however long it is, and not before it is answered.
+    #[must_use]
+    pub fn is_streamed(&self) -> bool {
+        let route = self.rest().and_then(|rest| Route::parse(rest).ok());
+        self.method == Some(Method::Post) && route.is_some_and(|to| to.target == Target::Import)
     }
 
     /// What follows `/v1` in the path, if the interface has it.

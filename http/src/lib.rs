@@ -41,6 +41,7 @@
 
 mod admit;
 mod answer;
+mod archive;
 mod call;
 mod changes;
 mod datastores;
@@ -59,6 +60,7 @@ mod route;
 mod settings;
 
 pub use answer::Answer;
+pub use archive::{Exporter, Importer, Piece};
 pub use call::{Answers, Outcome, Read, Request, Todo, Write, answer};
 pub use door::{Denial, Pass, Visit, enter, share};
 pub use head::Head;

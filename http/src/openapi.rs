@@ -34,6 +34,8 @@ mod tests {
             Target::Items { pool: "p".into() },
             Target::Socket,
             Target::Stats,
+            Target::Export,
+            Target::Import,
         ];
         let path = |target: &Target| match target {
             Target::Health => "/v1/health",
@@ -46,6 +48,8 @@ mod tests {
             Target::Items { .. } => "/v1/datastores/{id}/pools/{pool}/items",
             Target::Changes => "/v1/datastores/{id}/changes",
             Target::Socket => "/v1/datastores/{id}/socket",
+            Target::Export => "/v1/datastores/{id}/export",
+            Target::Import => "/v1/datastores/{id}/import",
             Target::Stats => "/v1/datastores/{id}/stats",
             #[cfg(feature = "contract")]
             Target::Contract => "",

@@ -53,6 +53,8 @@ pub(crate) enum Target {
     },
     Socket,
     Stats,
+    Export,
+    Import,
     #[cfg(feature = "contract")]
     Contract,
 }
@@ -96,6 +98,8 @@ impl Route {
             ["pools", pool, "items"] => Target::Items { pool: name(pool)? },
             ["changes"] => Target::Changes,
             ["socket"] => Target::Socket,
+            ["export"] => Target::Export,
+            ["import"] => Target::Import,
             ["stats"] => Target::Stats,
             #[cfg(feature = "contract")]
             ["contract"] => Target::Contract,
@@ -119,8 +123,9 @@ impl Route {
             | Target::Records { .. }
             | Target::Changes
             | Target::Socket
-            | Target::Stats => "GET, OPTIONS",
-            Target::Datastores | Target::Mutations => "POST, OPTIONS",
+            | Target::Stats
+            | Target::Export => "GET, OPTIONS",
+            Target::Datastores | Target::Mutations | Target::Import => "POST, OPTIONS",
             Target::Items { .. } => "GET, POST, OPTIONS",
             Target::Datastore => "GET, PATCH, DELETE, OPTIONS",
             Target::Record { .. } => "GET, PUT, PATCH, DELETE, OPTIONS",
@@ -148,7 +153,9 @@ impl Route {
                 Need::Write
             }
             (Target::Record { .. }, Method::Put | Method::Patch | Method::Delete) => Need::Write,
-            (Target::Datastore, Method::Patch | Method::Delete) => Need::Admin,
+            (Target::Datastore, Method::Patch | Method::Delete)
+            | (Target::Export, Method::Get)
+            | (Target::Import, Method::Post) => Need::Admin,
             #[cfg(feature = "contract")]
             (Target::Contract, Method::Post) => Need::Admin,
             _ => return None,

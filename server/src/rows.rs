@@ -216,6 +216,17 @@ impl Transact for SqlRows {
 }
 
 impl Answers for SqlRows {
+    fn answers(
+        &self,
+        after: (u64, &[u8]),
+        visit: &mut dyn FnMut(u64, Vec<u8>, Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let sql = "SELECT at, name, value FROM answers WHERE (at, name) > (?, ?) ORDER BY at, name";
+        self.each(sql, params![integer(after.0), after.1], |row| {
+            Ok(visit(number(row.get(0)?)?, row.get(1)?, row.get(2)?))
+        })
+    }
+
     fn answer(&self, name: &[u8]) -> Result<Option<(u64, Vec<u8>)>, Failure> {
         let sql = "SELECT at, value FROM answers WHERE name = ?";
         let found = self.first(sql, [name], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -260,6 +271,18 @@ impl Storage for SqlRows {
         let sql = "INSERT INTO ledger (replica, at, value) VALUES (?, ?, ?)
             ON CONFLICT (replica) DO UPDATE SET at = excluded.at, value = excluded.value";
         self.put(sql, params![replica.0, integer(at), value])
+    }
+
+    fn entries(
+        &self,
+        after: (u64, ReplicaId),
+        visit: &mut dyn FnMut((u64, ReplicaId), Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let sql = "SELECT at, replica, value FROM ledger WHERE (at, replica) > (?, ?)
+            ORDER BY at, replica";
+        self.each(sql, params![integer(after.0), after.1.0], |row| {
+            Ok(visit((number(row.get(0)?)?, ReplicaId(row.get(1)?)), row.get(2)?))
+        })
     }
 
     fn row(&self, collection: &str, key: &str) -> Result<Option<Row>, Failure> {
@@ -323,6 +346,16 @@ impl Storage for SqlRows {
         self.put(sql, params![pool, value])
     }
 
+    fn pools(
+        &self,
+        visit: &mut dyn FnMut(&str, Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        self.each("SELECT name, value FROM pools ORDER BY name", [], |row| {
+            let name: Box<str> = row.get(0)?;
+            Ok(visit(&name, row.get(1)?))
+        })
+    }
+
     fn item(&self, pool: &str, ident: &str) -> Result<Option<Item>, Failure> {
         let sql = "SELECT seq, hash, data FROM items WHERE pool = ? AND ident = ?";
         self.first(sql, [pool, ident], |row| Ok(item(row)))?.transpose()
@@ -342,7 +375,7 @@ impl Storage for SqlRows {
         visit: &mut dyn FnMut(&str, Item) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
         let sql = "SELECT seq, hash, data, ident FROM items
-            WHERE pool = ? AND seq > ? AND data IS NOT NULL ORDER BY seq";
+            WHERE pool = ? AND seq > ? ORDER BY seq";
         self.each(sql, params![pool, integer(after.0)], |row| {
             let ident: Box<str> = row.get(3)?;
             Ok(visit(&ident, item(row)?))

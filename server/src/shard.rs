@@ -114,6 +114,10 @@ impl Shard {
                     Todo::Read(run) => reads.push((id, run, reply)),
                     Todo::Write(run) => step(Step::Ask { run, answer: None, reply }),
                     Todo::Remove => step(Step::remove(reply)),
+                    Todo::Export(_) | Todo::Import(_) => {
+                        let detail = "this relay neither exports nor imports yet";
+                        drop(reply.send(Answer::problem(503, "unavailable", detail)));
+                    }
                     // Sockets come by another way.
                     Todo::Socket => drop(reply.send(Answer::internal())),
                 },

@@ -13,6 +13,7 @@ use crate::{
     relay::{self, Relay},
 };
 
+mod archive;
 pub(crate) mod pass;
 
 /// The header in which the worker tells the object what a request may do.
@@ -25,7 +26,7 @@ pub(crate) async fn serve(relay: &Rc<Relay>, mut request: Request) -> Result<Res
         return respond(Answer::internal());
     };
     let admission = pass.admission;
-    let body = request.bytes().await?;
+    let body = if head.is_streamed() { Vec::new() } else { request.bytes().await? };
     let asked = neap_http::Request { head, pass, body, now: now() };
     respond(match relay.plan(asked) {
         Todo::Answer(answer) => answer,
@@ -36,6 +37,8 @@ pub(crate) async fn serve(relay: &Rc<Relay>, mut request: Request) -> Result<Res
             Ok(false) => Answer::absent(),
             Err(()) => Answer::internal(),
         },
+        Todo::Export(exporter) => return archive::export(relay, exporter),
+        Todo::Import(importer) => archive::import(relay, importer, request).await,
         Todo::Socket => return take_socket(relay, admission),
         #[cfg(feature = "contract")]
         Todo::Contract(order) => crate::contract::answer(relay, &order),
@@ -50,13 +53,18 @@ pub(crate) fn head_of(request: &Request) -> Result<Head> {
 
 /// Gives an answer to the platform.
 pub(crate) fn respond(answer: Answer) -> Result<Response> {
+    let builder = begin(&answer)?;
+    let body = answer.into_body();
+    Ok(if body.is_empty() { builder.empty() } else { builder.fixed(body) })
+}
+
+/// A response without its body.
+fn begin(answer: &Answer) -> Result<ResponseBuilder> {
     let headers = Headers::new();
     for (name, value) in answer.headers() {
         headers.set(name, value)?;
     }
-    let builder = ResponseBuilder::new().with_status(answer.status()).with_headers(headers);
-    let body = answer.into_body();
-    Ok(if body.is_empty() { builder.empty() } else { builder.fixed(body) })
+    Ok(ResponseBuilder::new().with_status(answer.status()).with_headers(headers))
 }
 
 /// Accepts the socket and hands it to the authority.

@@ -19,6 +19,7 @@
 use futures_util::StreamExt as _;
 use neap_core::{authority::Stats, limits::BODY_BYTES_MAX};
 use neap_http::{Answer, Denial, Head, Pass, Settings, enter, share};
+use wasm_bindgen::JsValue;
 use worker::{Context, Env, Fetcher, Headers, Request, RequestInit, Response, Result, event};
 
 #[cfg(feature = "contract")]
@@ -85,9 +86,15 @@ async fn let_in(
         Err(denial) => return deny(denial, log),
     };
     let is_socket = visit.is_socket();
-    let Some(body) = body(&mut request).await? else { return respond(Answer::too_large()) };
-    match visit.admit(&body, mint_id) {
-        Ok(pass) => forward(&request, env, &pass, is_socket, &body).await,
+    let (bytes, payload) = if head.is_streamed() {
+        (Vec::new(), request.inner().body().map(JsValue::from))
+    } else {
+        let Some(bytes) = body(&mut request).await? else { return respond(Answer::too_large()) };
+        let payload = (!bytes.is_empty()).then(|| to_js(&bytes));
+        (bytes, payload)
+    };
+    match visit.admit(&bytes, mint_id) {
+        Ok(pass) => forward(&request, env, &pass, is_socket, payload).await,
         Err(denial) => deny(denial, log),
     }
 }
@@ -120,7 +127,7 @@ async fn forward(
     env: &Env,
     admitted: &Pass,
     is_socket: bool,
-    body: &[u8],
+    body: Option<JsValue>,
 ) -> Result<Response> {
     let headers = Headers::new();
     for name in FORWARDED {
@@ -134,9 +141,7 @@ async fn forward(
     }
     let mut init = RequestInit::new();
     init.with_method(request.method()).with_headers(headers);
-    if !body.is_empty() {
-        init.with_body(Some(to_js(body)));
-    }
+    init.with_body(body);
     let inner = Request::new_with_init(&request.inner().url(), &init)?;
     let stub = env.durable_object(DATASTORES)?.id_from_name(&admitted.id)?.get_stub()?;
     stub.fetch_with_request(inner).await

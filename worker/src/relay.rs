@@ -17,7 +17,7 @@ use neap_core::{
     id::Epoch,
     limits::{ALARM_RETRY_MS, FRAME_BYTES_MAX},
 };
-use neap_http::{Answer, Buckets, Outcome, Request, Settings, Todo, Write};
+use neap_http::{Answer, Buckets, Exporter, Outcome, Piece, Request, Settings, Todo, Write};
 use wasm_bindgen::prelude::*;
 
 #[cfg(feature = "contract")]
@@ -215,6 +215,15 @@ impl Relay {
         })
     }
 
+    /// Reads the next piece of an export from what is committed.
+    pub(crate) fn read_piece(&self, exporter: &mut Exporter) -> Piece {
+        let piece = self.with_engine(|engine| Ok(exporter.piece(&engine.machine, now())?));
+        piece.unwrap_or_else(|fault| {
+            self.complain(&fault);
+            Piece::Gone
+        })
+    }
+
     /// Removes the datastore; every session hears that it is gone. `false` where there is none.
     pub(crate) async fn remove(&self) -> Result<bool, ()> {
         self.flush();
@@ -262,7 +271,7 @@ impl Relay {
         self.flush();
         let now = now();
         let is_over = self.with_engine(|engine| {
-            let is_over = engine.machine.meta().is_some() && engine.machine.alive(now).is_none();
+            let is_over = engine.machine.is_over(now);
             if !is_over {
                 engine.end_overdue(now);
                 let storage = self.storage()?;

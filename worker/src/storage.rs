@@ -64,6 +64,7 @@ statements! {
     exists: "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta' LIMIT 1";
     meta: "SELECT schema, value FROM meta WHERE id = 1";
     put_meta: "INSERT INTO meta (id, schema, value) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET schema = excluded.schema, value = excluded.value";
+    entries: "SELECT at, replica, value FROM ledger WHERE (at, replica) > (?, ?) ORDER BY at, replica LIMIT ?";
     entry: "SELECT value FROM ledger WHERE replica = ?";
     put_entry: "INSERT INTO ledger (replica, at, value) VALUES (?, ?, ?) ON CONFLICT (replica) DO UPDATE SET at = excluded.at, value = excluded.value";
     row: "SELECT seq, data FROM records WHERE collection = ? AND key = ?";
@@ -74,13 +75,15 @@ statements! {
     count_gone: "SELECT count(*) FROM records WHERE data IS NULL AND seq <= ?";
     prune: "DELETE FROM records WHERE data IS NULL AND seq <= ?";
     forget_entries: "DELETE FROM ledger WHERE at < ?";
+    pools: "SELECT name, value FROM pools ORDER BY name";
     pool: "SELECT value FROM pools WHERE name = ?";
     put_pool: "INSERT INTO pools (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     item: "SELECT seq, hash, data FROM items WHERE pool = ? AND ident = ?";
     put_item: "INSERT INTO items (pool, seq, ident, hash, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (pool, ident) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, data = excluded.data";
-    items: "SELECT seq, hash, data, ident FROM items WHERE pool = ? AND seq > ? AND data IS NOT NULL ORDER BY seq LIMIT ?";
+    items: "SELECT seq, hash, data, ident FROM items WHERE pool = ? AND seq > ? ORDER BY seq LIMIT ?";
     last_erased: "SELECT max(seq), count(*) FROM (SELECT seq FROM items WHERE pool = ? AND seq > ? AND seq <= ? AND data IS NOT NULL ORDER BY seq LIMIT ?)";
     erase_items: "UPDATE items SET data = NULL WHERE pool = ? AND seq > ? AND seq <= ?";
+    answers: "SELECT at, name, value FROM answers WHERE (at, name) > (?, ?) ORDER BY at, name LIMIT ?";
     answer: "SELECT at, value FROM answers WHERE name = ?";
     put_answer: "INSERT INTO answers (name, at, value) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at, value = excluded.value";
     prune_answers: "DELETE FROM answers WHERE id IN (SELECT id FROM answers ORDER BY id LIMIT 4) AND at < ?";
@@ -184,7 +187,52 @@ impl SqlRows {
     }
 }
 
+/// Takes a moment, a name and a stored value.
+type InTime<'a> = &'a mut dyn FnMut(u64, Vec<u8>, Vec<u8>) -> Result<ControlFlow<()>, Failure>;
+
+impl SqlRows {
+    /// Visits stored values in the order of moments and names, after such a place. There is no index for
+    /// it, which each write would pay for: a chunk costs a look at every row.
+    fn in_time(
+        &self,
+        statement: fn(&Statements) -> &JsString,
+        after: (u64, &[u8]),
+        visit: InTime<'_>,
+    ) -> Result<(), Failure> {
+        if !self.exists()? {
+            return Ok(());
+        }
+        let mut from = (integer(after.0), bytes(after.1));
+        let mut chunk = Chunk::first();
+        loop {
+            let values = Array::of3(&from.0, &from.1, &integer(chunk.rows));
+            let rows = read(self.run(|sql, of| sql.exec_all(statement(of), &values))?)?;
+            for row in rows.iter() {
+                let row = row.dyn_into::<Array>().map_err(|_| Failure::Shape)?;
+                let value = blob(&row.get(2))?;
+                chunk.count(value.len());
+                from = (row.get(0), row.get(1));
+                if visit(number(&row.get(0))?, blob(&row.get(1))?, value)?.is_break() {
+                    return Ok(());
+                }
+            }
+            if u64::from(rows.length()) < chunk.rows {
+                return Ok(());
+            }
+            chunk = chunk.scanned();
+        }
+    }
+}
+
 impl Answers for SqlRows {
+    fn answers(
+        &self,
+        after: (u64, &[u8]),
+        visit: &mut dyn FnMut(u64, Vec<u8>, Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        self.in_time(|of| &of.answers, after, &mut |at, name, value| Ok(visit(at, name, value)))
+    }
+
     fn answer(&self, name: &[u8]) -> Result<Option<(u64, Vec<u8>)>, Failure> {
         if !self.exists()? {
             return Ok(None);
@@ -240,6 +288,17 @@ impl Storage for SqlRows {
         let values = Array::of3(&bytes(&replica.0), &integer(at), &bytes(value));
         self.run(|sql, of| sql.exec_all(&of.put_entry, &values))?;
         Ok(())
+    }
+
+    fn entries(
+        &self,
+        after: (u64, ReplicaId),
+        visit: &mut dyn FnMut((u64, ReplicaId), Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        self.in_time(|of| &of.entries, (after.0, &after.1.0), &mut |at, replica, value| {
+            let replica = replica.try_into().map_err(|_| Failure::Shape)?;
+            Ok(visit((at, ReplicaId(replica)), value))
+        })
     }
 
     fn row(&self, collection: &str, key: &str) -> Result<Option<Row>, Failure> {
@@ -346,6 +405,22 @@ impl Storage for SqlRows {
         self.create()?;
         let (name, value) = (JsValue::from_str(pool), bytes(value));
         self.run(|sql, of| sql.exec2(&of.put_pool, &name, &value))?;
+        Ok(())
+    }
+
+    fn pools(
+        &self,
+        visit: &mut dyn FnMut(&str, Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        if !self.exists()? {
+            return Ok(());
+        }
+        for row in read(self.run(|sql, of| sql.exec0(&of.pools))?)?.iter() {
+            let row = row.dyn_into::<Array>().map_err(|_| Failure::Shape)?;
+            if visit(&text(&row.get(0))?, blob(&row.get(1))?).is_break() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -458,6 +533,12 @@ impl Chunk {
     fn count(&mut self, bytes: usize) {
         self.seen = self.seen.saturating_add(1);
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// After it, where each chunk looks at every row.
+    fn scanned(self) -> Self {
+        let rows = self.following().rows.saturating_mul(16);
+        Chunk { rows, seen: 0, bytes: 0 }
     }
 
     fn following(self) -> Self {

@@ -75,7 +75,7 @@ async function call(url, method, path, body, headers = {}) {
   const answer = await fetch(url + path, { method, body: payload, headers });
   const text = await answer.text();
   const type = answer.headers.get("content-type") ?? "";
-  return { status: answer.status, headers: answer.headers, type, text, body: /json/.test(type) ? JSON.parse(text) : null };
+  return { status: answer.status, headers: answer.headers, type, text, body: /[/+]json/.test(type) ? JSON.parse(text) : null };
 }
 
 /** Asserts that a request was refused with this status and code, as a problem document. */
@@ -86,15 +86,23 @@ export function assertProblem(answer, status, code) {
 }
 
 function databases(dir) {
-  const found = [];
-  for (const name of readdirSync(dir).filter((name) => /^[0-9a-f]+\.sqlite$/.test(name))) {
-    const db = new DatabaseSync(join(dir, name), { readOnly: true, timeout: 2_000 });
-    const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '_cf_%'").all();
-    const count = ({ name: table }) => [table, db.prepare(`SELECT count(*) AS n FROM ${table}`).get().n];
-    if (tables.length > 0) found.push(Object.fromEntries(tables.map(count)));
+  const names = readdirSync(dir).filter((name) => /^[0-9a-f]+\.sqlite$/.test(name));
+  return names.map((name) => tables(join(dir, name))).filter((counts) => Object.keys(counts).length > 0);
+}
+
+/** How many rows each table of a database has. */
+function tables(file) {
+  const db = new DatabaseSync(file, { readOnly: true, timeout: 2_000 });
+  try {
+    const names = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '_cf_%'").all();
+    return Object.fromEntries(names.map(({ name }) => [name, db.prepare(`SELECT count(*) AS n FROM ${name}`).get().n]));
+  } catch (error) {
+    // SQLITE_READONLY: its log is just being made or ended, and whoever only reads has to come again. It is there.
+    if ((error.errcode & 0xff) === 8) return { busy: 0 };
+    throw error;
+  } finally {
     db.close();
   }
-  return found;
 }
 
 /** A token (RFC 7519) with HS256, or with what is wrong with it. */

@@ -43,6 +43,8 @@ test("what is not there is 404, what is there takes its methods only", async () 
     "/datastores/a/mutations": "POST, OPTIONS",
     "/datastores/a/socket": "GET, OPTIONS",
     "/datastores/a/stats": "GET, OPTIONS",
+    "/datastores/a/export": "GET, OPTIONS",
+    "/datastores/a/import": "POST, OPTIONS",
     "/openapi.json": "GET, OPTIONS",
     "/datastores/a/collections/c/records": "GET, OPTIONS",
     "/datastores/a/collections/c/records/k": "GET, PUT, PATCH, DELETE, OPTIONS",

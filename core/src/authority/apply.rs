@@ -213,7 +213,7 @@ fn before_each(mut read: Vec<Row>, effects: &[Effect]) -> Vec<Option<Row>> {
 }
 
 /// Moves digest and counts from what was there to what is there now.
-fn count(totals: &mut Totals, before: Option<&Row>, now: &Row) {
+pub(super) fn count(totals: &mut Totals, before: Option<&Row>, now: &Row) {
     let bytes = |row: &Row| u64::try_from(row.size()).unwrap_or(u64::MAX);
     match before {
         Some(row) if row.data.is_some() => {

@@ -18,17 +18,17 @@ use crate::{
 
 /// One replica's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
+pub struct Entry {
     /// Outcomes up to this turn are known to the replica and forgotten here.
-    acked: Turn,
+    pub acked: Turn,
     /// Outcomes of the turns after `acked`, without gaps.
-    outcomes: Vec<Outcome>,
+    pub outcomes: Vec<Outcome>,
     /// Stands for the token's subject that pushed first.
-    pub(super) subject: Option<u64>,
-    /// The birth stamp that the replica came with.
-    pub(super) birth: Option<u64>,
+    pub subject: Option<u64>,
+    /// The birth stamp that the replica came with, in milliseconds since 1970.
+    pub birth: Option<u64>,
     /// When the last turn was settled, in milliseconds since 1970.
-    at: u64,
+    pub at: u64,
 }
 
 impl Entry {

@@ -54,14 +54,3 @@ impl<E> From<E> for Trouble<E> {
         Trouble::Storage(error)
     }
 }
-
-/// The answer to an opener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// There was none, now there is.
-    Created,
-    /// It was there, with fitting options.
-    Found,
-    /// It has another kind or primary field.
-    Mismatch,
-}

@@ -159,6 +159,7 @@ impl<S: Storage> Authority<S> {
         Ok(match self.open(&hello.options, moment)? {
             Opened::Created | Opened::Found => Ok(()),
             Opened::Mismatch => Err(Close::Options),
+            Opened::Importing => Err(Close::Importing),
         })
     }
 

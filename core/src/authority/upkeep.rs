@@ -13,7 +13,7 @@ impl<S: Storage> Authority<S> {
     /// shell calls it from an alarm, never in the way of a write.
     #[must_use]
     pub fn upkeep_due(&self) -> Option<u64> {
-        let meta = self.meta.as_ref()?;
+        let Some(meta) = &self.meta else { return self.import_due() };
         if self.excess(meta.totals.tombstones) > 0 || !meta.draining.is_empty() {
             return Some(0);
         }

@@ -86,6 +86,23 @@ pub struct Refusal {
 }
 
 impl Reason {
+    const ALL: [Reason; 8] = [
+        Reason::NotFound,
+        Reason::PreconditionFailed,
+        Reason::TooLarge,
+        Reason::StorageFull,
+        Reason::Forbidden,
+        Reason::OutcomeUnknown,
+        Reason::OptionsMismatch,
+        Reason::InvalidData,
+    ];
+
+    /// Reads the public code; every other text is none.
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Reason> {
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// The public code.
     #[must_use]
     pub const fn code(self) -> &'static str {

@@ -41,6 +41,10 @@ fn values<S: Storage>(storage: &mut S) {
     assert_eq!(storage.entry(&one).unwrap(), Some(vec![8, 0]));
     assert_eq!(storage.entry(&other).unwrap(), None);
     storage.put_entry(&other, 7, &[1]).unwrap();
+    assert_eq!(read_entries(storage, (0, other), 9), "7:2 1800000000000:1 ", "the oldest first");
+    storage.put_entry(&ReplicaId([0; 16]), 7, &[1]).unwrap();
+    assert_eq!(read_entries(storage, (7, ReplicaId([0; 16])), 9), "7:2 1800000000000:1 ");
+    assert_eq!(read_entries(storage, (6, other), 2), "7:0 7:2 ", "a visitor can break off");
     storage.forget_entries(7).unwrap();
     assert_eq!(
         storage.entry(&other).unwrap(),
@@ -109,6 +113,8 @@ fn pools<S: Storage>(storage: &mut S) {
     storage.put_pool("~p", &[2, 0]).unwrap();
     storage.put_pool("~q", &[3]).unwrap();
     assert_eq!(storage.pool("~p").unwrap(), Some(vec![2, 0]));
+    assert_eq!(read_pools(storage, 9), [("~p".into(), vec![2, 0]), ("~q".into(), vec![3])]);
+    assert_eq!(read_pools(storage, 1), [("~p".into(), vec![2, 0])]);
     let item = |seq: u64, data: &str| Item {
         seq: Seq(seq),
         hash: crate::pool::hash("~p", "", data),
@@ -131,10 +137,10 @@ fn pools<S: Storage>(storage: &mut S) {
     storage.items("~p", Seq::ZERO, &mut one).unwrap();
     assert_eq!(seen, 1, "a visitor can break off");
     assert_eq!(storage.erase_items("~p", Seq(0)..Seq(3), 1).unwrap(), Seq(2));
-    assert_eq!(read_items(storage, "~p", 0), "3é 4b ");
+    assert_eq!(read_items(storage, "~p", 0), "2\0ja- 3é 4b ");
     assert_eq!(storage.erase_items("~p", Seq(2)..Seq(3), 9).unwrap(), Seq(3));
     assert_eq!(storage.erase_items("~p", Seq(3)..Seq(3), 9).unwrap(), Seq(3));
-    assert_eq!(read_items(storage, "~p", 0), "4b ");
+    assert_eq!(read_items(storage, "~p", 2), "3é- 4b ");
     let erased = Item { data: None, ..item(3, "{}") };
     assert_eq!(storage.item("~p", "é").unwrap(), Some(erased), "an erased item is known");
     assert_eq!(read_items(storage, "~q", 0), "1b ");
@@ -143,11 +149,33 @@ fn pools<S: Storage>(storage: &mut S) {
 fn read_items<S: Storage>(storage: &S, pool: &str, after: u64) -> String {
     let mut seen = Vec::new();
     let mut each = |ident: &str, item: Item| {
-        seen.push(alloc::format!("{}{ident} ", item.seq.0));
+        let mark = if item.data.is_none() { "-" } else { "" };
+        seen.push(alloc::format!("{}{ident}{mark} ", item.seq.0));
         ControlFlow::Continue(())
     };
     storage.items(pool, Seq(after), &mut each).unwrap();
     seen.concat()
+}
+
+fn read_entries<S: Storage>(storage: &S, after: (u64, ReplicaId), most: usize) -> String {
+    let mut seen = Vec::new();
+    let mut each = |(at, replica): (u64, ReplicaId), bytes: Vec<u8>| {
+        assert_eq!(storage.entry(&replica).unwrap(), Some(bytes));
+        seen.push(alloc::format!("{at}:{} ", replica.0[0]));
+        if seen.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    storage.entries(after, &mut each).unwrap();
+    seen.concat()
+}
+
+fn read_pools<S: Storage>(storage: &S, most: usize) -> Vec<(String, Vec<u8>)> {
+    let mut seen = Vec::new();
+    let mut each = |name: &str, bytes: Vec<u8>| {
+        seen.push((name.into(), bytes));
+        if seen.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    storage.pools(&mut each).unwrap();
+    seen
 }
 
 fn put<S: Storage>(storage: &mut S, collection: &str, key: &str, seq: u64, data: Option<&str>) {

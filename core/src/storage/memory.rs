@@ -26,7 +26,7 @@ pub struct MemoryStorage {
     pools: BTreeMap<Box<str>, Vec<u8>>,
     /// By pool and identity.
     items: BTreeMap<Place, Item>,
-    /// Identities of the items that have data, by pool and seq.
+    /// Identities of the items, by pool and seq.
     items_in_order: BTreeMap<(Box<str>, Seq), Box<str>>,
 }
 
@@ -56,6 +56,22 @@ impl Storage for MemoryStorage {
 
     fn put_entry(&mut self, replica: &ReplicaId, at: u64, bytes: &[u8]) -> Result<(), Infallible> {
         self.ledger.insert(*replica, (at, bytes.into()));
+        Ok(())
+    }
+
+    fn entries(
+        &self,
+        after: (u64, ReplicaId),
+        visit: &mut dyn FnMut((u64, ReplicaId), Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Infallible> {
+        let place = |(replica, (at, _)): &(&ReplicaId, &(u64, Vec<u8>))| (*at, **replica);
+        let mut found: Vec<_> = self.ledger.iter().filter(|one| place(one) > after).collect();
+        found.sort_unstable_by_key(place);
+        for (replica, (at, bytes)) in found {
+            if visit((*at, *replica), bytes.clone()).is_break() {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -134,6 +150,18 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    fn pools(
+        &self,
+        visit: &mut dyn FnMut(&str, Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Infallible> {
+        for (name, bytes) in &self.pools {
+            if visit(name, bytes.clone()).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn item(&self, pool: &str, ident: &str) -> Result<Option<Item>, Infallible> {
         Ok(self.items.get(&(pool.into(), ident.into())).cloned())
     }
@@ -143,9 +171,7 @@ impl Storage for MemoryStorage {
         if let Some(before) = before {
             self.items_in_order.remove(&(pool.into(), before.seq));
         }
-        if item.data.is_some() {
-            self.items_in_order.insert((pool.into(), item.seq), ident.into());
-        }
+        self.items_in_order.insert((pool.into(), item.seq), ident.into());
         Ok(())
     }
 
@@ -177,16 +203,15 @@ impl Storage for MemoryStorage {
         }
         let wanted = usize::try_from(count).unwrap_or(usize::MAX);
         let places = (pool.into(), range.start.next())..=(pool.into(), range.end);
-        let oldest = self.items_in_order.range(places).take(wanted);
-        let oldest: Vec<_> = oldest.map(|(at, ident)| (at.clone(), ident.clone())).collect();
-        for (at, ident) in &oldest {
-            self.items_in_order.remove(at);
-            if let Some(item) = self.items.get_mut(&(pool.into(), ident.clone())) {
-                item.data = None;
+        let mut erased = 0;
+        for ((_, seq), ident) in self.items_in_order.range(places) {
+            let Some(item) = self.items.get_mut(&(pool.into(), ident.clone())) else { continue };
+            erased += usize::from(item.data.take().is_some());
+            if erased == wanted {
+                return Ok(*seq);
             }
         }
-        let last = oldest.last().filter(|_| oldest.len() == wanted);
-        Ok(last.map_or(range.end, |((_, seq), _)| *seq))
+        Ok(range.end)
     }
 
     fn clear(&mut self) -> Result<(), Infallible> {

@@ -33,7 +33,9 @@ impl<S: Transact> Entry<S> {
 
     /// Whether there is neither a datastore nor anybody who waits for one.
     pub(super) fn is_empty(&self) -> bool {
-        let is_absent = |authority: &Authority<S>| authority.meta().is_none();
+        let is_absent = |authority: &Authority<S>| {
+            authority.meta().is_none() && authority.upkeep_due().is_none()
+        };
         self.sessions.is_empty() && self.authority.as_ref().is_none_or(is_absent)
     }
 

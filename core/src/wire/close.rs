@@ -15,6 +15,8 @@ pub enum Close {
     Expired,
     /// Another owner speaks for its replica.
     Superseded,
+    /// The datastore is being imported: come again later.
+    Importing,
 }
 
 impl Close {
@@ -28,6 +30,7 @@ impl Close {
             Close::Options => 4409,
             Close::Expired => 4410,
             Close::Superseded => 4411,
+            Close::Importing => 1013,
         }
     }
 
@@ -41,6 +44,7 @@ impl Close {
             Close::Options => "options-mismatch",
             Close::Expired => "expired",
             Close::Superseded => "superseded",
+            Close::Importing => "importing",
         }
     }
 }

@@ -3,6 +3,7 @@
 // Tests panic where something is wrong, and may take the rest of an enum together.
 #![allow(clippy::wildcard_enum_match_arm, clippy::needless_range_loop)]
 
+mod archive;
 mod golden;
 mod laws;
 mod pools;

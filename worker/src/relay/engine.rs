@@ -78,10 +78,10 @@ impl Engine {
     /// When something is due by itself, in milliseconds since 1970. Nothing is where nobody has opened
     /// the datastore: an alarm would leave a trace.
     pub(super) fn due(&self) -> Option<u64> {
-        let meta = self.machine.meta()?;
+        let upkeep = self.machine.upkeep_due();
+        let Some(meta) = self.machine.meta() else { return upkeep.map(|due| due.max(1)) };
         let overdue = self.links.first_until().map(|until| until.saturating_add(TOKEN_SLACK_MS));
         let expiry = meta.info.expires_at.map(|last| last.saturating_add(1));
-        let upkeep = self.machine.upkeep_due();
         // The platform takes no alarm at the very beginning of time, which upkeep calls at once.
         overdue.into_iter().chain(expiry).chain(upkeep).min().map(|due| due.max(1))
     }

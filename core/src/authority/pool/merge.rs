@@ -54,13 +54,13 @@ impl<S: Storage> Authority<S> {
             if let Some(known) = known.filter(|known| known.seq > pool.drained) {
                 pool.digest.remove(known.hash);
                 pool.items -= 1;
-                pool.bytes = pool.bytes.saturating_sub(size(&ident, &known));
+                pool.bytes = pool.bytes.saturating_sub(pool::size(&ident, &known));
             }
             pool.head = pool.head.next();
             let item = Item { seq: pool.head, hash, data: Some((*data).to_owned().into()) };
             pool.digest.add(hash);
             pool.items += 1;
-            pool.bytes += size(&ident, &item);
+            pool.bytes += pool::size(&ident, &item);
             fresh.insert(ident, item);
         }
         let merged =
@@ -142,9 +142,4 @@ fn addition<'a>(op: &Op<'a>) -> Option<(&'a str, Choice<'a>)> {
         Op::Add { pool, choice, .. } => Some((pool, choice)),
         Op::Set { .. } | Op::Patch { .. } | Op::Delete { .. } => None,
     }
-}
-
-fn size(ident: &str, item: &Item) -> u64 {
-    let data = item.data.as_ref().map_or(0, |data| data.len());
-    u64::try_from(ident.len() + data).unwrap_or(u64::MAX)
 }

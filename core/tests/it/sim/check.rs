@@ -269,7 +269,7 @@ impl World {
             Close::BadRequest => connection.tainted,
             Close::Superseded => !current || connection.tainted,
             Close::Expired => true,
-            Close::Unauthorized | Close::Forbidden | Close::Options => false,
+            Close::Unauthorized | Close::Forbidden | Close::Options | Close::Importing => false,
         };
         if right { Ok(()) } else { fail("SE2", format!("closed an honest session: {why:?}")) }
     }

@@ -126,6 +126,14 @@ impl Storage for Disk {
         })
     }
 
+    fn entries(
+        &self,
+        after: (u64, ReplicaId),
+        visit: &mut dyn FnMut((u64, ReplicaId), Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Broken> {
+        self.call(|inner| sure(inner.memory.entries(after, visit)))
+    }
+
     fn row(&self, collection: &str, key: &str) -> Result<Option<Row>, Broken> {
         self.call(|inner| sure(inner.memory.row(collection, key)))
     }
@@ -174,6 +182,10 @@ impl Storage for Disk {
 
     fn put_pool(&mut self, pool: &str, bytes: &[u8]) -> Result<(), Broken> {
         self.call(|inner| sure(inner.memory.put_pool(pool, bytes)))
+    }
+
+    fn pools(&self, visit: &mut dyn FnMut(&str, Vec<u8>) -> ControlFlow<()>) -> Result<(), Broken> {
+        self.call(|inner| sure(inner.memory.pools(visit)))
     }
 
     fn item(&self, pool: &str, ident: &str) -> Result<Option<Item>, Broken> {
