@@ -5,7 +5,7 @@ use neap_core::{
     authority::Listing,
     datastore::Meta,
     id::{Epoch, Seq},
-    limits::LIST_BYTES,
+    limits::{LIST_BYTES, LIST_ROWS_DEFAULT},
     record::{Digest, Row},
     storage::{Range, Storage},
     wire::Cursor,
@@ -75,7 +75,7 @@ impl Wanted {
             since: query.seq("since")?,
             bookmark,
             epoch: query.text("epoch"),
-            rows: query.limit()?,
+            rows: query.limit(LIST_ROWS_DEFAULT)?,
         })
     }
 

@@ -136,7 +136,8 @@ pub(crate) fn add<S: Answers>(pool: &str, call: &Call) -> Result<Write<S>, Answe
 
 pub(crate) fn list<S: Storage>(pool: &str, call: &Call) -> Result<Read<S>, Answer> {
     let query = Query::new(&call.query);
-    let (since, rows, epoch) = (query.seq("since")?, query.limit()?, query.text("epoch"));
+    let (since, rows, epoch) =
+        (query.seq("since")?, query.limit(LIST_ROWS_MAX)?, query.text("epoch"));
     let pool = mark(pool);
     Ok(Box::new(move |machine, now| {
         let Some(meta) = machine.alive(now) else { return Ok(Answer::absent()) };

@@ -1,9 +1,6 @@
 //! The query of a URL.
 
-use neap_core::{
-    id::Seq,
-    limits::{LIST_ROWS_DEFAULT, LIST_ROWS_MAX},
-};
+use neap_core::{id::Seq, limits::LIST_ROWS_MAX};
 
 use crate::{Answer, input::whole_number};
 
@@ -32,9 +29,9 @@ impl<'a> Query<'a> {
         })
     }
 
-    /// The size of a page.
-    pub(crate) fn limit(&self) -> Result<usize, Answer> {
-        let Some(text) = self.text("limit") else { return Ok(LIST_ROWS_DEFAULT) };
+    /// The size of a page, `default` where the request does not say.
+    pub(crate) fn limit(&self, default: usize) -> Result<usize, Answer> {
+        let Some(text) = self.text("limit") else { return Ok(default) };
         let limit = whole_number(&text).and_then(|limit| usize::try_from(limit).ok());
         limit.filter(|limit| (1..=LIST_ROWS_MAX).contains(limit)).ok_or_else(|| {
             let detail = format!("limit is a whole number from 1 to {LIST_ROWS_MAX}");

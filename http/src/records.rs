@@ -3,7 +3,7 @@
 use neap_core::{
     authority::Listing,
     id::{Seq, check_key},
-    limits::LIST_BYTES,
+    limits::{LIST_BYTES, LIST_ROWS_DEFAULT},
     mutation::{Condition, Malformed, Op, Outcome, Reason},
     record::Row,
     storage::{Range, Storage},
@@ -22,7 +22,7 @@ use crate::{
 
 pub(crate) fn list<S: Storage>(collection: String, call: &Call) -> Result<Read<S>, Answer> {
     let query = Query::new(&call.query);
-    let (after, rows) = (query.seq("after")?, query.limit()?);
+    let (after, rows) = (query.seq("after")?, query.limit(LIST_ROWS_DEFAULT)?);
     Ok(Box::new(move |machine, now| {
         let meta = match is_open(machine.alive(now)) {
             Ok(meta) => meta,

@@ -41,6 +41,15 @@ test("known items cost nothing, and one round trip brings what is missing", asyn
   assert.equal((await read()).body.items.length, 7);
 });
 
+test("a pool is read whole, as far as one answer reaches", async (t) => {
+  const { add, read } = await opened(t);
+  const many = Array.from({ length: 5000 }, (_, n) => `item ${n}`);
+  assert.equal((await add(many)).body.added, 5000);
+  const { items, next } = (await read()).body;
+  assert.deepEqual([items.length, next], [5000, null]);
+  assert.deepEqual((await read("?limit=1000")).body.next, 1000);
+});
+
 test("under one primary the last arrival wins", async (t) => {
   const { add, read } = await opened(t);
   await add([{ id: "x", v: 1 }, { id: "y", v: 1 }], { primary: "id" });
