@@ -24,7 +24,8 @@ pub enum Output {
         /// The same bytes for all of them.
         frame: Box<[u8]>,
     },
-    /// Keep these bytes with the session, so that [`Authority::restore`] can have them after a sleep.
+    /// Keep these bytes with the session, so that
+    /// [`Authority::restore`](super::Authority::restore) can have them after a sleep.
     Remember {
         /// Which session.
         session: SessionId,

@@ -17,13 +17,17 @@ use super::{
     spec::{NOW, authority, carry, join, replica},
 };
 
-/// A number as ECMA-262 prints it (Number::toString), from the shortest digits that Rust finds.
+/// A number as ECMA-262 prints it (Number::toString): as many digits as the shortest that Rust finds, but
+/// of two that are equally near the even one.
 fn printed(number: f64) -> String {
     if number == 0.0 {
         return "0".into();
     }
     let sign = if number < 0.0 { "-" } else { "" };
-    let text = format!("{:e}", number.abs());
+    let shortest = format!("{:e}", number.abs());
+    let after_point = shortest.find('.').map_or(0, |dot| shortest.find('e').unwrap_or(0) - dot - 1);
+    let nearest = format!("{:.after_point$e}", number.abs());
+    let text = if nearest.parse() == Ok(number.abs()) { nearest } else { shortest };
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let digits = mantissa.replace('.', "");
     let point = exponent.parse::<i32>().unwrap_or(0) + 1;
@@ -249,6 +253,13 @@ fn confirmed(one: &Replica) -> Records {
         Some((key, (Some(seq.0), parse(data))))
     };
     KEYS.into_iter().filter_map(found).collect()
+}
+
+/// [VA8] Of two shortest forms that are equally near the even one is chosen, as JavaScript does.
+#[test]
+fn va8_ties_go_to_the_even_digit() {
+    assert_eq!(canonical("-904903714023.15625"), Ok("-904903714023.1562".into()));
+    assert_eq!(printed(-904_903_714_023.156_25), "-904903714023.1562");
 }
 
 proptest! {
