@@ -122,6 +122,17 @@ impl<S: Storage> Authority<S> {
         self.sessions.insert(id, session);
     }
 
+    /// Gives a session another admission of the same subject, by which all is judged that it says from
+    /// here on. `false` where there is no such session or the subject is another one: the shell ends it.
+    pub fn readmit(&mut self, id: SessionId, admission: Admission) -> bool {
+        let is_same = |session: &&mut Session| session.admission.subject == admission.subject;
+        let Some(session) = self.sessions.get_mut(&id).filter(is_same) else { return false };
+        session.admission = admission;
+        let session = session.clone();
+        self.remember(id, &session);
+        true
+    }
+
     /// Takes back a connection that outlived a sleep or a restart of this machine, with the bytes of
     /// its last [`Output::Remember`]. Bytes that cannot be read end the session, and so does the end
     /// of the life that it was welcomed to.

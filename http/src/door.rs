@@ -126,6 +126,42 @@ impl Visit {
     }
 }
 
+/// Admits the bearer of another token on a socket that is open, at the moment `now`, in milliseconds since
+/// 1970.
+///
+/// # Errors
+/// The code and the reason that the socket is closed with.
+pub fn readmit(
+    settings: &Settings,
+    id: &str,
+    token: &str,
+    now: u64,
+) -> Result<Admission, (u16, &'static str)> {
+    let admitted = Grant::check(settings, Some(token), now).and_then(|grant| grant.to(id));
+    let admitted = admitted.and_then(|admission| {
+        suffices(&admission, Need::Read)?;
+        Ok(admission)
+    });
+    admitted.map_err(|denied| {
+        let (status, reason) = denied.status();
+        (status.saturating_add(CLOSE_CODES), reason)
+    })
+}
+
+/// What a status is higher by as a close code.
+const CLOSE_CODES: u16 = 4_000;
+
+impl Denied {
+    /// The status and the public code.
+    fn status(self) -> (u16, &'static str) {
+        match self {
+            Denied::Unauthorized => (401, "unauthorized"),
+            Denied::Elsewhere => (404, "not-found"),
+            Denied::Forbidden => (403, "forbidden"),
+        }
+    }
+}
+
 /// How somebody wants to be told no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
@@ -145,14 +181,10 @@ impl Manner {
 
     /// Says no: to a request with a status, to a socket with a close code.
     fn deny(self, denied: Denied, detail: &str) -> Denial {
-        let (status, code) = match denied {
-            Denied::Unauthorized => (401_u16, "unauthorized"),
-            Denied::Elsewhere => (404, "not-found"),
-            Denied::Forbidden => (403, "forbidden"),
-        };
+        let (status, code) = denied.status();
         match self {
             Manner::Socket { speaks_ours } => {
-                let code_of_close = status.saturating_add(4_000);
+                let code_of_close = status.saturating_add(CLOSE_CODES);
                 Denial::Socket { code: code_of_close, reason: code, speaks_ours }
             }
             Manner::Request if status == 404 => Answer::absent().into(),

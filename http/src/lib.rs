@@ -62,7 +62,7 @@ mod settings;
 pub use answer::Answer;
 pub use archive::{Exporter, Importer, Piece};
 pub use call::{Answers, Outcome, Read, Request, Todo, Write, answer};
-pub use door::{Denial, Pass, Visit, enter, share};
+pub use door::{Denial, Pass, Visit, enter, readmit, share};
 pub use head::Head;
 pub use json::Object;
 pub use rate::{Buckets, Rate, Rates};
@@ -70,3 +70,6 @@ pub use settings::Settings;
 
 /// The subprotocol of the sockets.
 pub const PROTOCOL: &str = "neap.v1";
+
+/// A text on a socket that begins so brings another token of its bearer, for [`readmit`].
+pub const TOKEN: &str = "token ";

@@ -29,6 +29,8 @@ pub(crate) enum What {
     Frame { session: SessionId, bytes: Bytes },
     /// Answer with epoch and head.
     Ping { session: SessionId },
+    /// Another token of a session's bearer.
+    Token { session: SessionId, token: String },
     /// Ask a socket that has been silent whether it is there.
     Probe { session: SessionId },
     /// Forget a socket that is gone.

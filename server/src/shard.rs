@@ -18,7 +18,7 @@ use neap_core::{
     limits::{GROUP_MAX, TOKEN_SLACK_MS},
     store::Store,
 };
-use neap_http::{Answer, Buckets, Read, Request, Settings, Todo, answer};
+use neap_http::{Answer, Buckets, Read, Request, Settings, Todo, answer, readmit};
 use tokio::{
     runtime::Handle,
     sync::{mpsc::Receiver, oneshot, watch},
@@ -127,6 +127,10 @@ impl Shard {
                         link.probe();
                     }
                 }
+                What::Token { session, token } => {
+                    self.flush(&mut groups, &id);
+                    self.renew(&id, session, &token);
+                }
                 What::Welcome { admission, link, reply } => {
                     self.flush(&mut groups, &id);
                     let session = self.welcome(&id, admission, link);
@@ -233,6 +237,24 @@ impl Shard {
             return None;
         }
         Some(session)
+    }
+
+    /// Takes another token of a session's bearer, which holds for what comes from here on.
+    fn renew(&mut self, id: &Name, session: SessionId, token: &str) {
+        let now = now();
+        let admission = match readmit(&self.settings, id, token, now) {
+            Ok(admission) => admission,
+            Err((code, reason)) => return self.end(session, code, reason),
+        };
+        let admitted =
+            self.store.run(id, now, |authority| Ok(authority.readmit(session, admission)));
+        match (admitted, self.links.get_mut(&session)) {
+            (Ok(true), Some(link)) => link.until = admission.until,
+            (Ok(false), _) => self.end(session, 4401, "unauthorized"),
+            (Ok(true), None) => {}
+            (Err(trouble), _) => complain(&format!("{}: {trouble:?}", &**id)),
+        }
+        self.carry_out(now);
     }
 
     fn leave(&mut self, id: &Name, session: SessionId) {

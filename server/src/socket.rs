@@ -15,6 +15,7 @@ use neap_core::{
     id::Name,
     limits::FRAME_BYTES_MAX,
 };
+use neap_http::TOKEN;
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use crate::{
@@ -112,6 +113,10 @@ async fn hear(stream: &mut SplitStream<WebSocket>, seat: &Seat) {
                         What::Frame { session, bytes }
                     }
                     Message::Text(text) if text.as_str() == PING => What::Ping { session },
+                    Message::Text(text) if text.starts_with(TOKEN) => {
+                        let token = text.strip_prefix(TOKEN).unwrap_or_default().into();
+                        What::Token { session, token }
+                    }
                     Message::Binary(_) | Message::Text(_) => {
                         What::Frame { session, bytes: Bytes::new() }
                     }

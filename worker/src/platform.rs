@@ -22,6 +22,10 @@ extern "C" {
     /// A Durable Object's name for itself.
     type ObjectId;
 
+    /// What the object's id was made of.
+    #[wasm_bindgen(method, catch, getter, js_name = name)]
+    fn origin(this: &ObjectId) -> Result<Option<String>, JsValue>;
+
     #[wasm_bindgen(method, catch, js_name = toString)]
     fn text(this: &ObjectId) -> Result<String, JsValue>;
 
@@ -186,6 +190,11 @@ impl State {
     /// What the platform calls the object: 64 hex digits, from which nobody learns its public id.
     pub(crate) fn name(&self) -> String {
         self.id().and_then(|id| id.text()).unwrap_or_default()
+    }
+
+    /// The public id of the object's datastore.
+    pub(crate) fn public_id(&self) -> Option<String> {
+        self.id().and_then(|id| id.origin()).ok().flatten()
     }
 }
 

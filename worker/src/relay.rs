@@ -13,11 +13,11 @@ use std::{
 use futures_channel::oneshot;
 use js_sys::Uint8Array;
 use neap_core::{
-    authority::{Admission, Authority, Moment, Stats},
+    authority::{Admission, Authority, Moment, SessionId, Stats},
     id::Epoch,
     limits::{ALARM_RETRY_MS, FRAME_BYTES_MAX},
 };
-use neap_http::{Answer, Buckets, Exporter, Outcome, Piece, Request, Settings, Todo, Write};
+use neap_http::{Answer, Buckets, Exporter, Outcome, Piece, Request, Settings, TOKEN, Todo, Write};
 use wasm_bindgen::prelude::*;
 
 #[cfg(feature = "contract")]
@@ -145,14 +145,34 @@ impl Relay {
             // No frame is empty, so one that is too large ends its session as one that is no frame.
             let bytes = if fits { Uint8Array::new(buffer).to_vec() } else { Vec::new() };
             Job::Frame { session, bytes }
-        } else if message.as_string().as_deref() == Some(PING) {
-            // Whoever pings before there is anything to answer with.
-            let _ = socket.send_text("");
+        } else if let Some(text) = message.as_string()
+            && (text == PING || text.starts_with(TOKEN))
+        {
+            match text.strip_prefix(TOKEN) {
+                Some(token) => self.renew(session, token),
+                // Whoever pings before there is anything to answer with.
+                None => drop(socket.send_text("")),
+            }
             return;
         } else {
             Job::Frame { session, bytes: Vec::new() }
         };
         self.queue(job);
+    }
+
+    /// Takes another token of a session's bearer, which holds for what comes from here on.
+    fn renew(&self, session: SessionId, token: &str) {
+        self.flush();
+        let admitted = self.state.public_id().map_or(Err((1011, "internal")), |id| {
+            neap_http::readmit(&self.settings, &id, token, now())
+        });
+        let done = self.with_engine(|engine| {
+            engine.renew(session, admitted);
+            Ok(())
+        });
+        if let Err(fault) = done.and_then(|()| self.run(&RefCell::new(Vec::new()))) {
+            self.complain(&fault);
+        }
     }
 
     pub(crate) fn leave(&self, socket: &Socket) {

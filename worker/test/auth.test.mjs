@@ -177,6 +177,37 @@ test("a socket outlives its token by no more than five seconds, and hears nothin
   assert(!quiet.frames.some(({ kind, rows }) => kind === "delta" && rows.some(({ key }) => key === "after")));
 });
 
+test("a socket lives on with another token of its subject, under either secret, and by that token's scopes", async () => {
+  const ends = now() + 2;
+  const raw = await open("a", token(secret, claims({ exp: ends })));
+  await raw.greet();
+  const renew = (...by) => raw.socket.send(`token ${token(...by)}`);
+  renew(previous, claims({ exp: ends + 2, scope: ["read"] }));
+  assert.equal((await raw.outcome(raw.push([set("c", "renewed")]))).refused, "forbidden");
+  renew(secret, claims({ scope: ["write"] }));
+  await sleep(ends * 1000 + 2_000 - Date.now());
+  assert((await raw.outcome(raw.push([set("c", "renewed")]))).seq > 0);
+  renew(secret, claims({ exp: now() + 1 }));
+  assert.deepEqual(await raw.whenClosed(), { code: 4401, reason: "unauthorized" }, "it may also be a shorter one");
+});
+
+test("what is no token for this socket ends it", async () => {
+  const bad = [
+    [token("other", claims()), { code: 4401, reason: "unauthorized" }],
+    [token(secret, claims({ exp: now() - 1 })), { code: 4401, reason: "unauthorized" }],
+    [token(secret, claims({ sub: "eve" })), { code: 4401, reason: "unauthorized" }],
+    [token(secret, claims({ ds: "b" })), { code: 4404, reason: "not-found" }],
+    [token(secret, claims({ scope: [] })), { code: 4403, reason: "forbidden" }],
+    ["", { code: 4401, reason: "unauthorized" }],
+  ];
+  for (const [text, expected] of bad) {
+    const raw = await open("a", token(secret, claims()));
+    await raw.greet();
+    raw.socket.send(`token ${text}`);
+    assert.deepEqual(await raw.whenClosed(), expected);
+  }
+});
+
 test("origins hold for the upgrade too", async (t) => {
   const own = await relay(t, { vars: { NEAP_ORIGINS: "https://one.example" } });
   const upgrade = (origin) =>

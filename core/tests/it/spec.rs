@@ -244,6 +244,33 @@ fn se6_who_does_not_read_is_left_behind() {
     assert_eq!((slow.phase(), slow.seq()), (Phase::Live, writer.seq()));
 }
 
+/// [SE6] Who is admitted anew may what the new admission allows, for as long as that holds; nobody else
+/// is admitted in his place.
+#[test]
+fn se6_admitted_anew() {
+    let mut authority = authority();
+    let mut replica = replica(1);
+    let reads = Admission { write: false, admin: false, subject: 7, ..Admission::OPEN };
+    let writes = Admission { until: NOW + 1_000, admin: false, subject: 7, ..Admission::OPEN };
+    assert!(authority.open(&Options::default(), moment(NOW)).is_ok());
+    authority.connect(1, writes);
+    replica.connected(NOW);
+    assert_eq!(carry(&mut authority, &mut [(1, &mut replica)], NOW), []);
+    assert!(authority.readmit(1, reads));
+    set(&mut replica, "refused");
+    assert_eq!(carry(&mut authority, &mut [(1, &mut replica)], NOW + 1_001), []);
+    let later = Admission { until: NOW + 3_000, ..writes };
+    assert!(authority.readmit(1, later));
+    set(&mut replica, "taken");
+    assert_eq!(carry(&mut authority, &mut [(1, &mut replica)], NOW + 3_000), []);
+    assert_eq!((replica.pending(), replica.get("c", "refused")), (0, None));
+    assert!(replica.get("c", "taken").is_some());
+    assert!(!authority.readmit(1, Admission { subject: 8, ..writes }));
+    assert!(!authority.readmit(2, writes));
+    set(&mut replica, "late");
+    assert_eq!(carry(&mut authority, &mut [(1, &mut replica)], NOW + 3_001), [(1, 4401)]);
+}
+
 /// [RE10] A frame that makes no sense changes nothing.
 #[test]
 fn re10_nonsense_changes_nothing() {

@@ -19,7 +19,8 @@ export interface OpenOptions {
   ttl?: number;
   /** Whether the ttl is counted from the newest accepted mutation or opening instead of from creation. */
   sliding?: boolean;
-  /** A JWT for a relay that wants one, or a function that gets one; it is asked before each connection. */
+  /** A JWT for a relay that wants one, or a function that gets one: it is asked before each connection,
+   * and again before a token ends (its `exp`), for one that the open connection goes on with. */
   token?: string | (() => string | Promise<string>);
   /**
    * Whose data this is: each user of a device has an own local copy. It must equal the token's `sub`.

@@ -38,6 +38,8 @@ export const RETRY_CAP_MS = 30_000;
 export const SEND_BUFFER_BYTES = 1024 * 1024;
 /** How soon it is looked at again, in milliseconds. */
 export const SEND_AGAIN_MS = 20;
+/** A token function is asked for another token no sooner than after this time. */
+export const RENEW_MIN_MS = 1000;
 /** How long a connection may take to stand. */
 export const CONNECT_MS = 15_000;
 /** How long the relay remembers a replica of a permanent datastore that stays away. */

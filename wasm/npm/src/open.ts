@@ -12,7 +12,7 @@ import type { Target } from "./socket.js";
 import { openIndexedDb } from "./storage/indexeddb.js";
 import { MemoryStorage } from "./storage/memory.js";
 import type { Storage, Stored } from "./storage/storage.js";
-import { subjectOf } from "./token.js";
+import { endOf, subjectOf } from "./token.js";
 import { loadCore } from "./wasm.js";
 
 /**
@@ -87,7 +87,8 @@ function remoteOf({ relay, id, token, user, WebSocket }: Checked) {
     const given = typeof token === "function" ? await token() : token;
     if (given !== undefined && user !== undefined && subjectOf(given) !== user)
       throw new NeapError("user-mismatch", `the token is not for the user "${user}"`);
-    return { url, token: given };
+    const renewed = typeof token === "function" && given !== undefined;
+    return { url, token: given, end: renewed ? endOf(given) : undefined };
   };
   return { target, WebSocket };
 }

@@ -1,10 +1,10 @@
 // The connection to the relay: one WebSocket after the other, for as long as somebody wants one.
 
 import type { WebSocketClass, WebSocketLike } from "./api.js";
-import { after, type Cancel } from "./clock.js";
+import { after, now, type Cancel } from "./clock.js";
 import { jitter } from "./dice.js";
 import { NeapError } from "./errors.js";
-import { CONNECT_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
+import { CONNECT_MS, PING_MS, PONG_MS, RENEW_MIN_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
 
 const PROTOCOL = "neap.v1";
 const PING = "ping";
@@ -13,6 +13,8 @@ const PING = "ping";
 export interface Target {
   readonly url: string;
   readonly token: string | undefined;
+  /** When another token is needed, in milliseconds since 1970, where there will be one. */
+  readonly end: number | undefined;
 }
 
 /** What a socket tells. */
@@ -43,6 +45,7 @@ export class Socket {
   private cancelRetry: Cancel = () => {};
   private cancelPing: Cancel = () => {};
   private cancelPong: Cancel = () => {};
+  private cancelRenew: Cancel = () => {};
   private readonly ends: (() => void)[] = [];
 
   constructor(
@@ -137,15 +140,16 @@ export class Socket {
     this.socket = socket;
     socket.binaryType = "arraybuffer";
     this.cancelPong = after(CONNECT_MS, () => this.lost(socket, BROKEN));
-    socket.addEventListener("open", () => this.opened(socket));
+    socket.addEventListener("open", () => this.opened(socket, target));
     socket.addEventListener("message", (event) => this.message(socket, event.data));
     socket.addEventListener("close", (event) => this.lost(socket, event.code));
     // A close event follows each error.
     socket.addEventListener("error", () => {});
   }
 
-  private opened(socket: WebSocketLike): void {
+  private opened(socket: WebSocketLike, target: Target): void {
     if (socket !== this.socket) return;
+    this.renewLater(target);
     this.cancelPong();
     this.state = "open";
     this.pingLater();
@@ -170,7 +174,28 @@ export class Socket {
     if ((this.state as State) === "waiting") this.retryLater();
   }
 
+  /** Before a token ends another one is sent: soon enough for a few tries, and not everybody's at once. */
+  private renewLater(target: Target): void {
+    const left = (target.end ?? 0) - now();
+    if (left > 0) this.cancelRenew = after(Math.max(RENEW_MIN_MS, left * (0.6 + 0.2 * jitter())), () => void this.renew(target));
+  }
+
+  private async renew(before: Target): Promise<void> {
+    const { socket } = this;
+    let target = before;
+    try {
+      target = await this.target();
+    } catch (error) {
+      if (socket === this.socket) this.listener.targetFailed(error);
+    }
+    // A connection that has come meanwhile has brought a token of its own.
+    if (socket !== this.socket) return;
+    if (target.token !== before.token) socket?.send(`token ${target.token}`);
+    this.renewLater(target);
+  }
+
   private drop(code: number): void {
+    this.cancelRenew();
     this.cancelPing();
     this.cancelPong();
     const socket = this.socket;

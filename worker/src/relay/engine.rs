@@ -4,7 +4,7 @@ use std::fmt;
 
 use js_sys::Uint8Array;
 use neap_core::{
-    authority::{Authority, Output, SessionId, Settings, Stats, Trouble},
+    authority::{Admission, Authority, Output, SessionId, Settings, Stats, Trouble},
     id::{Epoch, Seq},
     limits::TOKEN_SLACK_MS,
 };
@@ -165,6 +165,23 @@ impl Engine {
                 #[cfg(feature = "contract")]
                 crate::contract::count(|counts| &counts.frames, 1);
             }
+        }
+    }
+
+    /// Admits a session anew, or ends it. What is to be kept of it follows with the next commit.
+    pub(super) fn renew(
+        &mut self,
+        session: SessionId,
+        admitted: Result<Admission, (u16, &'static str)>,
+    ) {
+        match admitted {
+            Ok(admission) if self.machine.readmit(session, admission) => {
+                if let Some(link) = self.links.all.get_mut(&session) {
+                    link.until = admission.until;
+                }
+            }
+            Ok(_) => self.end(session, 4401, "unauthorized"),
+            Err((code, reason)) => self.end(session, code, reason),
         }
     }
 

@@ -1,0 +1,86 @@
+// Tokens of replicas on the real relay: renewed over the open socket, asked for anew after an end.
+
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { test } from "node:test";
+import { startRelay } from "../../../tools/relay.mjs";
+import { open } from "../dist/index.js";
+import { tempDir, until } from "./house.mjs";
+
+const [secret, previous] = ["the secret of these tests", "the one before"];
+
+function jwt(by, seconds, claims = {}) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const exp = Date.now() / 1000 + seconds;
+  const signed = `${part({ alg: "HS256" })}.${part({ ds: "d", scope: ["write"], sub: "ada", exp, ...claims })}`;
+  return `${signed}.${createHmac("sha256", by).update(signed).digest("base64url")}`;
+}
+
+/** A replica that counts its connections and remembers how they ended. */
+async function replica(t, token) {
+  const relay = await startRelay({ data: tempDir(t), vars: { NEAP_SECRET: secret, NEAP_SECRET_PREVIOUS: previous } });
+  t.after(() => relay.stop());
+  const closes = [];
+  let connects = 0;
+  class Counted extends WebSocket {
+    constructor(...args) {
+      super(...args);
+      connects += 1;
+      this.addEventListener("close", ({ code }) => closes.push({ code, at: Date.now() }));
+    }
+  }
+  const ds = await open({ relay: relay.url, id: "d", storage: "memory", WebSocket: Counted, token });
+  t.after(() => ds.close());
+  const errors = [];
+  ds.on("error", ({ code }) => errors.push(code));
+  await ds.ready;
+  return { ds, closes, errors, connects: () => connects };
+}
+
+test("one connection lives over several tokens, of either secret, and loses nothing", async (t) => {
+  let asked = 0;
+  const { ds, closes, errors, connects } = await replica(t, async () => jwt(asked++ % 2 ? previous : secret, 2));
+  let n = 0;
+  const all = [];
+  const end = Date.now() + 6_500;
+  while (Date.now() < end) {
+    all.push(ds.collection("c").set({ id: `${n++}` }).settled);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const outcomes = await Promise.all(all);
+  assert.ok(outcomes.every(({ status }) => status === "accepted"));
+  assert.equal(ds.seq, n);
+  t.diagnostic(`${n} writes over ${asked} tokens of 2 s`);
+  assert.ok(asked >= 4 && asked <= 8, `asked ${asked} times`);
+  assert.deepEqual([connects(), closes, errors], [1, [], []]);
+});
+
+test("who gets no other token is told, ends in time, and goes on when there is one", async (t) => {
+  let broken = false;
+  let asked = 0;
+  let expires;
+  const { ds, closes, errors, connects } = await replica(t, () => {
+    asked += 1;
+    if (broken) throw new Error("nobody is signed in");
+    broken = true;
+    expires = Date.now() + 2_000;
+    return jwt(secret, 2);
+  });
+  await until(() => errors.length > 0, "the error");
+  assert.deepEqual(errors, ["token-failed"]);
+  assert.equal(connects(), 1);
+  assert.equal(ds.status.connection, "live", "as long as the token that it has");
+  await until(() => closes.length > 0, "the end");
+  const late = closes[0].at - expires;
+  assert.ok(closes[0].code === 4401 && late < 5_000, `${JSON.stringify(closes)}, ${late} ms after`);
+  const pending = ds.collection("c").set({ id: "later" });
+  broken = false;
+  assert.equal((await pending.settled).status, "accepted");
+  assert.ok(asked >= 3);
+});
+
+test("a token that is a text ends with its connection", async (t) => {
+  const { closes, errors } = await replica(t, jwt(secret, 1));
+  await until(() => errors.includes("unauthorized"), "the error");
+  assert.equal(closes[0].code, 4401);
+});
