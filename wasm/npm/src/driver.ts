@@ -16,6 +16,7 @@ import { Socket, type Target } from "./socket.js";
 import { StatusKeeper } from "./status.js";
 import { MemoryStorage } from "./storage/memory.js";
 import type { Storage, Stored } from "./storage/storage.js";
+import { troubleOf } from "./storage/trouble.js";
 import { closedError, messageOf } from "./trouble.js";
 import { makeRoom } from "./wasm.js";
 
@@ -67,7 +68,7 @@ export class Driver {
     this.presence = new LivePresence(this.engine);
     this.couriers = new Couriers(this.engine.emitter);
     this.journal = new Journal(core, storage, stored, this);
-    storage.onLost = (reason) => this.failed(new Error(reason));
+    storage.onLost = (reason) => this.failed(reason);
     this.socket = remote && new Socket(remote.target, remote.WebSocket, this);
     const watch = () => {
       if (heir) storage.watch((orphan) => heir(orphan).then((courier) => this.employ(courier))).catch(() => {});
@@ -363,7 +364,7 @@ export class Driver {
     this.core.setSpare(randomBytes(16));
     if (this.core.forsakeDisk() !== 0) this.socket?.restart();
     this.engine.drain();
-    this.engine.trouble("storage-failed", "edits are kept in memory only, until the page is closed", error);
+    this.engine.report(troubleOf(error));
     this.engine.workLater();
   }
 

@@ -266,7 +266,10 @@ export class Engine {
 
   /** Tells the app of trouble that no call of its own has caused. */
   trouble(code: string, message: string, cause?: unknown): void {
-    const error = new NeapError(code, message, cause === undefined ? undefined : { cause });
+    this.report(new NeapError(code, message, cause === undefined ? undefined : { cause }));
+  }
+
+  report(error: NeapError): void {
     this.tell(() => this.emitter.emit("error", error));
   }
 

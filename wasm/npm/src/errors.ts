@@ -5,7 +5,10 @@
  * `user-mismatch` (the token is not for `user`), `token-failed` (the token function threw), `unreachable`
  * (the page may not connect to the relay),
  * `unauthorized`, `forbidden`, `not-found`, `bad-request`, `superseded` (the relay turned the connection away),
- * `storage-failed` (edits are kept in memory only from here on), `storage-damaged` (stored records
+ * `storage-failed` (IndexedDB is refused or has failed), `storage-full` (no room on the disk),
+ * `storage-newer` (a newer version of the app has changed the local copy), `storage-lost` (it was
+ * deleted under the open page): after these four `status.storage` is `"memory"`, edits on the disk stay
+ * there and arrive once, later ones live as long as the page; `storage-damaged` (stored records
  * were unreadable and are fetched again), `diverged` (this replica's records differ from the relay's).
  * New codes may come.
  */
@@ -21,6 +24,9 @@ export type ErrorCode =
   | "user-mismatch"
   | "token-failed"
   | "storage-failed"
+  | "storage-full"
+  | "storage-newer"
+  | "storage-lost"
   | "storage-damaged"
   | "diverged"
   | (string & {});

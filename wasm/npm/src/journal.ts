@@ -1,7 +1,7 @@
 // What goes to the disk, in one write after the other, and what may go on once it is there.
 
 import { soon, stopwatch } from "./clock.js";
-import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, type Core } from "./core.js";
+import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, LIVE, type Core } from "./core.js";
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
 import type { Batch, Block, Checkpoint, Known, Step, Storage, Stored } from "./storage/storage.js";
@@ -192,6 +192,7 @@ export class Journal {
     if (this.storage.kind === "memory") return this.forgetAll();
     for (let bytes = core.block(); bytes; bytes = core.block()) {
       this.blocks.push({ first: core.blockFirst(), last: core.blockLast(), bytes });
+      if (core.phase() !== LIVE) askToPersist();
     }
     if (!this.writing && this.isDue()) this.writing = this.writeAll();
   }
@@ -302,6 +303,16 @@ export class Journal {
   abandon(): void {
     this.isOver = true;
   }
+}
+
+let hasAsked = false;
+
+/** Asks the browser, once, not to clear away what only this device has. */
+function askToPersist(): void {
+  if (hasAsked) return;
+  hasAsked = true;
+  const { storage } = (globalThis as { navigator?: { storage?: StorageManager } }).navigator ?? {};
+  storage?.persist?.().catch(() => {});
 }
 
 const sizeOf = (chunks: Iterable<Uint8Array>): number => {

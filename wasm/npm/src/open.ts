@@ -12,6 +12,7 @@ import type { Target } from "./socket.js";
 import { openIndexedDb } from "./storage/indexeddb.js";
 import { MemoryStorage } from "./storage/memory.js";
 import type { Storage, Stored } from "./storage/storage.js";
+import { troubleOf } from "./storage/trouble.js";
 import { endOf, subjectOf } from "./token.js";
 import { loadCore } from "./wasm.js";
 
@@ -36,8 +37,7 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const [driver, isDamaged] = drive(storage, stored, heir);
   // Told when the app has had the time to listen.
   soon(() => {
-    if (trouble !== undefined)
-      driver.engine.trouble("storage-failed", "there is no disk to be had: edits are kept in memory only", trouble);
+    if (trouble) driver.engine.report(trouble);
     if (isDamaged)
       driver.engine.trouble("storage-damaged", "stored records could not be read and are fetched again");
   });
@@ -45,14 +45,14 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
   return new LiveDatastore(checked.id, driver);
 }
 
-async function openStorage(checked: Checked): Promise<{ storage: Storage; stored: Stored; trouble?: unknown }> {
+async function openStorage(checked: Checked): Promise<{ storage: Storage; stored: Stored; trouble?: NeapError }> {
   if (checked.storage === "indexeddb") {
     try {
       const storage = await openIndexedDb(databaseName(checked));
       return { storage, stored: await storage.load() };
-    } catch (trouble) {
+    } catch (error) {
       const storage = new MemoryStorage();
-      return { storage, stored: await storage.load(), trouble };
+      return { storage, stored: await storage.load(), trouble: troubleOf(error) };
     }
   }
   const storage = new MemoryStorage();

@@ -260,6 +260,58 @@ test("no IndexedDB to be had: memory, an error says so, and all works", async (t
   assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
 });
 
+test("a newer package's copy is left alone, at opening and under the open page", async (t) => {
+  const { relay, tab, load } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const page = await tab(options);
+  await page.evaluate(async () => {
+    await ds.ready;
+    ds.goOffline();
+    await tasks.set({ id: "queued" }).durable;
+    globalThis.upgrade = async () => {
+      const [{ name, version }] = await indexedDB.databases();
+      const opening = indexedDB.open(name, version + 1);
+      await new Promise((done) => (opening.onsuccess = done));
+      opening.result.close();
+    };
+    await upgrade();
+    await tasks.set({ id: "later" }).durable;
+    ds.goOnline();
+    await ds.settled();
+  });
+  assert.deepEqual(await page.evaluate(() => trouble), ["storage-newer"]);
+  assert.deepEqual(await keys(page), ["later", "queued"]);
+  await load(page, options);
+  await page.evaluate(() => ds.ready.then(() => tasks.set({ id: "in-memory" }).settled));
+  assert.deepEqual(await page.evaluate(() => trouble), ["storage-newer"]);
+  assert.equal((await status(page)).storage, "memory");
+  assert.equal((await status(page)).seq, 3);
+  const rows = await page.evaluate(async () => {
+    const [{ name }] = await indexedDB.databases();
+    const db = await new Promise((done) => (indexedDB.open(name).onsuccess = (event) => done(event.target.result)));
+    const request = db.transaction("outbox").objectStore("outbox").count();
+    return new Promise((done) => (request.onsuccess = () => (db.close(), done(request.result))));
+  });
+  assert.equal(rows, 1, "what the newer one will deliver is still there");
+});
+
+test("the first edit without a connection asks the browser to keep the copy, once", async (t) => {
+  const { relay, tab } = await setting(t);
+  const page = await tab();
+  const asked = await page.evaluate(async (url) => {
+    const asked = [];
+    StorageManager.prototype.persist = () => (asked.push(globalThis.tasks?.size ?? 0), Promise.reject(new Error("no")));
+    await start({ relay: url, id: "board" });
+    await ds.ready;
+    await tasks.set({ id: "online" }).settled;
+    ds.goOffline();
+    for (const id of ["a", "b"]) await tasks.set({ id }).durable;
+    return asked;
+  }, relay.url);
+  assert.deepEqual(asked, [2]);
+  assert.deepEqual(await page.evaluate(() => trouble), []);
+});
+
 test("the disk is taken away under the open page: memory, an error, nothing lost", async (t) => {
   const { relay, tab } = await setting(t);
   const page = await tab({ relay: relay.url, id: "board" });
@@ -273,7 +325,7 @@ test("the disk is taken away under the open page: memory, an error, nothing lost
     await ds.settled();
   });
   assert.equal((await status(page)).storage, "memory");
-  assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
+  assert.deepEqual(await page.evaluate(() => trouble), ["storage-lost"]);
   assert.deepEqual(await keys(page), ["a", "b", "c"]);
 });
 
@@ -349,7 +401,7 @@ test("a transaction that fails at any step costs no edit: memory takes over, or 
       for (let n = 0; n < 5; n++) await tasks.set({ id: `k${n}` }).durable;
       await ds.settled();
     }, step);
-    await until(() => page.evaluate(() => trouble.includes("storage-failed")), "storage-failed");
+    await until(() => page.evaluate(() => trouble.includes("storage-full")), "storage-full");
     assert.equal((await status(page)).storage, "memory");
     await load(page, options);
     await page.evaluate(() => ds.ready.then(() => ds.settled()));

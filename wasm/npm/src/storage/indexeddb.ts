@@ -11,7 +11,8 @@
 
 import { randomBytes, toHex } from "../dice.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
-import { StorageError, type Batch, type Block, type Identity, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
+import type { Batch, Block, Identity, Step, Storage, Stored, Verdict } from "./storage.js";
+import { blockedError, lostError, newerError } from "./trouble.js";
 
 const FORMAT = 1;
 const STORES = ["meta", "pages", "log", "replicas", "outbox"] as const;
@@ -51,9 +52,14 @@ function openDatabase(name: string): Promise<IDBDatabase> {
     opening.onupgradeneeded = () => {
       for (const store of STORES) opening.result.createObjectStore(store);
     };
-    opening.onsuccess = () => resolve(opening.result);
-    opening.onerror = () => reject(opening.error ?? new StorageError("the database cannot be opened"));
-    opening.onblocked = () => reject(new StorageError("another tab holds an older format of the database"));
+    // Who was blocked is in memory by then, and would only be in the way of others.
+    let isLate = false;
+    opening.onsuccess = () => (isLate ? opening.result.close() : resolve(opening.result));
+    opening.onerror = () => reject(opening.error?.name === "VersionError" ? newerError() : opening.error);
+    opening.onblocked = () => {
+      isLate = true;
+      reject(blockedError());
+    };
   });
 }
 
@@ -72,13 +78,13 @@ async function takeSlot(db: IDBDatabase, name: string): Promise<[slot: string, r
   }
   const slot = toHex(randomBytes(8));
   const release = await tryLock(`${name}#${slot}`);
-  if (!release) throw new StorageError("no lock for a new replica");
+  if (!release) throw new Error("no lock for a new replica");
   return [slot, release];
 }
 
 export class IndexedDbStorage implements Storage {
   readonly kind = "indexeddb";
-  onLost: (reason: string) => void = () => {};
+  onLost: (reason: Error) => void = () => {};
   private nextLog = 0;
   private readonly awaited = new Set<string>();
   private readonly end = new AbortController();
@@ -90,11 +96,11 @@ export class IndexedDbStorage implements Storage {
     private readonly release: () => void,
   ) {
     // Another tab erases the copy, or a newer package wants another format.
-    db.onversionchange = () => {
+    db.onversionchange = ({ newVersion }) => {
       db.close();
-      this.onLost("another tab has taken the database away");
+      this.onLost(newVersion === null ? lostError("another tab") : newerError());
     };
-    db.onclose = () => this.onLost("the browser has taken the database away");
+    db.onclose = () => this.onLost(lostError("the browser"));
   }
 
   async load(): Promise<Stored> {
@@ -260,7 +266,7 @@ export class IndexedDbStorage implements Storage {
     await new Promise<void>((resolve, reject) => {
       const erasing = indexedDB.deleteDatabase(this.name);
       erasing.onsuccess = () => resolve();
-      erasing.onerror = () => reject(erasing.error ?? new StorageError("the database cannot be erased"));
+      erasing.onerror = () => reject(erasing.error);
       // Other tabs give it free as soon as they hear of it; then it goes on to success.
     });
   }
@@ -269,13 +275,13 @@ export class IndexedDbStorage implements Storage {
 function request<T>(asked: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     asked.onsuccess = () => resolve(asked.result);
-    asked.onerror = () => reject(asked.error ?? new StorageError("a request has failed"));
+    asked.onerror = () => reject(asked.error);
   });
 }
 
 function complete(transaction: IDBTransaction): Promise<void> {
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve();
-    transaction.onabort = () => reject(transaction.error ?? new StorageError("a transaction was given up"));
+    transaction.onabort = () => reject(transaction.error ?? new Error("a transaction was given up"));
   });
 }

@@ -5,7 +5,7 @@ import type { Storage, Stored, Verdict } from "./storage.js";
 
 export class MemoryStorage implements Storage {
   readonly kind = "memory";
-  onLost: (reason: string) => void = () => {};
+  onLost: (reason: Error) => void = () => {};
 
   load(): Promise<Stored> {
     const replica = { id: randomBytes(16), spare: randomBytes(16), account: undefined, contact: undefined };

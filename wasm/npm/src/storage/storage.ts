@@ -88,7 +88,7 @@ export interface Storage {
   load(): Promise<Stored>;
   write(batch: Batch): Promise<Verdict>;
   /** Called when the place is lost under the open datastore. */
-  onLost: (reason: string) => void;
+  onLost: (reason: Error) => void;
   /**
    * Gives the place of each replica whose tab is gone, as soon as it is, and that has left mutations
    * behind. To be called again when there may be another tab.
@@ -97,9 +97,4 @@ export interface Storage {
   close(): Promise<void>;
   /** Closes and removes all, also what other replicas keep in the same place. */
   erase(): Promise<void>;
-}
-
-/** Storage could not be had or has failed. */
-export class StorageError extends Error {
-  override readonly name = "StorageError";
 }
