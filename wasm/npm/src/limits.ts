@@ -34,6 +34,8 @@ export const PONG_MS = 10_000;
 /** The first wait before connecting again is drawn from 0 to this; it doubles up to the cap. */
 export const RETRY_MS = 500;
 export const RETRY_CAP_MS = 30_000;
+/** A relay that has enough is left alone for as long, whatever happens meanwhile. */
+export const PAUSE_MS = 5_000;
 /** No more frames are handed to a socket while this many bytes wait in it, in bytes. */
 export const SEND_BUFFER_BYTES = 1024 * 1024;
 /** How soon it is looked at again, in milliseconds. */

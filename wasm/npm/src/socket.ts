@@ -4,7 +4,7 @@ import type { WebSocketClass, WebSocketLike } from "./api.js";
 import { after, now, type Cancel } from "./clock.js";
 import { jitter } from "./dice.js";
 import { NeapError } from "./errors.js";
-import { CONNECT_MS, PING_MS, PONG_MS, RENEW_MIN_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
+import { CONNECT_MS, PAUSE_MS, PING_MS, PONG_MS, RENEW_MIN_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
 
 const PROTOCOL = "neap.v1";
 const PING = "ping";
@@ -36,7 +36,10 @@ const DEAD = 4000;
 /** What a browser says of a connection that broke. */
 const BROKEN = 1006;
 
-type State = "off" | "waiting" | "connecting" | "open";
+/** The relay has enough. */
+const TOO_MUCH = 4429;
+
+type State = "off" | "waiting" | "pausing" | "connecting" | "open";
 
 export class Socket {
   private state: State = "off";
@@ -171,7 +174,7 @@ export class Socket {
     this.drop(code === BROKEN ? GOING : code);
     this.listener.closed(code);
     // The listener may have stopped it.
-    if ((this.state as State) === "waiting") this.retryLater();
+    if ((this.state as State) === "waiting") this.retryLater(code === TOO_MUCH ? PAUSE_MS : 0);
   }
 
   /** Before a token ends another one is sent: soon enough for a few tries, and not everybody's at once. */
@@ -207,12 +210,12 @@ export class Socket {
     }
   }
 
-  private retryLater(): void {
-    this.state = "waiting";
+  private retryLater(least = 0): void {
+    this.state = least > 0 ? "pausing" : "waiting";
     const most = Math.min(RETRY_CAP_MS, RETRY_MS * 2 ** this.retries);
     this.retries += 1;
     this.cancelRetry();
-    this.cancelRetry = after(jitter() * most, () => void this.connect(), "holds");
+    this.cancelRetry = after(least + jitter() * most, () => void this.connect(), "holds");
   }
 
   /** Something has changed in the world: asks whether the connection stands, or tries for one at once. */

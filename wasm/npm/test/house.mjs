@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { startRelay } from "../../../tools/relay.mjs";
 
+export { random } from "./dice.mjs";
+
 export const here = dirname(dirname(fileURLToPath(import.meta.url)));
 export const dist = join(here, "dist");
 
@@ -49,17 +51,6 @@ export function codeOf(fn) {
     return error.code ?? error;
   }
   return "nothing thrown";
-}
-
-/** A stream of numbers that a seed decides: 32 bits each (mulberry32). */
-export function random(seed) {
-  let state = seed >>> 0;
-  return (below = 2 ** 32) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
 }
 
 /** Serves files and texts by path on a free port of this machine. */

@@ -1,0 +1,233 @@
+// Networks as they are: portals, dead lines, relays that are down or have enough, proxies that cut, hidden pages.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { test } from "node:test";
+import { launch } from "../../../tools/chromium.mjs";
+import { startRelay } from "../../../tools/relay.mjs";
+import { open } from "../dist/index.js";
+import { faultyLine } from "./faults.mjs";
+import { profile, source, tempDir, until } from "./house.mjs";
+
+const { Socket } = await source("socket.ts");
+const { CONNECT_MS, PAUSE_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS } = await source("limits.ts");
+
+/** A socket on a clock of the test's own, among fake WebSockets and a fake page. */
+async function fake(t, { dice = 0.5 } = {}) {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  t.mock.method(Math, "random", () => dice);
+  const page = { window: new EventTarget(), document: Object.assign(new EventTarget(), { visibilityState: "visible" }) };
+  Object.assign(globalThis, page);
+  const made = [];
+  class WebSocket extends EventTarget {
+    sent = [];
+    constructor() {
+      super();
+      made.push(this);
+    }
+    send = (text) => this.sent.push(text);
+    close = (code) => (this.closeCode = code);
+    tell = (type, detail) => this.dispatchEvent(Object.assign(new Event(type), detail));
+  }
+  const heard = [];
+  const listener = Object.fromEntries(["opened", "frame", "pong", "closed", "targetFailed"].map((name) => [name, (detail) => heard.push([name, detail])]));
+  const socket = new Socket(async () => ({ url: "ws://here" }), WebSocket, listener);
+  t.after(() => {
+    socket.dispose();
+    delete globalThis.window;
+    delete globalThis.document;
+  });
+  const pass = async (ms) => {
+    t.mock.timers.tick(ms);
+    // The target is asked for first.
+    for (let n = 0; n < 3; n++) await Promise.resolve();
+  };
+  socket.start();
+  await pass(0);
+  const show = (visibilityState) => {
+    document.visibilityState = visibilityState;
+    document.dispatchEvent(new Event("visibilitychange"));
+    return pass(0);
+  };
+  return { socket, made, heard, pass, show, last: () => made.at(-1) };
+}
+
+async function replica(t, relay, options = {}) {
+  const ds = await open({ relay, storage: "memory", ...options });
+  t.after(() => ds.close());
+  ds.trouble = [];
+  ds.on("error", ({ code }) => ds.trouble.push(code));
+  return ds;
+}
+
+async function relayOf(t) {
+  const relay = await startRelay({ data: tempDir(t) });
+  t.after(() => relay.stop());
+  return Object.assign(relay, { port: Number(new URL(relay.url).port) });
+}
+
+test("waits between tries are drawn from the whole of a growing range, up to a cap", async (t) => {
+  for (const dice of [0, 0.999]) {
+    await t.test(`dice ${dice}`, async (t) => {
+      const { made, last, pass } = await fake(t, { dice });
+      let most = RETRY_MS;
+      for (let tries = 1; tries < 12; tries++) {
+        last().tell("close", { code: 1006 });
+        await pass(0);
+        if (dice > 0) {
+          await pass(Math.floor(dice * most) - 1);
+          assert.equal(made.length, tries, "not yet");
+          await pass(2);
+        } else await pass(1);
+        assert.equal(made.length, tries + 1);
+        most = Math.min(most * 2, RETRY_CAP_MS);
+      }
+      assert.equal(most, RETRY_CAP_MS);
+    });
+  }
+});
+
+test("a connection that answers nothing is noticed by a ping, and another one is made", async (t) => {
+  const { made, heard, last, pass } = await fake(t);
+  last().tell("open");
+  await pass(PING_MS);
+  assert.deepEqual(last().sent, ["ping"]);
+  last().tell("message", { data: "e:1" });
+  await pass(PING_MS);
+  assert.deepEqual(last().sent, ["ping", "ping"]);
+  const dead = last();
+  await pass(PONG_MS);
+  assert.equal(dead.closeCode, 4000);
+  assert.deepEqual(heard, [["opened", undefined], ["pong", "e:1"], ["closed", 4000]]);
+  await pass(RETRY_MS);
+  assert.equal(made.length, 2);
+  dead.tell("message", { data: "late" });
+  assert.equal(heard.length, 3, "the dead one is not heard any more");
+});
+
+test("a try that is neither taken nor refused is given up", async (t) => {
+  const { made, heard, pass } = await fake(t);
+  await pass(CONNECT_MS);
+  assert.deepEqual(heard, [["closed", 1006]]);
+  await pass(RETRY_MS);
+  assert.equal(made.length, 2);
+});
+
+test("a relay that has enough is left alone for a while, also by a page that comes back", async (t) => {
+  const { made, last, pass, show } = await fake(t, { dice: 0 });
+  last().tell("open");
+  last().tell("close", { code: 4429 });
+  await pass(PAUSE_MS - 1);
+  window.dispatchEvent(new Event("online"));
+  await show("visible");
+  assert.equal(made.length, 1);
+  await pass(1);
+  assert.equal(made.length, 2);
+});
+
+test("online, and a page that is shown again, connect at once or ask whether the connection stands", async (t) => {
+  const { made, last, pass, show } = await fake(t, { dice: 0.999 });
+  last().tell("close", { code: 1006 });
+  window.dispatchEvent(new Event("online"));
+  await pass(0);
+  assert.equal(made.length, 2);
+  last().tell("close", { code: 1006 });
+  await show("hidden");
+  assert.equal(made.length, 2, "hidden is no reason");
+  await show("visible");
+  assert.equal(made.length, 3);
+  last().tell("open");
+  window.dispatchEvent(new Event("online"));
+  assert.deepEqual(last().sent, ["ping"]);
+});
+
+test("a hidden page keeps its connection and sends no pings; shown again it asks at once", async (t) => {
+  const { made, last, pass, show } = await fake(t);
+  last().tell("open");
+  await show("hidden");
+  await pass(100 * PING_MS);
+  last().tell("message", { data: new ArrayBuffer(1) });
+  await pass(100 * PING_MS);
+  assert.deepEqual([made.length, last().sent], [1, []]);
+  await show("visible");
+  assert.deepEqual(last().sent, ["ping"]);
+});
+
+for (const [what, status, headers] of [
+  ["a captive portal", 200, { "content-type": "text/html" }],
+  ["a relay that is down", 503, {}],
+  ["a relay that has enough", 429, { "retry-after": "1" }],
+]) {
+  test(`${what}: offline, tries again, no flood of errors, and goes on when it is gone`, async (t) => {
+    t.mock.method(Math, "random", () => 0.05);
+    const relay = await relayOf(t);
+    let asked = 0;
+    const answer = (_, response) => ((asked += 1), response.writeHead(status, headers).end("<h1>Welcome</h1>"));
+    const portal = createServer(answer).on("upgrade", (_, socket) => {
+      asked += 1;
+      const text = "<h1>Welcome</h1>";
+      const lines = [`HTTP/1.1 ${status} X`, ...Object.entries(headers).map((pair) => pair.join(": ")), `content-length: ${text.length}`];
+      socket.end(`${lines.join("\r\n")}\r\n\r\n${text}`);
+    });
+    await new Promise((done) => portal.listen(0, "127.0.0.1", done));
+    t.after(() => portal.close());
+    let port = portal.address().port;
+    const line = await faultyLine(t, () => port);
+    const ds = await replica(t, line.url);
+    const edit = ds.collection("tasks").set({ id: "a" });
+    await until(() => asked >= 4, "four tries");
+    assert.deepEqual([ds.status.connection, ds.status.pending, ds.trouble], ["offline", 1, []]);
+    port = relay.port;
+    assert.deepEqual(await edit.settled, { status: "accepted", seq: 1 });
+  });
+}
+
+test("through a proxy that cuts every connection after a while nothing is lost", async (t) => {
+  const relay = await relayOf(t);
+  const line = await faultyLine(t, relay.port, () => ({ cutAfter: process.env.NEAP_LONG ? 60_000 : 2000 }));
+  const ds = await replica(t, line.url);
+  const outcomes = [];
+  await until(async () => {
+    outcomes.push(ds.collection("tasks").set({ id: `${outcomes.length}` }).settled);
+    return line.cuts === 2;
+  }, "two cuts", 150_000);
+  await ds.settled();
+  const seqs = (await Promise.all(outcomes)).map(({ seq }) => seq);
+  assert.deepEqual(seqs, outcomes.map((_, n) => n + 1));
+  assert.deepEqual(ds.trouble, []);
+});
+
+test("what others change arrives while a large outbox is still on its way up", async (t) => {
+  const relay = await relayOf(t);
+  const line = await faultyLine(t, relay.port, () => ({ delay: () => 40 }));
+  const ada = await replica(t, line.url);
+  await ada.ready;
+  const ben = await replica(t, relay.url, { id: ada.id });
+  await ben.ready;
+  const text = "x".repeat(200_000);
+  for (let n = 0; n < 40; n++) ada.collection("tasks").set({ id: `${n}`, text });
+  await ben.collection("tasks").set({ id: "news" }).settled;
+  await until(() => ada.collection("tasks").has("news"), "the news");
+  assert.ok(ada.status.pending > 0, "the upload is still under way");
+  t.diagnostic(`${ada.status.pending} of 40 pending when the news was shown`);
+  await ada.settled();
+  assert.equal(ada.collection("tasks").size, 41);
+});
+
+test("in a real page `online` connects at once, however long the wait would be", async (t) => {
+  const browser = await launch();
+  t.after(() => browser.close());
+  const { relay, context, tab } = await profile(t, browser);
+  let isUp = false;
+  const line = await faultyLine(t, Number(new URL(relay.url).port), () => (isUp ? {} : { cutAfter: 0 }));
+  // No wait ever ends.
+  await context.addInitScript(() => (globalThis.setTimeout = () => 0));
+  const page = await tab({ relay: line.url, id: "board" });
+  await until(() => page.evaluate(() => ds.status.connection === "offline"), "offline");
+  isUp = true;
+  await context.setOffline(true);
+  assert.equal(line.connections, 1);
+  await context.setOffline(false);
+  await page.evaluate(() => ds.ready);
+  assert.deepEqual(await page.evaluate(() => [ds.status.connection, trouble]), ["live", []]);
+});
