@@ -1,0 +1,56 @@
+// An author of the torture test, in a page or in Node: edits keys that all want, and leaves a mark with each edit.
+
+const CONDITIONS = (collection, key) => [
+  undefined,
+  undefined,
+  { ifAbsent: true },
+  { ifPresent: true },
+  { ifSeq: collection.meta(key).seq ?? 1 },
+];
+
+/** Tells what `ds` hears of trouble, and of refused marks of whichever life. */
+export function listen(ds, tell) {
+  ds.on("refused", ({ ops, code }) => {
+    for (const { collection, key } of ops) if (collection === "marks") tell({ mark: key, refused: code });
+  });
+  ds.on("error", ({ code }) => tell({ error: code }));
+}
+
+/**
+ * Edits until it is stopped. Each mutation also sets a mark of its own, so its effect can be recognized: in the same seq,
+ * by one record that nobody else writes. `tell` hears of each mark when it is made, durable and settled.
+ */
+export function author(ds, dice, name, tell) {
+  listen(ds, tell);
+  const all = ["red", "green", "blue"].map((collection) => ds.collection(collection));
+  let n = 0;
+  let timer;
+
+  const edit = () => {
+    const mark = `m-${name}-${n++}`;
+    const collection = all[dice(all.length)];
+    const key = `k${dice(4)}`;
+    const conditions = CONDITIONS(collection, key);
+    const condition = conditions[dice(conditions.length)];
+    const kind = dice(5);
+    const mutation = ds.transact((tx) => {
+      tx.collection("marks").set({ id: mark, by: name });
+      const contended = tx.collection(collection.name);
+      if (kind < 2) contended.set({ id: key, mark, n }, condition);
+      else if (kind === 2) contended.patch(key, { [name]: n }, condition);
+      else if (kind === 3) contended.delete(key, condition);
+    });
+    tell({ mark, id: mutation.id, isSure: kind === 4 || (kind !== 2 && !condition) });
+    void mutation.durable.then(() => tell({ mark, durable: true }));
+    void mutation.settled.then((outcome) => tell({ mark, outcome }));
+  };
+
+  const round = () => {
+    for (let count = 1 + dice(3); count > 0; count--) edit();
+    if (dice(25) === 0) ds.goOffline();
+    else if (dice(4) === 0) ds.goOnline();
+    timer = setTimeout(round, dice(250));
+  };
+  round();
+  return () => (clearTimeout(timer), ds.goOnline());
+}
