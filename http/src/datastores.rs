@@ -18,17 +18,22 @@ use crate::{
     Answer, Read, Settings, Write,
     admit::{Need, suffices},
     call::Call,
-    input,
+    input::{self, given},
     json::Object,
 };
 
 /// The body of a request to open a datastore.
 #[derive(Deserialize, Default)]
 pub(crate) struct Opening {
+    #[serde(default, deserialize_with = "given")]
     id: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     kind: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     primary: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     ttl: Option<f64>,
+    #[serde(default, deserialize_with = "given")]
     sliding: Option<bool>,
 }
 
@@ -63,7 +68,9 @@ impl Opening {
 /// The body of a request to change a datastore.
 #[derive(Deserialize)]
 struct Alteration {
+    #[serde(default, deserialize_with = "given")]
     ttl: Option<f64>,
+    #[serde(default, deserialize_with = "given")]
     kind: Option<String>,
 }
 

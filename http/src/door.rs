@@ -79,14 +79,14 @@ pub fn enter(settings: &Settings, head: &Head, now: u64) -> Result<Visit, Denial
         return Err(Answer::health().into());
     }
     if target == Target::Openapi {
-        return Err(openapi::answer().into());
+        return Err(openapi::answer(settings).into());
     }
+    let grant = Grant::check(settings, head.token(), now)
+        .map_err(|denied| manner.deny(denied, "a valid token is needed"))?;
     if target == Target::Socket && !head.is_upgrade() {
         let detail = "this is a WebSocket; ask for an upgrade";
         return Err(Answer::problem(426, "upgrade-required", detail).into());
     }
-    let grant = Grant::check(settings, head.token(), now)
-        .map_err(|denied| manner.deny(denied, "a valid token is needed"))?;
     if manner == (Manner::Socket { speaks_ours: false }) {
         return Err(Denial::Socket { code: 4400, reason: "bad-request", speaks_ours: false });
     }

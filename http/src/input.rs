@@ -1,11 +1,16 @@
 //! Headers and bodies, parsed once and then believed.
 
+use std::{fmt, marker::PhantomData};
+
 use neap_core::{
     id::Seq,
     limits::{IDEMPOTENCY_KEY_BYTES_MAX, INTEGER_MAX},
     value::{self, Invalid},
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::value::RawValue;
 
 use crate::{Answer, Head};
@@ -26,21 +31,34 @@ pub(crate) enum Tags {
     Seqs(Vec<Seq>),
 }
 
+/// Which tags are equal (RFC 9110, section 8.8.3.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparison {
+    /// None that is marked weak.
+    Strong,
+    /// Whatever the mark; who compresses an answer on its way marks its tag.
+    Weak,
+}
+
 impl Tags {
-    fn parse(text: &str) -> Option<Tags> {
-        if text.trim() == "*" {
+    fn parse(text: &str, comparison: Comparison) -> Option<Tags> {
+        let mut rest = text.trim();
+        if rest == "*" {
             return Some(Tags::Any);
         }
-        let each = text.split(',').map(|tag| {
-            let tag = tag.trim();
-            let strong = tag.strip_prefix("W/").unwrap_or(tag);
-            let inner =
-                strong.strip_prefix('"')?.strip_suffix('"').filter(|inner| !inner.contains('"'))?;
-            // A weak tag fits no strong comparison (RFC 9110, section 13.1.1).
-            let seq = if tag.starts_with("W/") { None } else { whole_number(inner) };
-            Some(Seq(seq.unwrap_or(0)))
-        });
-        each.collect::<Option<Vec<Seq>>>().map(Tags::Seqs)
+        let mut seqs = Vec::new();
+        loop {
+            let weak = rest.strip_prefix("W/");
+            let (inner, more) = weak.unwrap_or(rest).strip_prefix('"')?.split_once('"')?;
+            let counts = weak.is_none() || comparison == Comparison::Weak;
+            let seq = whole_number(inner).filter(|_| counts);
+            seqs.push(Seq(seq.unwrap_or(0)));
+            rest = more.trim_start();
+            if rest.is_empty() {
+                return Some(Tags::Seqs(seqs));
+            }
+            rest = rest.strip_prefix(',')?.trim_start();
+        }
     }
 
     /// The tag among these that is this one.
@@ -55,9 +73,9 @@ impl Tags {
 impl Headers {
     /// Reads the headers; the answer where one makes no sense.
     pub(crate) fn read(head: &Head) -> Result<Headers, Answer> {
-        let tags = |name: &str| {
+        let tags = |name: &str, comparison| {
             let Some(text) = head.header(name) else { return Ok(None) };
-            let tags = Tags::parse(text).map(Some);
+            let tags = Tags::parse(text, comparison).map(Some);
             tags.ok_or_else(|| bad_header("an entity tag is a quoted text"))
         };
         let idempotency_key = head.header("Idempotency-Key").map(String::from);
@@ -65,8 +83,8 @@ impl Headers {
             (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
                 && key.bytes().all(|byte| byte.is_ascii_graphic())
         };
-        let matches = tags("If-Match")?;
-        let none_matches = tags("If-None-Match")?;
+        let matches = tags("If-Match", Comparison::Strong)?;
+        let none_matches = tags("If-None-Match", Comparison::Weak)?;
         if idempotency_key.as_ref().is_some_and(|key| !is_sound(key)) {
             return Err(bad_header("an Idempotency-Key is 1 to 255 visible ASCII characters"));
         }
@@ -84,10 +102,58 @@ pub(crate) fn whole_number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number| is_plain && *number <= INTEGER_MAX)
 }
 
+/// Such a number in a body, where 3.0 is 3.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(try_from = "f64")]
+pub(crate) struct Whole(pub(crate) u64);
+
+impl TryFrom<f64> for Whole {
+    type Error = &'static str;
+
+    fn try_from(number: f64) -> Result<Whole, &'static str> {
+        if number.fract() == 0.0 && (0.0..=INTEGER_MAX as f64).contains(&number) {
+            Ok(Whole(number as u64))
+        } else {
+            Err("a seq is a whole number from 0 to 2^53-1")
+        }
+    }
+}
+
+/// Reads a member that may be left out. Null is not left out.
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    input: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(input).map(Some)
+}
+
+/// An object with the members of `T`; what is derived would take an array of their values as well.
+pub(crate) struct Named<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Named<T>, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Named<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Named)
+            }
+        }
+
+        input.deserialize_map(Members(PhantomData))
+    }
+}
+
 /// Reads a body of a known shape, in which record data stays text.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Answer> {
     let text = json_text(body)?;
     serde_json::from_str(text)
+        .map(|Named(shape)| shape)
         .map_err(|error| Answer::problem(400, "invalid-request", &error.to_string()))
 }
 

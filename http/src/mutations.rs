@@ -3,20 +3,26 @@
 use neap_core::{
     authority::{Authority, Moment},
     id::Seq,
-    limits::{INTEGER_MAX, OPS_MAX},
+    limits::OPS_MAX,
     mutation::{Condition, Malformed, Op, Outcome},
     storage::Storage,
     value::{as_string, check_object},
 };
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{Answer, Answers, Outcome as Done, Write, call::Call, input, json::Object, once::Once};
+use crate::{
+    Answer, Answers, Outcome as Done, Write,
+    call::Call,
+    input::{self, Named, Whole, given},
+    json::Object,
+    once::Once,
+};
 
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
-    ops: Vec<Step<'a>>,
+    ops: Vec<Named<Step<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -24,16 +30,12 @@ struct Step<'a> {
     #[serde(rename = "op")]
     verb: Verb,
     collection: String,
+    #[serde(default, deserialize_with = "given")]
     key: Option<String>,
     #[serde(borrow, default, deserialize_with = "given")]
     data: Option<&'a RawValue>,
-    #[serde(rename = "if")]
-    only_if: Option<If>,
-}
-
-/// Null is data too, though none that can be stored.
-fn given<'de, D: Deserializer<'de>>(input: D) -> Result<Option<&'de RawValue>, D::Error> {
-    Deserialize::deserialize(input).map(Some)
+    #[serde(rename = "if", default, deserialize_with = "given")]
+    only_if: Option<Named<If>>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -47,15 +49,18 @@ enum Verb {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct If {
-    seq: Option<u64>,
+    #[serde(default, deserialize_with = "given")]
+    seq: Option<Whole>,
+    #[serde(default, deserialize_with = "given")]
     absent: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
     present: Option<bool>,
 }
 
 impl If {
     fn condition(&self) -> Option<Condition> {
         match (self.seq, self.absent, self.present) {
-            (Some(seq), None, None) if seq <= INTEGER_MAX => Some(Condition::Seq(Seq(seq))),
+            (Some(Whole(seq)), None, None) => Some(Condition::Seq(Seq(seq))),
             (None, Some(true), None) => Some(Condition::Absent),
             (None, None, Some(true)) => Some(Condition::Present),
             _ => None,
@@ -77,7 +82,7 @@ impl Parsed {
         let invalid = |detail: &str| Answer::problem(400, "invalid-request", detail);
         let only_if = match &step.only_if {
             None => Condition::None,
-            Some(only_if) => only_if.condition().ok_or_else(|| {
+            Some(Named(only_if)) => only_if.condition().ok_or_else(|| {
                 invalid("if is one of { seq }, { absent: true } and { present: true }")
             })?,
         };
@@ -135,7 +140,11 @@ pub(crate) fn apply<S: Answers>(call: Call) -> Result<Write<S>, Answer> {
     if body.ops.len() > OPS_MAX {
         return Err(malformed_answer(Malformed::OpCount));
     }
-    let ops = body.ops.iter().map(Parsed::read).collect::<Result<Vec<Parsed>, Answer>>()?;
+    let ops = body
+        .ops
+        .iter()
+        .map(|Named(step)| Parsed::read(step))
+        .collect::<Result<Vec<Parsed>, Answer>>()?;
     let once = Once::of(&call, "");
     Ok(Box::new(move |machine, at| {
         if machine.alive(at.now).is_none() {

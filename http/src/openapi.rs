@@ -1,20 +1,30 @@
 //! The interface, machine-readable.
 
-use crate::Answer;
+use crate::{Answer, Settings};
 
 /// Kept by hand beside the router; the test below holds each against the other.
 const DOCUMENT: &str = include_str!("openapi.json");
 
-/// Gives the document (OpenAPI 3.1).
-pub(crate) fn answer() -> Answer {
-    Answer::bytes(200, DOCUMENT.into())
+/// What it says that a relay's settings may make untrue.
+const TTL_MAX: &str = r#""maximum": 2592000"#;
+const NEEDS_TOKEN: &str = r#""security": [{"token""#;
+
+/// Gives the document (OpenAPI 3.1), as it is true of a relay with these settings.
+pub(crate) fn answer(settings: &Settings) -> Answer {
+    let ttl_max = format!(r#""maximum": {}"#, settings.bounds.ttl_max);
+    let text = DOCUMENT.replace(TTL_MAX, &ttl_max);
+    let text = match settings.secrets {
+        Some(_) => text,
+        None => text.replace(NEEDS_TOKEN, r#""security": [{}, {"token""#),
+    };
+    Answer::bytes(200, text.into_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::route::{Method, Route, Target};
@@ -88,6 +98,32 @@ mod tests {
                 assert_eq!(is_described, is_allowed, "{name} {path}");
             }
         }
+    }
+
+    #[test]
+    fn the_document_says_what_is_true_of_this_relay() {
+        let served = |name: &'static str, value: &'static str| {
+            let get = |asked: &str| (asked == name).then(|| String::from(value));
+            let settings = Settings::read(get, |complaint| assert_eq!(complaint, ""));
+            serde_json::from_slice::<Value>(answer(&settings).body()).unwrap()
+        };
+        let ttl_max = "/components/schemas/Ttl/maximum";
+        let security = "/paths/~1v1~1datastores/post/security";
+        let open = served("NEAP_MAX_TTL", "77");
+        assert_eq!(open.pointer(ttl_max).unwrap(), 77);
+        assert_eq!(open.pointer(security).unwrap(), &json!([{}, {"token": ["write"]}]));
+        let closed = served("NEAP_SECRET", "s");
+        assert_eq!(closed, document());
+        let usual = Settings::read(|_| None, |_| {}).bounds.ttl_max;
+        assert_eq!(closed.pointer(ttl_max).unwrap(), usual);
+        assert_eq!(closed.pointer(security).unwrap(), &json!([{"token": ["write"]}]));
+        // Each place is found by its text.
+        let operations = || {
+            METHODS.iter().flat_map(|(name, _)| paths().into_keys().map(move |path| (path, name)))
+        };
+        let guarded = operations()
+            .filter(|(path, name)| !closed["paths"][path][name]["security"][0].is_null());
+        assert_eq!(DOCUMENT.matches(NEEDS_TOKEN).count(), guarded.count());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use neap_core::{
     authority::{Authority, Moment, PoolPage},
     id::Seq,
-    limits::{INTEGER_MAX, LIST_BYTES, LIST_ROWS_MAX, NAME_BYTES_MAX, OPS_MAX, RECORD_BYTES_MAX},
+    limits::{LIST_BYTES, LIST_ROWS_MAX, NAME_BYTES_MAX, OPS_MAX, RECORD_BYTES_MAX},
     mutation::Reason,
     pool::{Choice, Item, Retain},
     storage::Storage,
@@ -15,7 +15,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    Answer, Answers, Outcome, Read, Write, call::Call, input, json::Object, once::Once,
+    Answer, Answers, Outcome, Read, Write,
+    call::Call,
+    input::{self, Whole, given},
+    json::Object,
+    once::Once,
     query::Query,
 };
 
@@ -23,8 +27,11 @@ use crate::{
 struct Body<'a> {
     #[serde(borrow)]
     items: Vec<&'a RawValue>,
-    since: Option<u64>,
+    #[serde(default)]
+    since: Whole,
+    #[serde(default, deserialize_with = "given")]
     primary: Option<String>,
+    #[serde(default, deserialize_with = "given")]
     retain: Option<String>,
 }
 
@@ -46,10 +53,6 @@ impl Addition {
         if body.items.len() > OPS_MAX {
             return Err(Answer::problem(413, "too-large", "there are more than 10 000 items"));
         }
-        let since = body.since.unwrap_or(0);
-        if since > INTEGER_MAX {
-            return Err(Answer::problem(400, "invalid-query", "since is a seq"));
-        }
         let fits = |name: &String| (1..=NAME_BYTES_MAX).contains(&name.len());
         if body.primary.as_ref().is_some_and(|name| !fits(name)) {
             return Err(invalid("primary is a name of 1 to 64 bytes"));
@@ -61,7 +64,7 @@ impl Addition {
             pool: mark(pool),
             items: Vec::with_capacity(body.items.len()),
             refused: Vec::new(),
-            since: Seq(since),
+            since: Seq(body.since.0),
             primary: body.primary,
             retain: retain.transpose()?,
         };

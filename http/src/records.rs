@@ -83,8 +83,8 @@ pub(crate) fn write<S: Storage>(
         Method::Delete | Method::Get | Method::Post | Method::Options => Deed::Delete,
     };
     let tags = (call.headers.matches, call.headers.none_matches);
-    if matches!(&tags, (_, Some(Tags::Seqs(_))) | (Some(_), Some(_))) {
-        let detail = "a write takes If-Match, or If-None-Match: *";
+    if matches!(&tags, (_, Some(Tags::Seqs(_)))) {
+        let detail = "a write takes If-Match and If-None-Match: *";
         return Err(Answer::problem(400, "invalid-header", detail));
     }
     Ok(Box::new(move |machine, at| {
@@ -93,8 +93,10 @@ pub(crate) fn write<S: Storage>(
         let only_if = match &tags {
             (None, None) => Condition::None,
             (None, Some(_)) => Condition::Absent,
-            (Some(Tags::Any), _) => Condition::Present,
-            (Some(tags), _) => {
+            // Nothing is both there and absent.
+            (Some(_), Some(_)) => Condition::Seq(Seq::ZERO),
+            (Some(Tags::Any), None) => Condition::Present,
+            (Some(tags), None) => {
                 let row = machine.storage().row(&collection, &key)?;
                 let seq = row.filter(|row| row.data.is_some()).map(|row| row.seq);
                 Condition::Seq(tags.find(seq).unwrap_or(Seq::ZERO))

@@ -119,7 +119,7 @@ test("options that cannot be are 400", async () => {
     { primary: "p".repeat(65) },
   ];
   for (const options of bad) assertProblem(await call("POST", "/datastores", { id: "bad", ...options }), 400, "invalid-options");
-  for (const body of ['{"ttl":"9"}', '{"id":7}', "[]", "3"]) {
+  for (const body of ['{"ttl":"9"}', '{"id":7}', '{"ttl":null}', '{"id":null}', "[]", '["bad","temp","id",9,true]', "3"]) {
     assertProblem(await call("POST", "/datastores", body), 400, "invalid-request");
   }
   for (const body of ["{", "{'a':1}", "nope", '{"id":"x"}}', new Uint8Array([0x22, 0xff, 0x22])]) {
@@ -159,7 +159,9 @@ test("a record is written, patched, read and deleted", async () => {
   const got = await call("GET", path);
   assert.deepEqual(got.body, { key, data: { id: key, n: 1 }, seq: 2 });
   assert.equal(got.headers.get("etag"), '"2"');
-  assert.equal((await call("GET", path, undefined, { "If-None-Match": '"2"' })).status, 304);
+  for (const tags of ['"2"', '"a,b", "2"', 'W/"2"', "*"]) {
+    assert.equal((await call("GET", path, undefined, { "If-None-Match": tags })).status, 304, tags);
+  }
   assert.deepEqual((await call("PATCH", path, { n: 1 })).body, { seq: 2 }, "a patch that changes nothing takes no seq");
   assert.deepEqual((await call("DELETE", path)).body, { seq: 3 });
   assertProblem(await call("GET", path), 404, "not-found");
@@ -198,7 +200,9 @@ test("conditions of one record", async () => {
   assertProblem(await call("DELETE", path, undefined, { "If-Match": '"3"' }), 412, "precondition-failed");
   assertProblem(await call("PATCH", path, {}, { "If-Match": '"3"' }), 412, "precondition-failed");
   assert.equal((await call("DELETE", path, undefined, { "If-Match": '"4"' })).body.seq, 5);
-  for (const headers of [{ "If-Match": "4" }, { "If-None-Match": '"4"' }, { "If-Match": "*", "If-None-Match": "*" }]) {
+  // Both at once never hold (RFC 9110, section 13.2.2).
+  assertProblem(await put({ "If-Match": "*", "If-None-Match": "*" }), 412, "precondition-failed");
+  for (const headers of [{ "If-Match": "4" }, { "If-None-Match": '"4"' }]) {
     assertProblem(await put(headers), 400, "invalid-header");
   }
 });
@@ -279,6 +283,10 @@ test("what is no mutation is 400 and changes nothing", async () => {
     ["invalid-request", { ...set("c", "k"), if: {} }],
     ["invalid-request", { ...set("c", "k"), if: { seq: -1 } }],
     ["invalid-request", { ...set("c", "k"), if: { absent: false } }],
+    ["invalid-request", { ...set("c", "k"), if: null }],
+    ["invalid-request", { ...set("c", "k"), if: { seq: 1.5 } }],
+    ["invalid-request", { ...set("c", "k"), if: [1, null, null] }],
+    ["invalid-request", ["delete", "c", "k", null, null]],
     ["invalid-name", set("a b", "k")],
     ["invalid-name", set("", "k")],
     ["invalid-key", { op: "set", collection: "c", data: {} }],
