@@ -65,6 +65,8 @@ pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 pub const RESEND_MS: u64 = 10_000;
 /// A replica puts at most this many bytes of mutations into one push.
 pub const PUSH_BYTES: usize = 256 * 1024;
+/// Turns in a row of a stored outbox that may be torn or missing: more than one block of a push holds.
+pub const GAP_TURNS_MAX: u64 = 65_536;
 /// Records in one page of a stored snapshot.
 pub const SNAPSHOT_PAGE_RECORDS: usize = 1_024;
 /// Life of a temporary datastore whose creator named none, in seconds.

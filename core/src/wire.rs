@@ -17,12 +17,14 @@ use crate::{
     record::Digest,
 };
 
+mod checksum;
 mod close;
 mod note;
 mod pool;
 mod presence;
 mod rows;
 
+pub use checksum::checksum;
 pub use close::Close;
 pub use note::{Note, decode_note, encode_note};
 pub use pool::{PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp};

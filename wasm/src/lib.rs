@@ -15,6 +15,7 @@ use neap_core::{
     mutation::{Condition, Malformed},
     pool::{Choice, Retain},
     replica::{Journal, OpKind, Phase, Replica, Watch},
+    wire,
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -104,6 +105,29 @@ impl Core {
     #[wasm_bindgen(js_name = restoreBlock)]
     pub fn restore_block(&mut self, first: f64, bytes: &[u8]) -> bool {
         self.replica.restore_block(Turn(integer(first)), bytes).is_ok()
+    }
+
+    /// Stands in for an account that cannot be read, where the outbox begins at turn `first`.
+    #[wasm_bindgen(js_name = restoreWithoutAccount)]
+    pub fn restore_without_account(&mut self, first: f64) {
+        self.replica.restore_without_account(Turn(integer(first)));
+    }
+
+    /// Puts empty mutations in the place of those up to `last` that cannot be taken back: how many.
+    #[wasm_bindgen(js_name = restoreGap)]
+    pub fn restore_gap(&mut self, last: f64) -> f64 {
+        float(self.replica.restore_gap(Turn(integer(last))))
+    }
+
+    /// The checksum under which bytes are stored that all replicas of a place share.
+    pub fn checksum(&self, bytes: &[u8], from: f64, to: f64) -> u32 {
+        wire::checksum(bytes, [integer(from), integer(to)], &[])
+    }
+
+    /// The checksum under which bytes are stored that belong to this replica.
+    #[wasm_bindgen(js_name = ownChecksum)]
+    pub fn own_checksum(&self, bytes: &[u8], first: f64, last: f64) -> u32 {
+        self.replica.own_checksum(bytes, Turn(integer(first)), Turn(integer(last)))
     }
 
     /// Everything has been taken back.

@@ -137,7 +137,10 @@ fn stored(data: &[u8]) {
         2 => drop(one.restore_info(data)),
         3 => drop(one.restore_page(data)),
         4 => drop(one.restore_frame(data)),
-        5 => drop(one.restore_block(Turn(1), data)),
+        5 => {
+            let _ = one.restore_block(Turn(1), data);
+            one.restore_gap(Turn(u64::from(data.first().copied().unwrap_or(0))));
+        }
         6 => {
             let Ok(mut authority) = Authority::load(MemoryStorage::new(), Settings::default())
             else {

@@ -8,6 +8,7 @@ use super::{Life, Replica, author::Placed, confirm::Unsettled, pool::Kept, table
 use crate::{
     datastore::Info,
     id::{Epoch, Seq, Turn},
+    limits::GAP_TURNS_MAX,
     wire::{self, BadFrame, Changes, Down},
 };
 
@@ -194,16 +195,56 @@ impl Replica {
                 return Err(BadFrame);
             }
             if turn == self.minted().next() {
-                if let Some(me) = self.authors.first_mut() {
-                    me.minted = turn;
-                    me.durable = turn;
-                }
-                self.enqueue(0, turn, mutation.into());
+                self.take_back(mutation.into());
             }
             turn = turn.next();
         }
         self.blocked = self.minted();
         Ok(())
+    }
+
+    fn take_back(&mut self, mutation: Box<[u8]>) {
+        let turn = self.minted().next();
+        if let Some(me) = self.authors.first_mut() {
+            me.minted = turn;
+            me.durable = turn;
+        }
+        self.enqueue(0, turn, mutation);
+    }
+
+    /// Puts mutations without ops in the place of those up to `last` that were stored and cannot be
+    /// taken back. So those behind them keep their names: had the lost ones arrived, these are repeats,
+    /// and where they had not there is no gap that ends a session. Gives how many are lost; of a gap of
+    /// more than [`GAP_TURNS_MAX`], which no outbox has, 1, and leaves it.
+    pub fn restore_gap(&mut self, last: Turn) -> u64 {
+        let lost = last.0.saturating_sub(self.minted().0);
+        if lost > GAP_TURNS_MAX {
+            return 1;
+        }
+        for _ in 0..lost {
+            self.take_back(wire::encode_ops(&[]).into());
+        }
+        self.blocked = self.minted();
+        lost
+    }
+
+    /// Stands in for [`restore_account`](Self::restore_account) where there is none that can be read,
+    /// but an outbox: what was before its first turn is settled, or it would be there.
+    pub fn restore_without_account(&mut self, first: Turn) {
+        if let Some(me) = self.authors.first_mut() {
+            let settled = Turn(first.0.saturating_sub(1));
+            (me.settled, me.saved, me.minted) = (settled, settled, settled);
+            // Above all that it had, or the relay would end this session and not the one before.
+            me.generation = u64::from(u32::MAX);
+        }
+    }
+
+    /// Gives the checksum under which bytes are stored that belong to this replica alone, its account
+    /// at turn 0: bytes, turns or an id that are other ones are noticed.
+    #[must_use]
+    pub fn own_checksum(&self, bytes: &[u8], first: Turn, last: Turn) -> u32 {
+        let id = self.authors.first().map_or(&[][..], |me| &me.id.0);
+        wire::checksum(bytes, [first.0, last.0], id)
     }
 
     /// Everything has been taken back: the view is complete.

@@ -13,6 +13,7 @@ mod spec;
 mod store;
 mod tabs;
 mod tidy;
+mod torn;
 // The example of the same name uses the rest of it.
 #[allow(dead_code)]
 mod sim;

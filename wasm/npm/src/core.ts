@@ -43,7 +43,15 @@ export interface Core {
   restoreFrame(bytes: Uint8Array): boolean;
   dropRecords(): void;
   restoreBlock(first: number, bytes: Uint8Array): boolean;
+  /** Stands in for an account that cannot be read, where the outbox begins at turn `first`. */
+  restoreWithoutAccount(first: number): void;
+  /** Puts empty mutations in the place of those up to `last` that cannot be taken back: how many. */
+  restoreGap(last: number): number;
   restored(): void;
+
+  // Under these bytes are stored: what all replicas of a place share, and what is this replica's own.
+  checksum(bytes: Uint8Array, from: number, to: number): number;
+  ownChecksum(bytes: Uint8Array, first: number, last: number): number;
 
   // Writes. A turn below zero is minus an error's number; where no turn is given, 0 is none.
   setMany(collection: string, jsonArray: string): number;

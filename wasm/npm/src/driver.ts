@@ -357,8 +357,8 @@ export class Driver {
     this.journal.abandon();
     const memory = new MemoryStorage();
     const { id, spare, contact } = this.journal;
-    const nothing = { known: undefined, stamp: undefined, pages: [], frames: [], blocks: [], logBytes: 0, isDamaged: false };
-    this.journal = new Journal(this.core, memory, { ...nothing, replica: { id, spare, contact, account: undefined } }, this);
+    const nothing = { known: undefined, stamp: undefined, pages: [], steps: [], blocks: [], logBytes: 0, isDamaged: false };
+    this.journal = new Journal(this.core, memory, { ...nothing, replica: { id, spare, contact, account: undefined, sum: undefined } }, this);
     this.storageKind = "memory";
     // Whoever opens the old disk later goes on from what is on it, that spare id among it.
     this.core.setSpare(randomBytes(16));

@@ -9,7 +9,8 @@
  * `storage-newer` (a newer version of the app has changed the local copy), `storage-lost` (it was
  * deleted under the open page): after these four `status.storage` is `"memory"`, edits on the disk stay
  * there and arrive once, later ones live as long as the page; `storage-damaged` (stored records
- * were unreadable and are fetched again), `diverged` (this replica's records differ from the relay's).
+ * were unreadable and are fetched again), `outbox-damaged` (edits that waited on the disk were unreadable: they
+ * may be lost, the message says how many), `diverged` (this replica's records differ from the relay's).
  * New codes may come.
  */
 export type ErrorCode =
@@ -28,6 +29,7 @@ export type ErrorCode =
   | "storage-newer"
   | "storage-lost"
   | "storage-damaged"
+  | "outbox-damaged"
   | "diverged"
   | (string & {});
 

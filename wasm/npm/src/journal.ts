@@ -4,7 +4,7 @@ import { soon, stopwatch } from "./clock.js";
 import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, LIVE, type Core } from "./core.js";
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
-import type { Batch, Block, Checkpoint, Known, Step, Storage, Stored } from "./storage/storage.js";
+import type { Batch, Block, Checkpoint, Known, Page, Step, Storage, Stored } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -23,7 +23,7 @@ type Extent = typeof CHANGED | typeof WHOLE | typeof ANEW;
 interface Making {
   readonly known: Known;
   readonly extent: Extent;
-  readonly pages: Map<number, Uint8Array>;
+  readonly pages: Map<number, Page>;
 }
 
 /**
@@ -72,7 +72,7 @@ export class Journal {
     this.stamp = stored.isDamaged ? undefined : stored.stamp;
     this.isDamaged = stored.isDamaged;
     this.logBytes = stored.logBytes;
-    this.checkpointBytes = stored.pages.reduce((sum, page) => sum + page.length, 0);
+    this.checkpointBytes = sizeOf(stored.pages);
   }
 
   /** What is known of replica and datastore wants to be stored before anything is pushed. */
@@ -128,7 +128,8 @@ export class Journal {
   }
 
   private append(from: number, frames: readonly Uint8Array[], bytes: number): void {
-    this.steps.push({ from, to: this.core.seq(), frames });
+    const to = this.core.seq();
+    this.steps.push({ from, to, frames, sums: frames.map((frame) => this.core.checksum(frame, from, to)) });
     this.logBytes += bytes;
     const isLong = this.logBytes > LOG_BYTES_MIN && this.logBytes > this.checkpointBytes / 4;
     if (isLong && !this.isHeld) this.makeCheckpoint(CHANGED);
@@ -159,7 +160,8 @@ export class Journal {
         const isNext = mine.extent !== CHANGED && next < this.core.pageCount();
         const index = isNext ? next++ : this.core.dirtyPage();
         if (index < 0) return this.finishCheckpoint(mine);
-        mine.pages.set(index, this.core.page(index));
+        const bytes = this.core.page(index);
+        mine.pages.set(index, { bytes, sum: this.core.checksum(bytes, index, 0) });
       } while (this.isHurried || stopwatch() < end);
       soon(slice);
     };
@@ -183,7 +185,7 @@ export class Journal {
   private known(): Known | undefined {
     const info = this.core.info();
     const epoch = this.core.epoch();
-    return info && epoch !== undefined ? { seq: this.core.seq(), epoch, info } : undefined;
+    return info && epoch !== undefined ? { seq: this.core.seq(), epoch, info, sum: this.core.checksum(info, 0, 0) } : undefined;
   }
 
   /** Takes what the core wants stored, and writes it as soon as the write before is done. */
@@ -191,7 +193,8 @@ export class Journal {
     const { core } = this;
     if (this.storage.kind === "memory") return this.forgetAll();
     for (let bytes = core.block(); bytes; bytes = core.block()) {
-      this.blocks.push({ first: core.blockFirst(), last: core.blockLast(), bytes });
+      const [first, last] = [core.blockFirst(), core.blockLast()];
+      this.blocks.push({ first, last, bytes, sum: core.ownChecksum(bytes, first, last) });
       if (core.phase() !== LIVE) askToPersist();
     }
     if (!this.writing && this.isDue()) this.writing = this.writeAll();
@@ -254,7 +257,9 @@ export class Journal {
     this.blocks = [];
     this.renumbered = false;
     const outbox = { blocks, renumbered, epoch: core.epoch() };
-    const replica = { id: this.id, spare: this.spare, account: core.account(), contact: this.contact };
+    const account = core.account();
+    const { id, spare, contact } = this;
+    const replica = { id, spare, account, sum: core.ownChecksum(account, 0, 0), contact };
     if (this.isHeld) {
       const needed = renumbered ? replica : undefined;
       return { ...outbox, gone: [], replica: needed, steps: [], known: undefined, checkpoint: undefined };
@@ -315,8 +320,8 @@ function askToPersist(): void {
   storage?.persist?.().catch(() => {});
 }
 
-const sizeOf = (chunks: Iterable<Uint8Array>): number => {
+const sizeOf = (pages: Iterable<Page>): number => {
   let sum = 0;
-  for (const chunk of chunks) sum += chunk.length;
+  for (const { bytes } of pages) sum += bytes.length;
   return sum;
 };

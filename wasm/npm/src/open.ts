@@ -2,16 +2,16 @@
 
 import type { Datastore, OpenOptions } from "./api.js";
 import { soon } from "./clock.js";
-import type { Core } from "./core.js";
 import { LiveDatastore } from "./datastore.js";
 import { random32 } from "./dice.js";
 import { Driver, type DriverParts } from "./driver.js";
 import { NeapError } from "./errors.js";
 import { check, type Checked } from "./options.js";
+import { restore } from "./restore.js";
 import type { Target } from "./socket.js";
 import { openIndexedDb } from "./storage/indexeddb.js";
 import { MemoryStorage } from "./storage/memory.js";
-import type { Storage, Stored } from "./storage/storage.js";
+import type { Identity, Storage, Stored } from "./storage/storage.js";
 import { troubleOf } from "./storage/trouble.js";
 import { endOf, subjectOf } from "./token.js";
 import { loadCore } from "./wasm.js";
@@ -28,19 +28,22 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const [Core, { storage, stored, trouble }] = await Promise.all([loadCore(), openStorage(checked)]);
   const { kind, primary, ttl, sliding } = checked;
   const [place, remote] = [databaseName(checked), remoteOf(checked)];
-  const drive = (storage: Storage, stored: Stored, heir?: DriverParts["heir"]): [driver: Driver, isDamaged: boolean] => {
-    const core = new Core(stored.replica.id, stored.replica.spare, random32(), kind, primary, ttl, sliding);
-    const isDamaged = !restore(core, stored);
-    return [new Driver({ core, Core, storage, place, stored: { ...stored, isDamaged }, heir, remote }), isDamaged];
+  const troubles = trouble ? [trouble] : [];
+  const drive = (storage: Storage, found: Stored, heir?: DriverParts["heir"]): Driver => {
+    const make = ({ id, spare }: Identity) => new Core(id, spare, random32(), kind, primary, ttl, sliding);
+    const { core, stored, damages } = restore(make, found);
+    troubles.push(...damages);
+    return new Driver({ core, Core, storage, place, stored, heir, remote });
   };
-  const heir = async (orphan: Storage): Promise<Driver> => drive(orphan, await orphan.load())[0];
-  const [driver, isDamaged] = drive(storage, stored, heir);
-  // Told when the app has had the time to listen.
-  soon(() => {
-    if (trouble) driver.engine.report(trouble);
-    if (isDamaged)
-      driver.engine.trouble("storage-damaged", "stored records could not be read and are fetched again");
-  });
+  const tell = () => troubles.splice(0).forEach((trouble) => driver.engine.report(trouble));
+  const heir = async (orphan: Storage): Promise<Driver> => {
+    const courier = drive(orphan, await orphan.load());
+    tell();
+    return courier;
+  };
+  const driver = drive(storage, stored, heir);
+  // When the app has had the time to listen.
+  soon(tell);
   driver.start();
   return new LiveDatastore(checked.id, driver);
 }
@@ -62,22 +65,6 @@ async function openStorage(checked: Checked): Promise<{ storage: Storage; stored
 /** One database for each relay, datastore and user. */
 function databaseName({ relay, id, user }: Checked): string {
   return ["neap", relay ?? "local", id, user ?? ""].map(encodeURIComponent).join("/");
-}
-
-/** Gives the core back what was stored of it; `false` when the records were of no use. The outbox counts in any case. */
-function restore(core: Core, stored: Stored): boolean {
-  const { known, pages, frames, blocks, replica } = stored;
-  if (replica.account) core.restoreAccount(replica.account);
-  const isGood =
-    !known ||
-    (core.restoreInfo(known.info) &&
-      pages.every((page) => core.restorePage(page)) &&
-      frames.every((frame) => core.restoreFrame(frame)));
-  if (!isGood) core.dropRecords();
-  // Blocks come in order; after a torn one nothing can be told of those behind it.
-  blocks.every(({ first, bytes }) => core.restoreBlock(first, bytes));
-  core.restored();
-  return isGood;
 }
 
 function remoteOf({ relay, id, token, user, WebSocket }: Checked) {

@@ -11,28 +11,16 @@
 
 import { randomBytes, toHex } from "../dice.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
-import type { Batch, Block, Identity, Step, Storage, Stored, Verdict } from "./storage.js";
+import { bytesIn, readBlock, readIdentity, readPage, readStep } from "./rows.js";
+import { newIdentity, type Batch, type Identity, type Known, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
 import { blockedError, lostError, newerError } from "./trouble.js";
 
-const FORMAT = 1;
+// Rows of format 1 have no checksums; they get them when they are written again.
+const FORMAT = 2;
 const STORES = ["meta", "pages", "log", "replicas", "outbox"] as const;
 const CONFIRMED = "confirmed";
 
-interface Confirmed {
-  seq: number;
-  epoch: string;
-  info: Uint8Array;
-  stamp: string | undefined;
-}
-
-interface ReplicaRow {
-  id: Uint8Array;
-  spare: Uint8Array;
-  account: Uint8Array | undefined;
-  contact: number | undefined;
-}
-
-type BlockRow = { last: number; bytes: Uint8Array };
+type Confirmed = Known & { readonly stamp: string | undefined };
 
 /** Opens the database `name`, makes it where there is none, and takes a slot in it. */
 export async function openIndexedDb(name: string): Promise<IndexedDbStorage> {
@@ -49,8 +37,8 @@ export async function openIndexedDb(name: string): Promise<IndexedDbStorage> {
 function openDatabase(name: string): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const opening = indexedDB.open(name, FORMAT);
-    opening.onupgradeneeded = () => {
-      for (const store of STORES) opening.result.createObjectStore(store);
+    opening.onupgradeneeded = ({ oldVersion }) => {
+      if (oldVersion === 0) for (const store of STORES) opening.result.createObjectStore(store);
     };
     // Who was blocked is in memory by then, and would only be in the way of others.
     let isLate = false;
@@ -107,28 +95,28 @@ export class IndexedDbStorage implements Storage {
     const all = this.db.transaction(STORES);
     const ofSlot = IDBKeyRange.bound([this.slot], [this.slot, []]);
     const [replica, confirmed, pages, steps, firsts, blocks] = await Promise.all([
-      request(all.objectStore("replicas").get(this.slot) as IDBRequest<ReplicaRow | undefined>),
+      request(all.objectStore("replicas").get(this.slot)),
       request(all.objectStore("meta").get(CONFIRMED) as IDBRequest<Confirmed | undefined>),
-      request(all.objectStore("pages").getAll() as IDBRequest<Uint8Array[]>),
-      request(all.objectStore("log").getAll() as IDBRequest<Step[]>),
+      request(all.objectStore("pages").getAll()),
+      request(all.objectStore("log").getAll()),
       request(all.objectStore("outbox").getAllKeys(ofSlot)),
-      request(all.objectStore("outbox").getAll(ofSlot) as IDBRequest<BlockRow[]>),
+      request(all.objectStore("outbox").getAll(ofSlot)),
     ]);
-    const frames = steps.flatMap((step) => step.frames);
+    const read = steps.map(readStep);
     return {
-      replica: replica ?? (await this.introduce()),
-      known: confirmed,
+      replica: readIdentity(replica) ?? (await this.introduce()),
+      known: confirmed && { ...confirmed, info: bytesIn(confirmed.info) },
       stamp: confirmed?.stamp,
-      pages,
-      frames,
-      blocks: blocks.map((block, index): Block => ({ first: (firsts[index] as [string, number])[1], ...block })),
-      logBytes: frames.reduce((sum, frame) => sum + frame.length, 0),
+      pages: pages.map(readPage),
+      steps: read,
+      blocks: blocks.map((block, index) => readBlock(block, (firsts[index] as [string, number])[1])),
+      logBytes: read.reduce((sum, { frames }) => frames.reduce((sum, frame) => sum + frame.length, sum), 0),
     };
   }
 
   /** A replica must be known here before it is known anywhere. */
   private async introduce(): Promise<Identity> {
-    const row: ReplicaRow = { id: randomBytes(16), spare: randomBytes(16), account: undefined, contact: undefined };
+    const row = newIdentity();
     const writing = this.db.transaction("replicas", "readwrite", { durability: "strict" });
     writing.objectStore("replicas").put(row, this.slot);
     await complete(writing);
@@ -152,10 +140,10 @@ export class IndexedDbStorage implements Storage {
   private writeReplica(writing: IDBTransaction, batch: Batch, verdict: Verdict): void {
     const outbox = writing.objectStore("outbox");
     if (batch.renumbered) outbox.delete(IDBKeyRange.bound([this.slot], [this.slot, []]));
-    for (const { first, last, bytes } of batch.blocks) outbox.put({ last, bytes }, [this.slot, first]);
+    for (const { first, ...row } of batch.blocks) outbox.put(row, [this.slot, first]);
     // With a gap the effect of what the account calls settled is not here.
     if (batch.replica && verdict !== "gap") {
-      writing.objectStore("replicas").put(batch.replica satisfies ReplicaRow, this.slot);
+      writing.objectStore("replicas").put(batch.replica, this.slot);
     }
   }
 
@@ -203,7 +191,7 @@ export class IndexedDbStorage implements Storage {
     const store = writing.objectStore("pages");
     if (onto === undefined) store.clear();
     else store.delete(IDBKeyRange.lowerBound(pageCount));
-    for (const [index, bytes] of pages) store.put(bytes, index);
+    for (const [index, page] of pages) store.put(page, index);
     // What came while the pages were encoded is still needed: some of them were made before it.
     const log = writing.objectStore("log");
     let seq = known.seq;
@@ -218,7 +206,7 @@ export class IndexedDbStorage implements Storage {
       });
       seq = Math.max(seq, row?.seq ?? 0);
     }
-    return { seq, epoch: known.epoch, info: known.info, stamp };
+    return { ...known, seq, stamp };
   }
 
   /** Keys of the log grow, also over those of other tabs. */

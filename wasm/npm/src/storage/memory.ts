@@ -1,20 +1,18 @@
 // No storage at all: the page's memory is the only copy.
 
-import { randomBytes } from "../dice.js";
-import type { Storage, Stored, Verdict } from "./storage.js";
+import { newIdentity, type Storage, type Stored, type Verdict } from "./storage.js";
 
 export class MemoryStorage implements Storage {
   readonly kind = "memory";
   onLost: (reason: Error) => void = () => {};
 
   load(): Promise<Stored> {
-    const replica = { id: randomBytes(16), spare: randomBytes(16), account: undefined, contact: undefined };
     return Promise.resolve({
-      replica,
+      replica: newIdentity(),
       known: undefined,
       stamp: undefined,
       pages: [],
-      frames: [],
+      steps: [],
       blocks: [],
       logBytes: 0,
     });

@@ -1,12 +1,23 @@
 // What the driver asks of a place where a replica is kept. All of one `write` is stored, or nothing.
 
 import type { StorageKind } from "../api.js";
+import { randomBytes } from "../dice.js";
 
 /** A row of the outbox: mutations from `first` to `last`, in the core's own bytes. */
 export interface Block {
   readonly first: number;
   readonly last: number;
   readonly bytes: Uint8Array;
+  readonly sum: Sum;
+}
+
+/** The core's checksum of bytes. What format 1 stored has none. */
+export type Sum = number | undefined;
+
+/** A page of confirmed records. */
+export interface Page {
+  readonly bytes: Uint8Array;
+  readonly sum: Sum;
 }
 
 /** Frames that lead from one seq to another: a delta, or all pages of a catch-up. */
@@ -14,6 +25,7 @@ export interface Step {
   readonly from: number;
   readonly to: number;
   readonly frames: readonly Uint8Array[];
+  readonly sums: readonly Sum[];
 }
 
 /** What is known of the datastore, at a seq. */
@@ -21,12 +33,13 @@ export interface Known {
   readonly seq: number;
   readonly epoch: string;
   readonly info: Uint8Array;
+  readonly sum: Sum;
 }
 
 /** Pages of the confirmed records that put a stored log out of use. */
 export interface Checkpoint {
   readonly known: Known;
-  readonly pages: ReadonlyMap<number, Uint8Array>;
+  readonly pages: ReadonlyMap<number, Page>;
   readonly pageCount: number;
   /** The checkpoint that these pages change; `undefined`: they are all there are. */
   readonly onto: string | undefined;
@@ -58,9 +71,19 @@ export interface Identity {
   readonly spare: Uint8Array;
   /** What the core wants to have stored of it. */
   readonly account: Uint8Array | undefined;
+  readonly sum: Sum;
   /** When it last met the relay, in milliseconds since 1970. */
   readonly contact: number | undefined;
 }
+
+/** A replica that nobody was before. */
+export const newIdentity = (): Identity => ({
+  id: randomBytes(16),
+  spare: randomBytes(16),
+  account: undefined,
+  sum: undefined,
+  contact: undefined,
+});
 
 /** What became of the confirmed part of a batch; the rest was stored. */
 export type Verdict =
@@ -71,13 +94,13 @@ export type Verdict =
   /** Another tab has stored something newer; the checkpoint was left out. */
   | "behind";
 
-/** What was found. */
+/** What was found. Foreign rows are empty bytes. */
 export interface Stored {
   readonly replica: Identity;
   readonly known: Known | undefined;
   readonly stamp: string | undefined;
-  readonly pages: readonly Uint8Array[];
-  readonly frames: readonly Uint8Array[];
+  readonly pages: readonly Page[];
+  readonly steps: readonly Step[];
   readonly blocks: readonly Block[];
   readonly logBytes: number;
 }

@@ -1,0 +1,77 @@
+//! Rules about what a disk gives back torn.
+
+use neap_core::{
+    id::{Seq, Turn},
+    wire,
+};
+
+use super::spec::{NOW, authority, carry, join, replica, set};
+
+/// [OU5] Stored mutations that are torn or missing are settled without effect, and counted; what stands
+/// before and behind them is delivered under its names, also where they had arrived and where nobody
+/// knows any more what was settled.
+#[test]
+fn ou5_a_torn_outbox() {
+    for (arrived, account) in [(0, true), (2, true), (3, true), (0, false), (2, false)] {
+        let mut authority = authority();
+        let mut before = replica(1);
+        join(&mut authority, 1, &mut before, NOW);
+        let stored = ["a", "b", "c", "d"].map(|key| {
+            set(&mut before, key);
+            before.take_block().unwrap_or_else(|| panic!("{key} is not stored"))
+        });
+        let mut pushed = replica(1);
+        for (first, _, block) in &stored[..arrived] {
+            assert_eq!(pushed.restore_block(*first, block), Ok(()));
+        }
+        pushed.restored();
+        join(&mut authority, 2, &mut pushed, NOW);
+        carry(&mut authority, &mut [(2, &mut pushed)], NOW);
+        authority.disconnect(2);
+
+        let mut after = replica(1);
+        if account {
+            assert_eq!(after.restore_account(&before.account()), Ok(()));
+        } else {
+            after.restore_without_account(Turn(1));
+        }
+        assert_eq!(after.restore_block(Turn(1), &stored[0].2), Ok(()));
+        assert!(after.restore_block(Turn(4), &stored[3].2).is_err());
+        assert_eq!(after.restore_gap(Turn(u64::MAX)), 1, "no outbox is that long");
+        assert_eq!((after.restore_gap(Turn(3)), after.restore_gap(Turn(2))), (2, 0));
+        assert_eq!(after.restore_block(Turn(4), &stored[3].2), Ok(()));
+        after.restored();
+        assert_eq!(after.pending(), 4);
+        join(&mut authority, 3, &mut after, NOW);
+        carry(&mut authority, &mut [(3, &mut after)], NOW);
+        let keys: Vec<_> = after.keys("c").iter().map(ToString::to_string).collect();
+        let wanted: &[&str] = match arrived {
+            0 => &["a", "d"],
+            2 => &["a", "b", "d"],
+            _ => &["a", "b", "c", "d"],
+        };
+        assert_eq!(
+            (after.pending(), keys),
+            (0, wanted.iter().map(ToString::to_string).collect()),
+            "{arrived} {account}"
+        );
+        assert_eq!(after.seq(), Seq(wanted.len() as u64));
+    }
+}
+
+/// [RS2] A checksum over bytes, the place where they are stored and whose they are tells the torn, the
+/// misplaced and the foreign.
+#[test]
+fn rs2_checksums() {
+    let own = |name, bytes: &[u8], first| replica(name).own_checksum(bytes, Turn(first), Turn(9));
+    let sum = own(1, b"bytes", 5);
+    for other in [own(1, b"byte", 5), own(1, b"bytes", 6), own(2, b"bytes", 5)] {
+        assert_ne!(sum, other);
+    }
+    assert_eq!(sum, own(1, b"bytes", 5));
+    assert_eq!(
+        wire::checksum(b"bytes", [1, 2], &[]),
+        173_426_111,
+        "a stored format keeps its checksums"
+    );
+}

@@ -1,0 +1,62 @@
+// From what a disk gives back to a core that goes on with it.
+
+import type { Core } from "./core.js";
+import { NeapError } from "./errors.js";
+import { newIdentity, type Identity, type Stored, type Sum } from "./storage/storage.js";
+
+export interface Restored {
+  readonly core: Core;
+  readonly stored: Stored & { readonly isDamaged: boolean };
+  /** What the app must hear of. */
+  readonly damages: readonly NeapError[];
+}
+
+/** Gives a core back what was stored of it. Records that are of no use are fetched again; the outbox counts in any case. */
+export function restore(make: (replica: Identity) => Core, found: Stored): Restored {
+  const { blocks } = found;
+  let { replica } = found;
+  let core = make(replica);
+  const { account, sum } = replica;
+  const isKnown = !account || (holds(core.ownChecksum(account, 0, 0), sum) && core.restoreAccount(account));
+  // Of a replica that has nothing to say nothing is lost when another goes on.
+  if (!isKnown && blocks.length === 0) {
+    core.free();
+    core = make((replica = newIdentity()));
+  }
+  if (blocks[0] && !(account && isKnown)) core.restoreWithoutAccount(blocks[0].first);
+  const isDamaged = !restoreRecords(core, found);
+  if (isDamaged) core.dropRecords();
+  const lost = restoreOutbox(core, found);
+  core.restored();
+  const damages: NeapError[] = [];
+  if (isDamaged)
+    damages.push(new NeapError("storage-damaged", "stored records could not be read and are fetched again"));
+  if (lost > 0)
+    damages.push(new NeapError("outbox-damaged", `edits that wait on the disk cannot be read and may be lost: ${lost}; all others are kept`));
+  return { core, stored: { ...found, replica, isDamaged }, damages };
+}
+
+const holds = (made: number, sum: Sum): boolean => sum === undefined || sum === made;
+
+function restoreRecords(core: Core, { known, pages, steps }: Stored): boolean {
+  if (!known) return true;
+  return (
+    holds(core.checksum(known.info, 0, 0), known.sum) &&
+    core.restoreInfo(known.info) &&
+    pages.every(({ bytes, sum }, index) => holds(core.checksum(bytes, index, 0), sum) && core.restorePage(bytes)) &&
+    steps.every(({ from, to, frames, sums }) =>
+      frames.every((frame, index) => holds(core.checksum(frame, from, to), sums[index]) && core.restoreFrame(frame)),
+    )
+  );
+}
+
+/** Gives how many mutations cannot be taken back. What stands behind them keeps its turns. */
+function restoreOutbox(core: Core, { blocks }: Stored): number {
+  let lost = 0;
+  for (const { first, last, bytes, sum } of blocks) {
+    lost += core.restoreGap(first - 1);
+    if (holds(core.ownChecksum(bytes, first, last), sum)) core.restoreBlock(first, bytes);
+    lost += core.restoreGap(last);
+  }
+  return lost;
+}
