@@ -193,9 +193,9 @@ export class Board {
   }
 }
 
-function wishOf(op: Op): { key: string; wish: Wish } | null {
-  if (op.op === "add" || op.op === "set" || op.collection !== "tasks") return null;
-  return { key: op.key, wish: op.op === "delete" ? "gone" : (op.data as Partial<Task>) };
+function wishOf({ op, collection, key, data }: Op): { key: string; wish: Wish } | null {
+  if (collection !== "tasks" || op === "set") return null;
+  return { key, wish: op === "delete" ? "gone" : (data as Partial<Task>) };
 }
 
 function remembered(slot: string): boolean {

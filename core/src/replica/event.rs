@@ -116,20 +116,11 @@ pub fn ops_to_json(bytes: &[u8]) -> String {
         let (collection, key) = op.place();
         out.extend(b"{\"op\":\"");
         out.extend(name.bytes());
+        out.extend(b"\",\"collection\":\"");
         // Names need no escapes.
-        match collection.strip_prefix(MARK) {
-            Some(pool) => {
-                out.extend(b"\",\"pool\":\"");
-                out.extend(pool.bytes());
-                out.push(b'"');
-            }
-            None => {
-                out.extend(b"\",\"collection\":\"");
-                out.extend(collection.bytes());
-                out.extend(b"\",\"key\":");
-                write_string(&mut out, key);
-            }
-        }
+        out.extend(collection.strip_prefix(MARK).unwrap_or(collection).bytes());
+        out.extend(b"\",\"key\":");
+        write_string(&mut out, key);
         if !data.is_empty() {
             out.extend(b",\"data\":");
             out.extend(data.bytes());

@@ -293,20 +293,15 @@ export interface Presence<T = unknown> {
 }
 
 /** An op of a refused mutation, so that an app can offer the data back. */
-export type Op =
-  | {
-      readonly op: "set" | "patch" | "delete";
-      readonly collection: string;
-      readonly key: string;
-      /** The record or the patch. */
-      readonly data?: object;
-    }
-  | {
-      readonly op: "add";
-      readonly pool: string;
-      /** The item. */
-      readonly data: unknown;
-    };
+export interface Op {
+  readonly op: "set" | "patch" | "delete" | "add";
+  /** Name of the collection; of an addition, that of the pool. */
+  readonly collection: string;
+  /** The record's key; of an addition, what makes the item equal to others: its primary field, or a hash. */
+  readonly key: string;
+  /** The record, the patch or the item. */
+  readonly data?: unknown;
+}
 
 /** A mutation of this replica that the relay refused, also one made in an earlier life of the page. */
 export interface Refused {
