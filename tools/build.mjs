@@ -93,8 +93,9 @@ async function buildWasm() {
   rmSync(generated, { recursive: true, force: true });
   await run(wasmBindgen(), ["--target", "web", "--out-dir", generated, raw]);
   const wasm = join(generated, "neap_wasm_bg.wasm");
+  // The lowest bytes are the far end of the stack, as rustc lays memory out: offsets may be folded over them.
   const enable = features.map((feature) => `--enable-${feature}`);
-  await run(join(bin, "wasm-opt"), ["-O3", ...enable, "--strip-debug", "--strip-producers", "-o", wasm, wasm]);
+  await run(join(bin, "wasm-opt"), ["-O3", "--low-memory-unused", ...enable, "--strip-debug", "--strip-producers", "-o", wasm, wasm]);
 }
 
 async function buildRelay() {
