@@ -115,7 +115,7 @@ test("types are strict and say what the contract says", async () => {
     const seq: number | null | undefined = outcome.status === "accepted" ? outcome.seq : undefined;
     const code: string = outcome.status === "refused" ? outcome.code : "";
     const status: Status = ds.status;
-    const end: () => void = ds.on("refused", ({ id, ops }) => { id.toUpperCase(); for (const op of ops) (op.op === "add" ? op.pool : op.collection).length; });
+    const end: () => void = ds.on("refused", ({ id, ops }) => { id.toUpperCase(); ops[0]?.collection.length; });
     tasks.subscribe(({ changes }) => changes.forEach(({ key, before, after, origin }) => [key, before?.title, after?.tags, origin === "local"]));
     for (const [key, record] of tasks) { key.length; record.title.length; }
     ds.transact((tx) => { tx.collection<Task>("tasks").set({ id: "b", title: "t", tags: [] }); });
