@@ -253,6 +253,9 @@ impl Replica {
     pub fn durable(&mut self, turn: Turn) {
         if let Some(me) = self.authors.first_mut() {
             me.durable = me.durable.max(turn.min(me.minted));
+            if self.ceiling.is_none() {
+                me.stored = me.stored.max(me.durable);
+            }
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Author {
     pub(super) minted: Turn,
     /// Newest turn whose outbox entry is on the disk.
     pub(super) durable: Turn,
+    /// Newest turn that the disk has had an entry for, though the entry may be of another life by now.
+    pub(super) stored: Turn,
     /// Newest turn that was pushed in this connection.
     pub(super) pushed: Turn,
     /// Where the turns after `settled` stand in the outbox.
@@ -52,6 +54,7 @@ impl Author {
             saved: Turn::ZERO,
             minted: Turn::ZERO,
             durable: Turn::ZERO,
+            stored: Turn::ZERO,
             pushed: Turn::ZERO,
             queue: VecDeque::new(),
             placed: Vec::new(),

@@ -222,8 +222,8 @@ impl Replica {
         me.birth = None;
         me.generation = 1;
         me.minted = Turn(me.minted.0 - before.0);
-        (me.settled, me.saved, me.durable, me.pushed) =
-            (Turn::ZERO, Turn::ZERO, Turn::ZERO, Turn::ZERO);
+        (me.settled, me.saved, me.pushed) = (Turn::ZERO, Turn::ZERO, Turn::ZERO);
+        (me.durable, me.stored) = (Turn::ZERO, Turn::ZERO);
         me.placed.clear();
         self.ceiling = None;
         self.blocked = Turn::ZERO;
@@ -239,7 +239,7 @@ impl Replica {
     /// # Errors
     /// [`Reconnect::NewIdentity`] when that id is taken at once.
     pub fn forsake_disk(&mut self) -> Result<(), Reconnect> {
-        self.ceiling = self.authors.first().map(|me| me.durable);
+        self.ceiling = self.authors.first().map(|me| me.stored);
         self.is_alone = true;
         self.outgrow()
     }

@@ -208,6 +208,7 @@ impl Replica {
         if let Some(me) = self.authors.first_mut() {
             me.minted = turn;
             me.durable = turn;
+            me.stored = turn;
         }
         self.enqueue(0, turn, mutation);
     }
