@@ -7,6 +7,7 @@ use crate::{
     id::Turn,
     limits::UNREAD_MAX,
     mutation::{Malformed, Op, Outcome, check_ops},
+    rate::{Bucket, Buckets},
     storage::Storage,
     wire::{self, Up},
 };
@@ -19,6 +20,7 @@ mod flow;
 mod ledger;
 mod life;
 mod output;
+mod pace;
 mod pool;
 mod presence;
 mod session;
@@ -35,6 +37,7 @@ pub use ledger::Entry;
 use ledger::Ledger;
 pub use life::Opened;
 pub use output::{Moment, Output, Trouble};
+use pace::cost_of;
 use pool::Pools;
 pub use pool::{Merged, PoolPage};
 use presence::News;
@@ -70,6 +73,9 @@ pub struct Authority<S: Storage> {
     ledger: Ledger,
     pools: Pools,
     presence: News,
+    subjects: Buckets,
+    /// Who has yet to say Hello, since when as far as is known, in milliseconds since 1970.
+    greeting: BTreeMap<SessionId, u64>,
     sessions: BTreeMap<SessionId, Session>,
     batch: Batch,
     outputs: Vec<Output>,
@@ -101,6 +107,8 @@ impl<S: Storage> Authority<S> {
             ledger: Ledger::default(),
             pools: Pools::default(),
             presence: News::default(),
+            subjects: Buckets::default(),
+            greeting: BTreeMap::new(),
             sessions: BTreeMap::new(),
             batch: Batch::default(),
             outputs: Vec::new(),
@@ -117,7 +125,10 @@ impl<S: Storage> Authority<S> {
         let phase = Phase::Greeting;
         let (authors, pools) = (Vec::new(), Vec::new());
         let (epoch, unread, shows, sees) = (None, 0, None, false);
-        let session = Session { admission, phase, epoch, authors, pools, unread, shows, sees };
+        let bucket = Bucket::default();
+        let session =
+            Session { admission, phase, epoch, authors, pools, unread, shows, sees, bucket };
+        self.greeting.insert(id, 0);
         self.remember(id, &session);
         self.sessions.insert(id, session);
     }
@@ -146,19 +157,26 @@ impl<S: Storage> Authority<S> {
             self.outputs.push(Output::Close { session: id, why: Close::Expired });
             return;
         }
+        if session.phase == Phase::Greeting {
+            self.greeting.insert(id, 0);
+        }
         self.sessions.insert(id, session);
     }
 
     /// Forgets a connection that is gone.
     pub fn disconnect(&mut self, id: SessionId) {
+        let subject = self.subject_of(id);
+        let before = self.speakers_of(subject);
         self.leave(id);
+        self.share_anew(subject, before);
     }
 
     /// Whether [`commit`](Self::commit) has something to do without further input: somebody has left,
-    /// and those who stay may have converged, or showed something that they show no more.
+    /// and those who stay are to be told, or may have converged.
     #[must_use]
     pub fn wants_commit(&self) -> bool {
-        self.pools.wants_commit() || self.presence_due().is_some()
+        let has_news = !self.outputs.is_empty() || self.presence_due().is_some();
+        has_news || self.pools.wants_commit()
     }
 
     /// Takes a frame. A bad one ends its own session and does nothing else.
@@ -183,6 +201,10 @@ impl<S: Storage> Authority<S> {
         let frame = wire::decode_up(bytes);
         if !is_greeting && self.alive(moment.now).is_none() {
             self.expire();
+            return Ok(());
+        }
+        if !self.afford(id, cost_of(&frame, bytes), moment.now) {
+            self.close(id, Close::RateLimited);
             return Ok(());
         }
         match frame {
@@ -280,14 +302,18 @@ impl<S: Storage> Authority<S> {
     }
 
     fn close(&mut self, id: SessionId, why: Close) {
+        let subject = self.subject_of(id);
+        let before = self.speakers_of(subject);
         if self.leave(id) {
             self.outputs.push(Output::Close { session: id, why });
+            self.share_anew(subject, before);
         }
     }
 
     /// Lets go of a session; whether there was one.
     fn leave(&mut self, id: SessionId) -> bool {
         let Some(session) = self.sessions.remove(&id) else { return false };
+        self.greeting.remove(&id);
         self.pools.left(&session.pools);
         if session.shows.is_some() {
             self.presence.note(id);

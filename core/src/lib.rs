@@ -68,6 +68,7 @@ pub mod limits;
 pub mod mutation;
 mod order;
 pub mod pool;
+pub mod rate;
 pub mod record;
 pub mod replica;
 pub mod storage;

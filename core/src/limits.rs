@@ -63,6 +63,13 @@ pub const IMPORT_IDLE_MS: u64 = 10_000;
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// A push that has not been settled after this time is sent again.
 pub const RESEND_MS: u64 = 10_000;
+/// A replica that is held back pushes so often.
+pub const PUSHES_PER_SECOND: u64 = 20;
+/// A session may overdraw its rates by what comes back in this time: frames that a network has held up
+/// come in lumps.
+pub const RATE_SLACK_MS: u64 = 10_000;
+/// A session that has not said Hello after this time is closed when anything happens.
+pub const GREETING_MS: u64 = 30_000;
 /// A replica puts at most this many bytes of mutations into one push.
 pub const PUSH_BYTES: usize = 256 * 1024;
 /// Turns in a row of a stored outbox that may be torn or missing: more than one block of a push holds.

@@ -18,7 +18,9 @@ mod draft;
 mod event;
 mod index;
 mod outbox;
+mod pace;
 mod pool;
+mod presence;
 mod restore;
 mod sibling;
 mod table;
@@ -38,6 +40,7 @@ use catch_up::Staging;
 use changes::Changes;
 use draft::Draft;
 use outbox::Outbox;
+use pace::Pace;
 use pool::Pool;
 use sibling::Siblings;
 use table::{Names, Table};
@@ -97,6 +100,7 @@ pub struct Replica {
     /// What it shows the others, as JSON.
     shows: Option<Box<str>>,
     show_is_due: bool,
+    pace: Pace,
     /// Newest turn whose outbox block was handed out.
     blocked: Turn,
     draft: Option<Draft>,
@@ -151,6 +155,7 @@ impl Replica {
             siblings: Siblings::default(),
             shows: None,
             show_is_due: false,
+            pace: Pace::default(),
             blocked: Turn::ZERO,
             draft: None,
             phase: Phase::Offline,

@@ -14,6 +14,7 @@ use crate::{
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::{AUTHORS_MAX, FRAME_BYTES_MAX, OPS_MAX, PRESENCE_BYTES_MAX},
     mutation::{Op, Outcome},
+    rate::{Bucket, Rates},
     record::Digest,
 };
 
@@ -145,6 +146,8 @@ pub enum Down {
     Pool(PoolDown),
     /// Tells what others show.
     Presence(Presence),
+    /// What the receiver may write from here on, since it shares with more or fewer.
+    Rates(Rates),
 }
 
 /// Answers Hello.
@@ -162,6 +165,10 @@ pub struct Welcome {
     pub standings: Vec<Standing>,
     /// The authority's clock, in milliseconds since 1970.
     pub now: u64,
+    /// How fast the receiver may write; it shares with others of its subject.
+    pub rates: Rates,
+    /// How long the buckets for that take to be full.
+    pub debt: Bucket,
 }
 
 /// How the ledger knows a replica.
@@ -342,7 +349,7 @@ pub fn decode_down(bytes: &[u8]) -> Result<(Down, Changes<'_>), BadFrame> {
         | Down::Pool(PoolDown { news: PoolNews::Page { .. } | PoolNews::Delta { .. }, .. }) => {
             Ok((frame, decode_changes(rest)?))
         }
-        Down::Welcome(_) | Down::Behind | Down::Pool(_) | Down::Presence(_) => {
+        Down::Welcome(_) | Down::Behind | Down::Pool(_) | Down::Presence(_) | Down::Rates(_) => {
             if rest.is_empty() {
                 Ok((frame, Changes::default()))
             } else {

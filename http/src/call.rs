@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use neap_core::{
     authority::{Admission, Authority, Moment, Trouble},
+    rate::Cost,
     storage::Storage,
 };
 
@@ -99,7 +100,10 @@ impl Request {
         if self.head.method == Some(Method::Get) {
             return Ok(());
         }
-        buckets.take(&settings.rates, self.pass.payer, self.body.len(), self.now)
+        let bytes = u64::try_from(self.body.len()).unwrap_or(u64::MAX);
+        let (cost, now) = (Cost { mutations: 1, bytes }, self.now.saturating_mul(1_000));
+        let paid = buckets.take(&settings.bounds.rates, self.pass.payer, cost, now, 0);
+        paid.map_err(|micros| micros.div_ceil(1_000_000).max(1))
     }
 }
 

@@ -54,7 +54,6 @@ mod once;
 mod openapi;
 mod pools;
 mod query;
-mod rate;
 mod records;
 mod route;
 mod settings;
@@ -65,7 +64,7 @@ pub use call::{Answers, Outcome, Read, Request, Todo, Write, answer};
 pub use door::{Denial, Pass, Visit, enter, readmit, share};
 pub use head::Head;
 pub use json::Object;
-pub use rate::{Buckets, Rate, Rates};
+pub use neap_core::rate::{Buckets, Rate, Rates};
 pub use settings::Settings;
 
 /// The subprotocol of the sockets.

@@ -2,7 +2,7 @@
 
 use neap_core::{authority, limits::SOCKETS_MAX};
 
-use crate::rate::{Rate, Rates};
+use neap_core::rate::{Rate, Rates};
 
 /// The relay's settings.
 #[derive(Clone, Debug)]
@@ -11,8 +11,6 @@ pub struct Settings {
     pub bounds: authority::Settings,
     /// Most sockets of one datastore.
     pub sockets_max: usize,
-    /// How fast one client may write.
-    pub rates: Rates,
     /// Secrets that tokens may be signed with; `None` in open mode.
     pub secrets: Option<Vec<String>>,
     /// Browser origins that may connect; `None` when all may.
@@ -24,6 +22,12 @@ impl Settings {
     /// holds.
     pub fn read(get: impl Fn(&str) -> Option<String>, mut complain: impl FnMut(&str)) -> Self {
         let defaults = authority::Settings::default();
+        let mut rate = |name, default| rate(get(name), name, default, &mut complain);
+        let usual = Rates::default();
+        let rates = Rates {
+            mutations: rate("NEAP_RATE_MUTATIONS", usual.mutations),
+            bytes: rate("NEAP_RATE_BYTES", usual.bytes),
+        };
         let mut number = |name, default| number(get(name), name, default, &mut complain);
         let ttl_max = number("NEAP_MAX_TTL", u64::from(defaults.ttl_max));
         let sockets_max = number("NEAP_MAX_SOCKETS", SOCKETS_MAX as u64);
@@ -32,16 +36,10 @@ impl Settings {
             records_max: number("NEAP_MAX_RECORDS", defaults.records_max),
             bytes_max: number("NEAP_MAX_BYTES", defaults.bytes_max),
             history: number("NEAP_HISTORY", defaults.history),
-        };
-        let mut rate = |name, default| rate(get(name), name, default, &mut complain);
-        let usual = Rates::default();
-        let rates = Rates {
-            mutations: rate("NEAP_RATE_MUTATIONS", usual.mutations),
-            bytes: rate("NEAP_RATE_BYTES", usual.bytes),
+            rates,
         };
         Settings {
             bounds,
-            rates,
             sockets_max: usize::try_from(sockets_max).unwrap_or(usize::MAX),
             secrets: secrets(&get, &mut complain),
             origins: origins(get("NEAP_ORIGINS")),

@@ -1,8 +1,8 @@
-// How fast one client may write over HTTP.
+// How fast one client may write, over HTTP and over a socket.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { assertProblem, relay, token } from "./house.mjs";
+import { assertProblem, relay, set, sleep, token } from "./house.mjs";
 
 const path = (id, rest = "") => `/v1/datastores/${id}${rest}`;
 const record = (id, key) => path(id, `/collections/c/records/${key}`);
@@ -44,4 +44,51 @@ test("a rate that makes no sense leaves the usual one", async (t) => {
   const r = await relay(t, { vars: { NEAP_RATE_MUTATIONS: "fast" } });
   await r.call("POST", "/v1/datastores", { id: "a" });
   assert.equal((await r.call("PUT", record("a", "k"), {})).status, 200);
+});
+
+test("the handshake states the rates; who ignores them is closed, and nobody else notices", async (t) => {
+  const r = await relay(t, { vars: { NEAP_RATE_MUTATIONS: "100:200", NEAP_RATE_BYTES: "50000:300000" } });
+  const [hostile, other] = [await r.socket("a"), await r.socket("a")];
+  const { rates } = await hostile.greet();
+  assert.deepEqual(rates, { mutations: [100, 200], bytes: [50_000, 300_000] });
+  await other.greet();
+  const flood = Array.from({ length: 50 }, (_, n) => [set("c", `${n}`)]);
+  let pushed = 0;
+  for (; !hostile.closed && pushed < 10_000; pushed += flood.length) {
+    hostile.push(...flood);
+    await sleep(1);
+  }
+  assert.deepEqual(await hostile.whenClosed(), { code: 4429, reason: "rate-limited" });
+  const { seq } = (await r.call("GET", path("a"))).body;
+  t.diagnostic(`${pushed} pushed, ${seq} taken`);
+  // The burst, ten seconds' worth of slack, and what has come back meanwhile.
+  assert(seq >= 1_200 && seq < 1_900, `${seq} were taken`);
+  assert((await other.outcome(other.push([set("c", "other")]))).seq > seq);
+
+  const large = await r.socket("a");
+  await large.greet();
+  for (let n = 0; !large.closed && n < 100; n += 1) {
+    large.push([set("d", "k", { text: "x".repeat(50_000) })]);
+    await sleep(1);
+  }
+  assert.deepEqual(await large.whenClosed(), { code: 4429, reason: "rate-limited" });
+  assert((await other.outcome(other.push([set("c", "other")]))).seq > seq);
+});
+
+test("sockets of one subject share what it may, and are told when others come and go", async (t) => {
+  const r = await relay(t, { vars: { NEAP_SECRET: "s", NEAP_RATE_MUTATIONS: "100:200" } });
+  const as = (sub) => ({ protocols: ["neap.v1", `neap.token.${token("s", { ds: "a", scope: ["write"], sub, exp: Math.floor(Date.now() / 1000) + 600 })}`] });
+  const ann = await r.socket("a", as("ann"));
+  assert.deepEqual((await ann.greet()).rates.mutations, [100, 200]);
+  ann.push(...Array.from({ length: 150 }, (_, n) => [set("c", `${n}`)]));
+  await ann.outcome(150);
+  const again = await r.socket("a", as("ann"));
+  const welcome = await again.greet();
+  assert.deepEqual(welcome.rates.mutations, [50, 100]);
+  assert(welcome.debt.mutations > 1_000_000, "most of the burst is gone already");
+  assert.deepEqual((await ann.wait("its share", ({ kind }) => kind === "rates")).rates.mutations, [50, 100]);
+  const eve = await r.socket("a", as("eve"));
+  assert.deepEqual((await eve.greet()).rates.mutations, [100, 200]);
+  again.socket.close();
+  await ann.wait("all of it", ({ kind, rates }) => kind === "rates" && rates.mutations[0] === 100);
 });

@@ -135,7 +135,7 @@ function condition(w, condition) {
 export function decode(bytes) {
   const r = new Reader(new Uint8Array(bytes));
   const cursor = () => ({ after: r.int(), floor: r.int() });
-  const kind = ["welcome", "page", "delta", "behind", "pool", "presence"][r.int()];
+  const kind = ["welcome", "page", "delta", "behind", "pool", "presence", "rates"][r.int()];
   switch (kind) {
     case "welcome":
       return {
@@ -155,6 +155,8 @@ export function decode(bytes) {
           return { standing, value: standing === "forgotten" ? null : r.int() };
         }),
         now: r.int(),
+        rates: rates(r),
+        debt: { mutations: r.int(), bytes: r.int() },
       };
     case "page":
       return {
@@ -177,6 +179,8 @@ export function decode(bytes) {
       };
     case "behind":
       return { kind };
+    case "rates":
+      return { kind, rates: rates(r) };
     case "presence":
       return {
         kind,
@@ -189,6 +193,9 @@ export function decode(bytes) {
 }
 
 const reasons = ["not-found", "precondition-failed", "too-large", "storage-full", "forbidden", "outcome-unknown"];
+
+/** How fast the receiver may write: each a second, and at once. */
+const rates = (r) => ({ mutations: [r.int(), r.int()], bytes: [r.int(), r.int()] });
 
 const settled = (r) =>
   r.list(() => {

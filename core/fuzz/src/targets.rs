@@ -88,7 +88,7 @@ fn down(data: &[u8]) {
     let has_rows = !changes.is_empty();
     let Ok(rows) = changes.rows().collect::<Result<Vec<RowRef<'_>>, _>>() else { return };
     let packed = match &frame {
-        Down::Welcome(_) | Down::Behind | Down::Presence(_) => Vec::new(),
+        Down::Welcome(_) | Down::Behind | Down::Presence(_) | Down::Rates(_) => Vec::new(),
         Down::Pool(_)
             if !has_rows && wire::decode_down(&wire::encode_down(&frame, &[])).is_ok() =>
         {

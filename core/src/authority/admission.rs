@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::TTL_MAX_S;
+use crate::{limits::TTL_MAX_S, rate::Rates};
 
 /// What the bearer of a connection or request may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,10 +36,18 @@ pub struct Settings {
     pub bytes_max: u64,
     /// Tombstones kept before the horizon moves.
     pub history: u64,
+    /// How fast each session and each subject may write.
+    pub rates: Rates,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { ttl_max: TTL_MAX_S, records_max: 1_000_000, bytes_max: 1 << 30, history: 10_000 }
+        Settings {
+            ttl_max: TTL_MAX_S,
+            records_max: 1_000_000,
+            bytes_max: 1 << 30,
+            history: 10_000,
+            rates: Rates::default(),
+        }
     }
 }

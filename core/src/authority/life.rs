@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    Authority, Close, Moment, SessionId, Trouble,
+    Authority, Close, Moment, Output, SessionId, Trouble,
     apply::Batch,
     ledger::Ledger,
     pool::Pools,
@@ -104,7 +104,8 @@ impl<S: Storage> Authority<S> {
         };
         let all: Vec<SessionId> = self.sessions.iter().filter_map(over).collect();
         for id in all {
-            self.close(id, Close::Expired);
+            self.leave(id);
+            self.outputs.push(Output::Close { session: id, why: Close::Expired });
         }
     }
 }

@@ -46,10 +46,10 @@ pub fn shows(bytes: &[u8]) -> bool {
 }
 
 impl<S: Storage> Authority<S> {
-    /// Tells the time, in milliseconds since 1970, where no frame does: before a commit that
-    /// [`presence_due`](Self::presence_due) asks for.
+    /// Tells the time, in milliseconds since 1970, where no frame does: before each commit.
     pub fn tick(&mut self, now: u64) {
         self.presence.pass(now);
+        self.dismiss(now);
     }
 
     /// When [`commit`](Self::commit) has presence to tell, in milliseconds since 1970; `None` when

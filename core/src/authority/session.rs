@@ -9,6 +9,7 @@ use crate::{
     datastore::{Kind, Meta},
     id::{Epoch, ReplicaId, Seq, Turn},
     mutation::Outcome,
+    rate::Bucket,
     storage::Storage,
     wire::{Cursor, Down, Hello, Introduction, Role, Settled, Standing, VERSION, Welcome},
 };
@@ -30,6 +31,9 @@ pub(super) struct Session {
     pub(super) shows: Option<Box<str>>,
     /// Whether it was told of anybody who shows something.
     pub(super) sees: bool,
+    /// How fast it has been lately; full after a sleep.
+    #[serde(skip)]
+    pub(super) bucket: Bucket,
 }
 
 /// How far a connection has come.
@@ -95,6 +99,7 @@ impl<S: Storage> Authority<S> {
             return Ok(());
         };
         let cursor = starting_point(&hello, meta);
+        let (rates, debt) = self.allowance(id, moment.now);
         let welcome = Welcome {
             version: hello.version.min(VERSION),
             info: meta.info.clone(),
@@ -102,6 +107,8 @@ impl<S: Storage> Authority<S> {
             head: meta.head,
             standings: standings.clone(),
             now: moment.now,
+            rates,
+            debt,
         };
         if let Some(session) = self.sessions.get_mut(&id) {
             let births = standings.iter().map(|standing| match standing {
@@ -122,12 +129,16 @@ impl<S: Storage> Authority<S> {
                 })
                 .collect();
         }
+        self.greeting.remove(&id);
+        let subject = self.subject_of(id);
+        let before = self.speakers_of(subject);
         let page = self.next_page(id, cursor)?;
         self.send(id, &Down::Welcome(welcome), &[]);
         if let Some((page, changes)) = page {
             self.send(id, &page, &changes);
         }
         self.tell_all_presence(id);
+        self.share_anew(subject, before);
         Ok(())
     }
 

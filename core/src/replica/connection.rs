@@ -1,6 +1,6 @@
 //! Frames that come and go.
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
 use super::{
     Event, Journal, Life, Phase, Reconnect, Replica, author::Author, confirm::Unsettled,
@@ -27,6 +27,7 @@ impl Replica {
     /// A connection stands; Hello comes out as the first frame.
     pub fn connected(&mut self, now: u64) {
         self.answered();
+        self.pace.pass(now);
         self.waits_since = Some(now);
         self.attempts += 1;
         self.phase = Phase::Greeting;
@@ -91,11 +92,13 @@ impl Replica {
     /// # Errors
     /// When the shell must close the connection and open another one. Nothing is lost.
     pub fn received(&mut self, frame: &[u8], now: u64) -> Result<(), Reconnect> {
+        self.pace.pass(now);
         self.journal = Journal::Nothing;
         self.unread += frame.len() as u64;
         let (down, changes) = wire::decode_down(frame).map_err(|_| Reconnect::BadFrame)?;
         let before = (self.phase, self.settled());
-        let is_step = !matches!(down, Down::Delta(_) | Down::Pool(_) | Down::Presence(_));
+        let is_step =
+            !matches!(down, Down::Delta(_) | Down::Pool(_) | Down::Presence(_) | Down::Rates(_));
         match (down, self.phase) {
             (Down::Welcome(welcome), Phase::Greeting) => self.welcome(welcome)?,
             (Down::Page(page), Phase::CatchingUp) => self.turn_page(page, &changes)?,
@@ -105,6 +108,7 @@ impl Replica {
             (Down::Presence(news), Phase::CatchingUp | Phase::Live) => {
                 self.events.push_back(Event::Presence(news));
             }
+            (Down::Rates(rates), Phase::CatchingUp | Phase::Live) => self.pace.set_rates(rates),
             // Sent before the authority heard that this replica asks for pages: they bring it too.
             (Down::Delta(_) | Down::Behind | Down::Pool(_), Phase::CatchingUp) => {}
             // The shell has yet to hear that there is no connection any more.
@@ -115,7 +119,8 @@ impl Replica {
                 | Down::Delta(_)
                 | Down::Behind
                 | Down::Pool(_)
-                | Down::Presence(_),
+                | Down::Presence(_)
+                | Down::Rates(_),
                 _,
             ) => return Err(Reconnect::BadFrame),
         }
@@ -140,6 +145,8 @@ impl Replica {
         }
         let is_reborn = self.epoch().is_some_and(|epoch| epoch != welcome.epoch);
         self.head = if is_reborn { welcome.head } else { self.head.max(welcome.head) };
+        self.pace.set_rates(welcome.rates);
+        self.pace.set_debt(welcome.debt);
         let life = Life { epoch: welcome.epoch, info: welcome.info };
         let mut has_news = self.life.as_ref() != Some(&life);
         self.life = Some(life);
@@ -305,26 +312,19 @@ impl Replica {
             self.unread = 0;
             return Some(wire::encode_up(&Up::Next(cursor)));
         }
-        let is_welcome = matches!(self.phase, Phase::CatchingUp | Phase::Live);
-        if is_welcome && self.unread >= READ_STEP_BYTES {
+        if self.is_welcome() && self.unread >= READ_STEP_BYTES {
             return Some(wire::encode_up(&Up::Read(core::mem::take(&mut self.unread))));
         }
-        let may_push = is_welcome && !self.info_is_unsaved;
-        let push = if may_push { self.push() } else { None };
+        let push = if self.may_push() { self.push() } else { None };
         push.or_else(|| self.pool_frame()).or_else(|| self.show_frame())
     }
 
-    /// Shows the others a state, as JSON, for as long as the connection stands and in each one to come;
-    /// `None` ends it. The shell paces it: at most one in
-    /// [`PRESENCE_MS`](crate::limits::PRESENCE_MS).
-    pub fn show(&mut self, state: Option<&str>) {
-        self.shows = state.map(Box::from);
-        self.show_is_due = true;
+    fn is_welcome(&self) -> bool {
+        matches!(self.phase, Phase::CatchingUp | Phase::Live)
     }
 
-    fn show_frame(&mut self) -> Option<Vec<u8>> {
-        let is_due = self.phase == Phase::Live && core::mem::take(&mut self.show_is_due);
-        is_due.then(|| wire::encode_up(&Up::Presence(self.shows.as_deref())))
+    pub(super) fn may_push(&self) -> bool {
+        self.is_welcome() && !self.info_is_unsaved
     }
 
     fn hello(&mut self) -> Vec<u8> {
@@ -348,14 +348,24 @@ impl Replica {
         wire::encode_up(&Up::Hello(hello))
     }
 
-    /// Packs what is durable and was not pushed in this connection, within the ledger's window.
+    /// Packs what is durable and was not pushed in this connection, within the ledger's window and no
+    /// faster than the relay allows.
     fn push(&mut self) -> Option<Vec<u8>> {
         let me = self.authors.first()?;
         let window = Turn(me.saved.0 + UNACKED_MAX);
         let acked = me.saved;
         let end = me.durable.min(window).min(self.ceiling.unwrap_or(window));
-        let (first, last, block) = self.block_after(me.pushed, end)?;
+        let pushed = me.pushed.max(me.settled);
+        if end <= pushed {
+            return None;
+        }
+        let room = self.pace.room(end.0 - pushed.0)?;
+        let end = end.min(Turn(pushed.0.saturating_add(room)));
+        let (first, last, block) = self.block_after(pushed, end, self.pace.push_bytes())?;
         let frame = wire::encode_up(&Up::Push(Push { author: 0, acked, first, block: &block }));
+        if !self.pace.take(last.0 - pushed.0, frame.len()) {
+            return None;
+        }
         if let Some(me) = self.me() {
             me.pushed = last;
         }

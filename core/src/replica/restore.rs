@@ -150,7 +150,11 @@ impl Replica {
                 Some(_) => page.cursor.after,
                 None => self.seq,
             },
-            Down::Delta(_) | Down::Welcome(_) | Down::Behind | Down::Presence(_) => {
+            Down::Delta(_)
+            | Down::Welcome(_)
+            | Down::Behind
+            | Down::Presence(_)
+            | Down::Rates(_) => {
                 return Err(BadFrame);
             }
         };

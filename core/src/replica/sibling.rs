@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{AUTHORS_MAX, INTEGER_MAX, SIBLING_MUTATIONS_MAX},
+    limits::{AUTHORS_MAX, INTEGER_MAX, PUSH_BYTES, SIBLING_MUTATIONS_MAX},
     mutation::Outcome,
     wire::{self, BadFrame, Note, Settled},
 };
@@ -71,7 +71,7 @@ impl Replica {
         let (acked, minted) = (self.settled(), self.minted());
         let is_due = core::mem::take(&mut self.siblings.all_is_due);
         let after = if is_due { acked } else { self.siblings.told };
-        let found = self.block_after(after, self.shared());
+        let found = self.block_after(after, self.shared(), PUSH_BYTES);
         if found.is_none() && !asks && !is_due && self.siblings.settled.is_empty() {
             return None;
         }

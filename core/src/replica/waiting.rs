@@ -23,7 +23,8 @@ impl Replica {
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
         let answer = self.waits_since.map_or(0, |since| since + RESEND_MS);
-        self.is_waiting().then_some(answer).into_iter().chain(self.pool_deadline()).min()
+        let due = self.is_waiting().then_some(answer).into_iter();
+        due.chain(self.pool_deadline()).chain(self.pace_deadline()).min()
     }
 
     /// Tells the time: what the relay should have answered long ago is asked again.
@@ -31,6 +32,7 @@ impl Replica {
     /// # Errors
     /// When the connection seems dead and the shell must open another one.
     pub fn tick(&mut self, now: u64) -> Result<(), Reconnect> {
+        self.pace.pass(now);
         self.tick_pools(now);
         if !self.is_waiting() {
             return Ok(());

@@ -196,13 +196,18 @@ impl Replica {
     /// Outbox entries that are to be stored under their first turn: that turn, the last one, and the
     /// block. Ask until there is none, then say [`durable`](Self::durable) when they are stored.
     pub fn take_block(&mut self) -> Option<(Turn, Turn, Vec<u8>)> {
-        let (first, last, block) = self.block_after(self.blocked, self.minted())?;
+        let (first, last, block) = self.block_after(self.blocked, self.minted(), PUSH_BYTES)?;
         self.blocked = last;
         Some((first, last, block))
     }
 
-    /// Packs its own turns after `after`, as many as a push may hold, up to `end`.
-    pub(super) fn block_after(&self, after: Turn, end: Turn) -> Option<(Turn, Turn, Vec<u8>)> {
+    /// Packs its own turns after `after` up to `end`, as many as so many bytes hold, and one at least.
+    pub(super) fn block_after(
+        &self,
+        after: Turn,
+        end: Turn,
+        bytes: usize,
+    ) -> Option<(Turn, Turn, Vec<u8>)> {
         let me = self.authors.first()?;
         let first = after.max(me.settled).next();
         let skip = usize::try_from(first.0 - me.settled.0 - 1).unwrap_or(usize::MAX);
@@ -212,7 +217,7 @@ impl Replica {
             let Some(entry) = self.outbox.get(*ordinal) else {
                 break;
             };
-            let is_full = !block.is_empty() && block.len() + entry.bytes.len() > PUSH_BYTES;
+            let is_full = !block.is_empty() && block.len() + entry.bytes.len() > bytes;
             if entry.turn > end || is_full {
                 break;
             }

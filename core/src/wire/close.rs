@@ -13,6 +13,10 @@ pub enum Close {
     Options,
     /// The datastore is gone.
     Expired,
+    /// It has not said Hello in good time.
+    TooSlow,
+    /// It ignores the rates that Welcome has told.
+    RateLimited,
     /// Another owner speaks for its replica.
     Superseded,
     /// The datastore is being imported: come again later.
@@ -27,9 +31,11 @@ impl Close {
             Close::BadRequest => 4400,
             Close::Unauthorized => 4401,
             Close::Forbidden => 4403,
+            Close::TooSlow => 4408,
             Close::Options => 4409,
             Close::Expired => 4410,
             Close::Superseded => 4411,
+            Close::RateLimited => 4429,
             Close::Importing => 1013,
         }
     }
@@ -41,9 +47,11 @@ impl Close {
             Close::BadRequest => "bad-request",
             Close::Unauthorized => "unauthorized",
             Close::Forbidden => "forbidden",
+            Close::TooSlow => "too-slow",
             Close::Options => "options-mismatch",
             Close::Expired => "expired",
             Close::Superseded => "superseded",
+            Close::RateLimited => "rate-limited",
             Close::Importing => "importing",
         }
     }

@@ -6,6 +6,7 @@ use neap_core::{
     id::{Epoch, ReplicaId, Seq, Turn},
     mutation::{Condition, Op, Outcome, Reason, Refusal},
     pool::{Choice, Retain, Terms},
+    rate::{Bucket, Rates},
     record::Digest,
     wire::*,
 };
@@ -114,6 +115,8 @@ fn downs() -> Vec<(&'static str, Vec<u8>)> {
             Standing::Forgotten,
         ],
         now: 1_700_000_000_000,
+        rates: Rates::default(),
+        debt: Bucket { mutations: 300, bytes: 0 },
     };
     let refusal = |reason| Outcome::Refused(Refusal { reason, op: 1 });
     let outcomes = [
@@ -156,6 +159,7 @@ fn downs() -> Vec<(&'static str, Vec<u8>)> {
         ("down delta", frame(&Down::Delta(delta), &rows())),
         ("down behind", frame(&Down::Behind, &[])),
         ("down presence", frame(&Down::Presence(presence), &[])),
+        ("down rates", frame(&Down::Rates(Rates::default().share(2)), &[])),
     ]
 }
 
@@ -231,7 +235,7 @@ fn wi4_golden_frames_decode() {
             Down::Pool(down) => {
                 matches!(down.news, PoolNews::Page { .. } | PoolNews::Delta { .. })
             }
-            Down::Welcome(_) | Down::Behind | Down::Presence(_) => false,
+            Down::Welcome(_) | Down::Behind | Down::Presence(_) | Down::Rates(_) => false,
         };
         let changes = if has_rows { encode_changes(&changes) } else { Vec::new() };
         assert_eq!(encode_down(&down, &changes).into_vec(), bytes, "{name}");

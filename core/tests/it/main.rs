@@ -6,6 +6,7 @@
 mod archive;
 mod golden;
 mod laws;
+mod pace;
 mod pools;
 mod presence;
 mod props;

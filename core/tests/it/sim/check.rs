@@ -220,7 +220,11 @@ impl World {
         let settled = match &down {
             Down::Page(page) => page.last.as_ref().map_or(&[][..], |last| &last.settled),
             Down::Delta(delta) => &delta.settled,
-            Down::Welcome(_) | Down::Behind | Down::Pool(_) | Down::Presence(_) => &[],
+            Down::Welcome(_)
+            | Down::Behind
+            | Down::Pool(_)
+            | Down::Presence(_)
+            | Down::Rates(_) => &[],
         };
         for (told, session) in settled.iter().flat_map(|told| to.iter().map(move |to| (told, to))) {
             let authors = &self.connections[*session as usize].authors;
@@ -236,7 +240,7 @@ impl World {
                 page.last.as_ref().map(|last| (page.head, last.digest)),
             ),
             Down::Delta(delta) => (delta.to, Some((delta.to, delta.digest))),
-            Down::Behind | Down::Pool(_) | Down::Presence(_) => (Seq::ZERO, None),
+            Down::Behind | Down::Pool(_) | Down::Presence(_) | Down::Rates(_) => (Seq::ZERO, None),
         };
         let Some(meta) = self.stored_meta() else {
             return if matches!(down, Down::Behind) {
@@ -269,7 +273,12 @@ impl World {
             Close::BadRequest => connection.tainted,
             Close::Superseded => !current || connection.tainted,
             Close::Expired => true,
-            Close::Unauthorized | Close::Forbidden | Close::Options | Close::Importing => false,
+            Close::Unauthorized
+            | Close::Forbidden
+            | Close::TooSlow
+            | Close::Options
+            | Close::Importing
+            | Close::RateLimited => false,
         };
         if right { Ok(()) } else { fail("SE2", format!("closed an honest session: {why:?}")) }
     }

@@ -1,0 +1,96 @@
+//! How fast sessions may write. Each has a bucket, and so has each subject, in memory alone: who sleeps
+//! fills them. An honest replica paces itself by what it is told, so who overdraws is closed.
+
+use super::{
+    Authority, SessionId,
+    session::{Phase, Session},
+};
+use crate::{
+    limits::{GREETING_MS, RATE_SLACK_MS},
+    rate::{Bucket, Cost, Rates},
+    storage::Storage,
+    wire::{self, BadFrame, Close, Down, Up},
+};
+
+impl<S: Storage> Authority<S> {
+    /// Takes what a frame costs its session and its subject; `false` when that is too fast.
+    pub(super) fn afford(&mut self, id: SessionId, cost: Cost, now: u64) -> bool {
+        let (now, slack) = (now.saturating_mul(1_000), RATE_SLACK_MS * 1_000);
+        let rates = self.settings.rates;
+        let Some(session) = self.sessions.get_mut(&id) else { return false };
+        let Ok(bucket) = rates.take(session.bucket, cost, now, slack) else { return false };
+        session.bucket = bucket;
+        let subject = session.admission.subject;
+        subject == 0 || self.subjects.take(&rates, subject, cost, now, slack).is_ok()
+    }
+
+    pub(super) fn subject_of(&self, id: SessionId) -> u64 {
+        self.sessions.get(&id).map_or(0, |session| session.admission.subject)
+    }
+
+    /// What a new session of a subject may take, and what the subject has taken lately.
+    pub(super) fn allowance(&self, id: SessionId, now: u64) -> (Rates, Bucket) {
+        let subject = self.subject_of(id);
+        if subject == 0 {
+            return (self.settings.rates, Bucket::default());
+        }
+        let debt = self.subjects.of(subject).debt(now.saturating_mul(1_000));
+        let speakers = self.speakers_of(subject).saturating_add(1);
+        (self.settings.rates.share(parts(speakers)), debt)
+    }
+
+    /// Tells the sessions of a subject their share, when they were `before` and their number has changed
+    /// enough: they know it in powers of two, so that many who come one by one are not told each time.
+    pub(super) fn share_anew(&mut self, subject: u64, before: u64) {
+        let after = parts(self.speakers_of(subject));
+        if subject == 0 || after == parts(before) {
+            return;
+        }
+        let is_of = |session: &Session| {
+            session.admission.subject == subject && session.phase != Phase::Greeting
+        };
+        let of = self.sessions.iter().filter(|(_, session)| is_of(session)).map(|(id, _)| *id);
+        let frame = wire::encode_down(&Down::Rates(self.settings.rates.share(after)), &[]);
+        self.tell(of.collect(), frame);
+    }
+
+    /// How many sessions of a subject have said Hello.
+    pub(super) fn speakers_of(&self, subject: u64) -> u64 {
+        if subject == 0 {
+            return 0;
+        }
+        let is_of = |session: &&Session| {
+            session.admission.subject == subject && session.phase != Phase::Greeting
+        };
+        self.sessions.values().filter(is_of).count() as u64
+    }
+
+    /// Closes those who have not said Hello for too long.
+    pub(super) fn dismiss(&mut self, now: u64) {
+        let mut late = alloc::vec::Vec::new();
+        for (id, since) in &mut self.greeting {
+            if *since == 0 {
+                *since = now;
+            } else if since.saturating_add(GREETING_MS) <= now {
+                late.push(*id);
+            }
+        }
+        for id in late {
+            self.close(id, Close::TooSlow);
+        }
+    }
+}
+
+/// What a frame costs.
+pub(super) fn cost_of(frame: &Result<Up<'_>, BadFrame>, bytes: &[u8]) -> Cost {
+    let mutations = match frame {
+        Ok(Up::Push(push)) => wire::split_block(push.block).count(),
+        Ok(_) | Err(BadFrame) => 0,
+    };
+    Cost { mutations: mutations as u64, bytes: bytes.len() as u64 }
+}
+
+/// Among how many a rate is shared.
+fn parts(sessions: u64) -> u64 {
+    sessions.max(1).next_power_of_two()
+}
