@@ -89,9 +89,8 @@ impl<S: Storage> Authority<S> {
     pub fn load(storage: S, settings: Settings) -> Result<Self, Trouble<S::Error>> {
         let stored = storage.meta()?;
         let has_mark = stored.as_deref() == Some(archive::MARK);
-        let meta =
-            stored.filter(|_| !has_mark).map(|bytes| wire::decode_stored(&bytes)).transpose();
-        let mut meta: Option<Meta> = meta.map_err(|_| Trouble::Corrupt)?;
+        let meta = stored.filter(|_| !has_mark).map(|bytes| Trouble::read(&bytes));
+        let mut meta: Option<Meta> = meta.transpose()?;
         if let Some(meta) = &mut meta {
             meta.counts.wakes = meta.counts.wakes.saturating_add(1);
         }

@@ -33,8 +33,6 @@ pub const PRUNE_MAX: u64 = 1_000;
 pub const AUTHORS_MAX: usize = 64;
 /// Most pending mutations of siblings that a replica shows.
 pub const SIBLING_MUTATIONS_MAX: usize = 10_000;
-/// Most collections of one datastore.
-pub const COLLECTIONS_MAX: usize = 10_000;
 /// Most pools of one datastore.
 pub const POOLS_MAX: u64 = 1_000;
 /// Most pools that one session may have open.

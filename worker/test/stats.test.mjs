@@ -20,16 +20,22 @@ test("the counters say what there is and what has happened", async (t) => {
   assert.equal((await mutate([{ op: "patch", collection: "c", key: "none", data: {} }])).status, 409);
   assert.deepEqual(await stats(), { ...nothing, records: 1, bytes: '{"id":"k"}ck'.length, tombstones: 1, mutations: 2, refusals: 1 });
 
-  // One that has said Hello, one that has not.
-  const [member] = [await r.socket("a"), await r.socket("a")];
+  // One that has a pool open, one that has only said Hello, one that has not even done that.
+  const [member, reader] = [await r.socket("a"), await r.socket("a"), await r.socket("a")];
   await member.greet();
-  const met = await stats();
-  assert.deepEqual([met.sockets, met.members], [2, 1]);
+  await reader.greet();
+  // Up, Pool, "~p", Open, neither primary nor retain, after 0.
+  member.send(Uint8Array.of(3, 2, 0x7e, 0x70, 0, 0, 0, 0));
+  const met = await until("the member", async () => {
+    const now = await stats();
+    return now.members > 0 && now;
+  });
+  assert.deepEqual([met.sockets, met.members], [3, 1]);
   await member.outcome(member.push([set("c", "m")], [{ op: "patch", collection: "c", key: "none", data: {} }]));
   member.socket.close();
   const left = await until("the close", async () => {
     const now = await stats();
-    return now.sockets === 1 && now;
+    return now.sockets === 2 && now;
   });
   assert.deepEqual([left.mutations, left.refusals, left.members], [3, 2, 0]);
 

@@ -181,6 +181,8 @@ export function decode(bytes) {
       return { kind };
     case "rates":
       return { kind, rates: rates(r) };
+    case "pool":
+      return { kind, pool: r.str() };
     case "presence":
       return {
         kind,

@@ -102,7 +102,7 @@ impl Ledger {
             let Some(bytes) = storage.entry(replica)? else {
                 return Ok(None);
             };
-            let entry = wire::decode_stored(&bytes).map_err(|_| Trouble::Corrupt)?;
+            let entry = Trouble::read(&bytes)?;
             self.entries.insert(*replica, entry);
         }
         Ok(self.entries.get(replica))

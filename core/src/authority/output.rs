@@ -2,8 +2,13 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
+use serde::Deserialize;
+
 use super::SessionId;
-use crate::{id::Epoch, wire::Close};
+use crate::{
+    id::Epoch,
+    wire::{self, Close},
+};
 
 /// What the shell knows and the core may not find out by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,16 @@ pub enum Trouble<E> {
     Storage(E),
     /// A stored value cannot be read.
     Corrupt,
+    /// A stored value is of another format: another version of this code wrote it. Nothing was touched.
+    Foreign,
+}
+
+impl<E> Trouble<E> {
+    /// Reads a stored value.
+    pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Trouble<E>> {
+        let unread = if wire::is_foreign(bytes) { Trouble::Foreign } else { Trouble::Corrupt };
+        wire::decode_stored(bytes).map_err(|_| unread)
+    }
 }
 
 impl<E> From<E> for Trouble<E> {

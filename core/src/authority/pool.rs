@@ -184,7 +184,7 @@ impl<S: Storage> Authority<S> {
     fn read_pool(&mut self, name: &str) -> Result<Option<&mut Pool>, Trouble<S::Error>> {
         if !self.pools.all.contains_key(name) {
             let Some(bytes) = self.storage.pool(name)? else { return Ok(None) };
-            let pool = wire::decode_stored(&bytes).map_err(|_| Trouble::Corrupt)?;
+            let pool = Trouble::read(&bytes)?;
             self.pools.all.insert(name.into(), pool);
         }
         Ok(self.pools.all.get_mut(name))
@@ -199,7 +199,7 @@ impl<S: Storage> Authority<S> {
             return Ok(Some(pool.clone()));
         }
         let bytes = self.storage.pool(name)?;
-        bytes.map(|bytes| wire::decode_stored(&bytes).map_err(|_| Trouble::Corrupt)).transpose()
+        bytes.map(|bytes| Trouble::read(&bytes)).transpose()
     }
 
     /// Reads one page of the items after a seq.

@@ -1,6 +1,6 @@
 //! What an authority counts and tells about itself.
 
-use super::{Authority, session::Phase};
+use super::Authority;
 use crate::{datastore::Counts, mutation::Outcome, storage::Storage};
 
 /// What holds for a datastore and its connections at one moment.
@@ -14,7 +14,7 @@ pub struct Stats {
     pub tombstones: u64,
     /// Open connections.
     pub sockets: u64,
-    /// Those that have said Hello.
+    /// Those that have a pool open.
     pub members: u64,
     /// What has happened so far.
     pub counts: Counts,
@@ -26,14 +26,14 @@ impl<S: Storage> Authority<S> {
     #[must_use]
     pub fn stats(&self, now: u64) -> Option<Stats> {
         let meta = self.alive(now)?;
-        let greeted = self.sessions.values().filter(|session| session.phase != Phase::Greeting);
+        let members = self.sessions.values().filter(|session| !session.pools.is_empty());
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         Some(Stats {
             records: meta.totals.records,
             bytes: meta.totals.bytes,
             tombstones: meta.totals.tombstones,
             sockets: number(self.session_count()),
-            members: number(greeted.count()),
+            members: number(members.count()),
             counts: meta.counts,
         })
     }

@@ -1,13 +1,13 @@
 //! Rules of SPEC.md that are shown best by a short script.
 
 use neap_core::{
-    authority::{Admission, Authority, Moment, Output, SessionId, Settings},
+    authority::{Admission, Authority, Moment, Output, SessionId, Settings, Trouble},
     datastore::{Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::{FRAME_BYTES_MAX, READ_STEP_BYTES, RESEND_MS, UNACKED_MAX, UNREAD_MAX},
     mutation::Condition,
     replica::{Event, OpKind, Phase, Reconnect, Replica},
-    storage::MemoryStorage,
+    storage::{MemoryStorage, Storage},
     wire,
 };
 
@@ -356,4 +356,27 @@ fn ex2_another_end_is_told() {
     assert!(authority.alter(None, true, NOW).is_some());
     carry(&mut authority, &mut [(1, &mut reader)], NOW);
     assert_eq!(end(&reader), Some((Kind::Permanent, None)));
+}
+
+/// [ST3] A stored value of another format, or that goes on behind its end, is told as such and left as
+/// it is.
+#[test]
+fn st3_what_another_version_has_stored_is_told() {
+    let mut authority = authority();
+    assert!(authority.open(&Options::default(), moment(NOW)).is_ok());
+    assert!(authority.commit().is_ok());
+    let whole = authority.storage().meta().ok().flatten().unwrap_or_default();
+    let load = |bytes: &[u8]| {
+        let mut storage = MemoryStorage::new();
+        assert!(storage.put_meta(bytes).is_ok());
+        Authority::load(storage, Settings::default()).err()
+    };
+    assert_eq!(load(&whole), None);
+    let later: Vec<u8> =
+        whole.iter().enumerate().map(|(n, b)| if n == 0 { b + 1 } else { *b }).collect();
+    assert_eq!(load(&later), Some(Trouble::Foreign));
+    assert_eq!(load(&[&whole[..], &[0]].concat()), Some(Trouble::Corrupt));
+    for end in 1..whole.len() {
+        assert_eq!(load(&whole[..end]), Some(Trouble::Corrupt), "torn after {end} bytes");
+    }
 }

@@ -24,7 +24,7 @@ impl Outgoing {
     fn chunk(mut self) -> Result<Option<(Vec<u8>, Self)>> {
         let piece = match self.piece.take() {
             Some(piece) => piece,
-            None => self.relay.read_piece(&mut self.exporter),
+            None => self.relay.read_piece(&mut self.exporter).unwrap_or(Piece::Gone),
         };
         match piece {
             Piece::More(lines) => Ok(Some((lines, self))),
@@ -41,10 +41,11 @@ impl Outgoing {
 
 /// Answers with the pieces of an export.
 pub(super) fn export(relay: &Rc<Relay>, mut exporter: Exporter) -> Result<Response> {
-    let first = relay.read_piece(&mut exporter);
-    if first == Piece::Gone {
-        return respond(Answer::absent());
-    }
+    let first = match relay.read_piece(&mut exporter) {
+        Ok(Piece::Gone) => return respond(Answer::absent()),
+        Ok(first) => first,
+        Err(answer) => return respond(answer),
+    };
     let outgoing = Outgoing { relay: Rc::clone(relay), exporter, piece: Some(first) };
     let chunks = stream::try_unfold(outgoing, |outgoing| async { outgoing.chunk() });
     begin(&Exporter::head())?.from_stream(chunks)

@@ -8,6 +8,7 @@ use neap_core::{
     id::{Epoch, Seq},
     limits::TOKEN_SLACK_MS,
 };
+use neap_http::Answer;
 use wasm_bindgen::JsValue;
 
 use super::{
@@ -208,6 +209,17 @@ pub(super) enum Fault {
     Trouble(Trouble<Failure>),
     /// The platform.
     Platform(String),
+}
+
+impl Fault {
+    /// What a request is answered that met it.
+    pub(super) fn answer(&self) -> Answer {
+        match self {
+            Fault::Trouble(Trouble::Storage(Failure::Schema)) => Answer::foreign(),
+            Fault::Trouble(trouble) => Answer::trouble(trouble),
+            Fault::Platform(_) => Answer::internal(),
+        }
+    }
 }
 
 impl fmt::Display for Fault {

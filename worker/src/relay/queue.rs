@@ -51,8 +51,8 @@ impl Ask {
     }
 
     /// Tells that nothing came of it.
-    pub(super) fn fail(mut self) {
-        self.reply = None;
+    pub(super) fn fail(mut self, answer: Answer) {
+        self.reply = Some(answer);
         self.answer();
     }
 }

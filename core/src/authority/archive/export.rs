@@ -16,7 +16,6 @@ use crate::{
     limits::{EXPORT_SETTLED_MS, PAGE_BYTES, PAGE_ROWS},
     pool::Pool,
     storage::{Range, Storage},
-    wire,
 };
 
 /// How far a reader has come.
@@ -126,7 +125,7 @@ impl<S: Storage> Authority<S> {
             ControlFlow::Continue(())
         })?;
         for (name, bytes) in pools {
-            let pool: Pool = wire::decode_stored(&bytes).map_err(|_| Trouble::Corrupt)?;
+            let pool: Pool = Trouble::read(&bytes)?;
             let fact = PoolFact {
                 name: name.clone(),
                 terms: pool.terms,
@@ -176,9 +175,12 @@ impl<S: Storage> Authority<S> {
                 outcome = Ok(false);
                 return ControlFlow::Break(());
             }
-            let Ok(entry) = wire::decode_stored(&bytes) else {
-                outcome = Err(Trouble::Corrupt);
-                return ControlFlow::Break(());
+            let entry = match Trouble::read(&bytes) {
+                Ok(entry) => entry,
+                Err(trouble) => {
+                    outcome = Err(trouble);
+                    return ControlFlow::Break(());
+                }
             };
             page.add(Fact::Entry(place.1, entry), bytes.len());
             if is_settled {

@@ -247,7 +247,9 @@ impl World {
         }
         let outputs = match result {
             Ok(outputs) => outputs,
-            Err(Trouble::Corrupt) => return fail("ST2", "stored values cannot be read".into()),
+            Err(bad @ (Trouble::Corrupt | Trouble::Foreign)) => {
+                return fail("ST2", format!("{bad:?}"));
+            }
             Err(Trouble::Storage(Broken)) => {
                 trace!(self, "relay: fails, and rolls back");
                 self.see("storage failed");
