@@ -6,10 +6,10 @@ import { DELETE, PATCH, SET, type OpKind, WATCH_KEYS, WATCH_NOTHING, WATCH_RECOR
 import { NeapError } from "./errors.js";
 import { checkKey, isKey } from "./key.js";
 import { LiveQuery } from "./query.js";
-import { copyRecord, freeze, lastSize, parseFrozen, type Plain } from "./record.js";
+import { copyKeyed, copyRecord, freeze, lastSize, parseFrozen, type Plain } from "./record.js";
 import type { Engine } from "./engine.js";
 import { iterateEntries, iterateKeys, iterateValues, View } from "./view.js";
-import { checkListener, reportUncaught } from "./trouble.js";
+import { checkFunction, reportUncaught } from "./trouble.js";
 
 type Batch<T> = { readonly changes: readonly Change<T>[] };
 type Listener<T> = (batch: Batch<T>) => void;
@@ -40,9 +40,9 @@ export class LiveCollection<T extends object> implements Collection<T> {
   set(record: T, condition?: Condition): Mutation {
     const engine = this.engine;
     engine.checkOpen();
-    const copy = copyRecord(record);
+    const copy = copyKeyed(record, engine.primary);
     const size = lastSize();
-    const key = checkKey(copy[engine.primary]);
+    const key = copy[engine.primary] as string;
     if (condition !== undefined) {
       return this.mutate(SET, key, JSON.stringify(copy), condition);
     }
@@ -69,6 +69,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
   }
 
   transact(fn: (transaction: TransactionCollection<T>) => void): Mutation {
+    checkFunction(fn, "what transact runs");
     return this.engine.transact((tx) => fn(tx.collection<T>(this.name)));
   }
 
@@ -121,7 +122,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
   }
 
   subscribe(listener: Listener<T>): () => void {
-    checkListener(listener);
+    checkFunction(listener);
     // A wrapper of its own, so that one function can be subscribed twice.
     const own: Listener<T> = (batch) => listener(batch);
     this.listeners.add(own);

@@ -163,6 +163,7 @@ export class Driver {
     this.journal.flush();
     this.isClosed = true;
     this.status.take({ ...this.status.current, connection: "closed" });
+    queueMicrotask(() => this.engine.emitter.emit("status", this.status.current));
     for (const waiter of [...this.readyWaiters, ...this.settledWaiters]) waiter.reject(closedError());
     this.readyWaiters = [];
     this.settledWaiters = [];

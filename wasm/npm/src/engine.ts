@@ -246,6 +246,7 @@ export class Engine {
         this.primary = this.core.primary();
         break;
       case "reset":
+        if (event[1] === "epoch") this.history.startAnew();
         this.tell(() => this.emitter.emit("reset", { reason: event[1] }));
         break;
       case "expired":

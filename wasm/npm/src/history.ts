@@ -58,6 +58,12 @@ export class History {
     return newest(this.undone) !== undefined;
   }
 
+  /** The id lives in another epoch: seqs of the old one say nothing any more of who has written last. */
+  startAnew(): void {
+    for (const steps of [this.done, this.undone, this.all])
+      steps.splice(0, steps.length, ...steps.filter(({ handle }) => !handle.isSettled));
+  }
+
   undo(): Mutation | null {
     return this.takeBack(this.done, this.undone);
   }

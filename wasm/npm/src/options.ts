@@ -6,6 +6,7 @@ import { NeapError } from "./errors.js";
 import { checkName, isFieldName } from "./key.js";
 import { NAME_BYTES_MAX } from "./limits.js";
 import { subjectOf } from "./token.js";
+import { checkNames } from "./trouble.js";
 
 export interface Checked {
   readonly id: string;
@@ -21,24 +22,9 @@ export interface Checked {
   readonly WebSocket: WebSocketClass | undefined;
 }
 
-const NAMES: readonly (keyof OpenOptions)[] = [
-  "relay",
-  "id",
-  "kind",
-  "primary",
-  "ttl",
-  "sliding",
-  "token",
-  "user",
-  "storage",
-  "WebSocket",
-];
-
 /** Throws `invalid-options`, or `invalid-name` for the id. */
 export function check(options: OpenOptions): Checked {
-  if (typeof options !== "object" || options === null) throw invalid("open takes an object of options");
-  const unknown = Object.keys(options).find((name) => !(NAMES as string[]).includes(name));
-  if (unknown !== undefined) throw invalid(`there is no option "${unknown}"`);
+  checkNames(options, "relay id kind primary ttl sliding token user storage WebSocket");
   const { kind, primary, ttl, sliding, token, user } = options;
   if (kind !== undefined && kind !== "temp" && kind !== "permanent") throw invalid('kind is "temp" or "permanent"');
   if (primary !== undefined && !isFieldName(primary))
@@ -54,7 +40,7 @@ export function check(options: OpenOptions): Checked {
   if (typeof token === "function" && storage === "indexeddb" && user === undefined)
     throw invalid("with a token function and indexeddb, user must say whose data this is");
   const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-  if (relay !== undefined && WebSocket === undefined)
+  if (relay !== undefined && typeof WebSocket !== "function")
     throw invalid("there is no WebSocket here: pass a class as the option WebSocket");
   return {
     id: options.id === undefined ? toHex(randomBytes(16)) : checkName(options.id),

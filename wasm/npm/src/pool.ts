@@ -5,8 +5,8 @@ import { WATCH_KEYS } from "./core.js";
 import type { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
 import { isFieldName } from "./key.js";
-import { canonical, copyItem, isPlainObject, parseFrozen } from "./record.js";
-import { checkListener, closedError, reportUncaught } from "./trouble.js";
+import { canonical, copyItem, parseFrozen } from "./record.js";
+import { checkFunction, checkNames, closedError, reportUncaught } from "./trouble.js";
 import { iterateValues, View } from "./view.js";
 
 interface Waiter {
@@ -82,7 +82,7 @@ export class LivePool<T> implements Pool<T> {
   }
 
   subscribe(listener: () => void): () => void {
-    checkListener(listener);
+    checkFunction(listener);
     // A wrapper of its own, so that one function can be subscribed twice.
     const own = () => listener();
     this.listeners.add(own);
@@ -156,9 +156,8 @@ const canonicalOf = (item: unknown): string => canonical(copyItem(item));
 const invalid = (message: string): NeapError => new NeapError("invalid-options", message);
 
 function checked(options: PoolOptions = {}): PoolOptions {
-  if (!isPlainObject(options)) throw invalid("pool takes an object of options");
-  const { primary, retain, ...others } = options;
-  if (Object.keys(others).length > 0) throw invalid(`there is no option "${Object.keys(others)[0]}"`);
+  checkNames(options, "primary retain");
+  const { primary, retain } = options;
   if (primary !== undefined && !isFieldName(primary)) throw invalid("primary is a name of 1 to 64 bytes");
   if (retain !== undefined && retain !== "ttl" && retain !== "converged") throw invalid('retain is "ttl" or "converged"');
   return options;

@@ -8,7 +8,7 @@ import { NeapError } from "./errors.js";
 import { utf8Length } from "./key.js";
 import { PRESENCE_BYTES_MAX, PRESENCE_MS } from "./limits.js";
 import { copyItem, freeze } from "./record.js";
-import { checkListener, reportUncaught } from "./trouble.js";
+import { checkFunction, reportUncaught } from "./trouble.js";
 
 export class LivePresence implements Presence {
   self: unknown = undefined;
@@ -35,7 +35,7 @@ export class LivePresence implements Presence {
   }
 
   subscribe(listener: (others: ReadonlyMap<string, unknown>) => void): () => void {
-    checkListener(listener);
+    checkFunction(listener);
     // A wrapper of its own, so that one function can be subscribed twice.
     const own: typeof listener = (others) => listener(others);
     this.listeners.add(own);

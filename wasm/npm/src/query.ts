@@ -4,7 +4,7 @@ import type { Query, QueryOptions, OrderBy } from "./api.js";
 import { NeapError } from "./errors.js";
 import { compareKeys } from "./key.js";
 import { isPlainObject, same, type Plain } from "./record.js";
-import { checkListener, reportUncaught } from "./trouble.js";
+import { checkFunction, checkNames, reportUncaught } from "./trouble.js";
 
 type Fields = Record<string, unknown>;
 type Compare = (one: Row, other: Row) => number;
@@ -37,12 +37,13 @@ export class LiveQuery<T extends object> implements Query<T> {
     private readonly ground: Ground,
     options: QueryOptions<T>,
   ) {
+    checkNames(options, "where orderBy limit");
     this.matches = matcher(options.where);
     this.compare = comparer(options.orderBy);
     this.limit = checkLimit(options.limit);
     this.rows = [];
     for (const [key, record] of ground.entries()) {
-      if (this.test(record as Fields)) this.rows.push({ key, record: record as Fields });
+      if (this.matches(record as Fields)) this.rows.push({ key, record: record as Fields });
     }
     if (options.orderBy !== undefined) this.rows.sort(this.compare);
     this.told = this.value;
@@ -53,7 +54,7 @@ export class LiveQuery<T extends object> implements Query<T> {
   }
 
   subscribe(listener: (value: readonly Readonly<T>[]) => void): () => void {
-    checkListener(listener);
+    checkFunction(listener);
     const own = (value: readonly Readonly<T>[]) => listener(value);
     this.listeners.add(own);
     return () => void this.listeners.delete(own);
@@ -105,8 +106,14 @@ export class LiveQuery<T extends object> implements Query<T> {
     }
   }
 
+  /** A change must get through, whatever the app's predicate makes of it: what throws does not match. */
   private test(record: Fields): boolean {
-    return this.matches(record);
+    try {
+      return this.matches(record);
+    } catch (error) {
+      reportUncaught(error);
+      return false;
+    }
   }
 
   /** Where a row stands, or belongs. */

@@ -2,7 +2,7 @@
 // `JSON.stringify` of the copy is exactly the record, so nothing needs to look at it again.
 
 import { NeapError } from "./errors.js";
-import { isWellFormed } from "./key.js";
+import { checkKey, isWellFormed } from "./key.js";
 import { DEPTH_MAX, RECORD_BYTES_MAX } from "./limits.js";
 
 /** A frozen record, or patch, as it is kept and handed out. */
@@ -31,6 +31,19 @@ export function copyRecord(value: unknown): Plain {
     throw new NeapError("invalid-data", "a record and a patch must be objects");
   if (6 * chars + 24 * numbers > RECORD_BYTES_MAX) checkBytes(copy);
   return copy as Plain;
+}
+
+/** Copies a record and checks its key; throws as both do, and tells first what is wrong with the key. */
+export function copyKeyed(record: unknown, primary: string): Plain {
+  let copy: Plain;
+  try {
+    copy = copyRecord(record);
+  } catch (error) {
+    if (isPlainObject(record) && Object.hasOwn(record, primary)) checkKey(record[primary]);
+    throw error;
+  }
+  checkKey(copy[primary]);
+  return copy;
 }
 
 /** Copies an item of a pool, which may be any JSON; throws as `copyRecord`. */

@@ -9,8 +9,9 @@ import type { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
 import type { Trace } from "./history.js";
 import { checkKey, compareKeys } from "./key.js";
-import { copyRecord, lastSize, parseFrozen, type Plain } from "./record.js";
+import { copyKeyed, lastSize, parseFrozen, type Plain } from "./record.js";
 import { Runs } from "./runs.js";
+import { checkFunction } from "./trouble.js";
 
 export class Draft implements Transaction {
   /** What the draft has made of keys, by collection. */
@@ -32,11 +33,15 @@ export class Draft implements Transaction {
 
   /** Runs `fn` and commits what it has written. */
   run(fn: (transaction: Transaction) => void): void {
+    checkFunction(fn, "what transact runs");
     this.core.begin();
     try {
       const result: unknown = fn(this);
-      if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function")
+      if (typeof (result as PromiseLike<unknown> | undefined)?.then === "function") {
+        // Its later writes fail too, and of that the app hears here.
+        (result as PromiseLike<unknown>).then(undefined, () => {});
         throw new NeapError("invalid-options", "a transaction cannot wait: its function may not be async");
+      }
       this.cross();
       for (const [name, written] of this.written) this.look(name, written.keys());
       const turn = this.core.commit();
@@ -134,9 +139,9 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
   }
 
   set(record: T, condition?: Condition): void {
-    const copy = copyRecord(record);
+    const copy = copyKeyed(record, this.draft.primary);
     const chars = lastSize();
-    const key = checkKey(copy[this.draft.primary]);
+    const key = copy[this.draft.primary] as string;
     if (condition === undefined) {
       this.draft.set(this.name, copy, chars);
       this.written.set(key, copy);

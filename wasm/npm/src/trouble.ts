@@ -1,6 +1,7 @@
 // Errors of more than one place, and what becomes of errors that are not ours.
 
 import { NeapError } from "./errors.js";
+import { isPlainObject } from "./record.js";
 
 /** The error of a call on a datastore that has been closed. */
 export const closedError = (): NeapError => new NeapError("closed", "the datastore has been closed");
@@ -15,9 +16,16 @@ export function reportUncaught(error: unknown): void {
     });
 }
 
-/** Throws `invalid-options` for a listener that cannot be called: it would fail later, far from who gave it. */
-export function checkListener(listener: unknown): void {
-  if (typeof listener !== "function") throw new NeapError("invalid-options", "a listener is a function");
+/** Throws `invalid-options` for what cannot be called: a listener would fail later, far from who gave it. */
+export function checkFunction(fn: unknown, what = "a listener"): void {
+  if (typeof fn !== "function") throw new NeapError("invalid-options", `${what} is a function`);
+}
+
+/** Throws `invalid-options` for options that are no object, or have a name that nobody asks for. */
+export function checkNames(options: unknown, names: string): void {
+  if (!isPlainObject(options)) throw new NeapError("invalid-options", "options are an object");
+  const unknown = Object.keys(options).find((name) => !names.split(" ").includes(name));
+  if (unknown !== undefined) throw new NeapError("invalid-options", `there is no option "${unknown}"`);
 }
 
 const MESSAGES: Record<string, string> = {

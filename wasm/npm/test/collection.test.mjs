@@ -84,7 +84,11 @@ test("bad input throws its code, changes nothing and makes no mutation", async (
     ["invalid-data", () => tasks.set([])],
     ["invalid-data", () => tasks.patch("a", { n: NaN })],
     ["invalid-data", () => tasks.patch("a", "text")],
-    ["invalid-data", () => tasks.set({ id: "\ud800" })],
+    ["invalid-key", () => tasks.set({ id: "\ud800" })],
+    ["invalid-key", () => tasks.set({ id: "\udc00", f() {} })],
+    ["invalid-key", () => tasks.set({ id: 7n })],
+    ["invalid-key", () => tasks.patch("\ud800", {})],
+    ["invalid-key", () => ds.transact((tx) => tx.collection("tasks").set({ id: "\ud800" }))],
     ["too-large", () => tasks.set({ id: "a", t: "x".repeat(256 * 1024) })],
     ["too-large", () => tasks.patch("a", { t: "x".repeat(256 * 1024) })],
     ["key-mismatch", () => tasks.patch("a", { id: "b" })],
@@ -97,6 +101,11 @@ test("bad input throws its code, changes nothing and makes no mutation", async (
     ["invalid-options", () => tasks.subscribe()],
     ["invalid-options", () => tasks.query().subscribe({})],
     ["invalid-options", () => ds.on("status", "fn")],
+    ["invalid-options", () => ds.on("unknown", () => {})],
+    ["invalid-options", () => ds.on("toString", () => {})],
+    ["invalid-options", () => ds.off("unknown", () => {})],
+    ["invalid-options", () => ds.transact()],
+    ["invalid-options", () => tasks.transact({})],
     ["invalid-name", () => ds.collection("no name")],
     ["invalid-name", () => ds.collection("")],
   ];
@@ -272,6 +281,45 @@ test("a throw inside a transaction undoes it all", async (t) => {
   assert.equal(tasks.size, 2);
 });
 
+test("an async function is refused at the call, undone, and leaves no rejection behind", async (t) => {
+  const ds = await local(t);
+  const later = [];
+  const unhandled = (error) => later.push(error.message);
+  process.on("unhandledRejection", unhandled);
+  t.after(() => process.off("unhandledRejection", unhandled));
+  const run = async (tx) => {
+    tx.collection("tasks").set({ id: "a" });
+    await undefined;
+    tx.collection("tasks").set({ id: "b" });
+  };
+  assert.equal(codeOf(() => ds.transact(run)), "invalid-options");
+  assert.equal(codeOf(() => ds.transact(async () => Promise.reject(new Error("its own")))), "invalid-options");
+  await macrotask();
+  await macrotask();
+  assert.deepEqual(later, []);
+  assert.equal(ds.status.pending, 0);
+  assert.deepEqual([...ds.collection("tasks")], []);
+});
+
+test("one function listens as often as it was told to, and each end ends one", async (t) => {
+  const ds = await local(t);
+  let heard = 0;
+  const listener = () => (heard += 1);
+  const ends = [ds.on("status", listener), ds.on("status", listener)];
+  const after = async (id) => {
+    heard = 0;
+    ds.collection("tasks").set({ id });
+    await macrotask();
+    return heard;
+  };
+  assert.equal(await after("a"), 2);
+  ends[0]();
+  ends[0]();
+  assert.equal(await after("b"), 1);
+  ds.off("status", listener);
+  assert.equal(await after("c"), 0);
+});
+
 test("sets that cross together, and what comes between them, are one mutation all the same", async (t) => {
   const ds = await local(t);
   const tasks = ds.collection("tasks");
@@ -361,11 +409,17 @@ test("status is one object until it changes, and its event comes once for a batc
 test("after close everything throws closed, and what waits for the relay rejects it", async (t) => {
   const ds = await local(t);
   const tasks = ds.collection("tasks");
-  tasks.set({ id: "a" });
+  const open = tasks.set({ id: "a" });
+  open.settled.finally(() => assert.fail("what was pending at close stays open"));
   const waiting = assert.rejects(ds.settled(), { code: "closed" });
   const ready = assert.rejects(ds.ready, { code: "closed" });
-  await ds.close();
-  await Promise.all([waiting, ready]);
+  const heard = [];
+  ds.on("status", ({ connection }) => heard.push(connection));
+  const closing = ds.close();
+  assert.deepEqual(heard, [], "never during a call");
+  await closing;
+  assert.deepEqual(heard, ["closed"]);
+  await Promise.all([waiting, ready, open.durable]);
   for (const fn of [() => tasks.set({ id: "b" }), () => tasks.delete("a"), () => tasks.patch("a", {}), () => ds.transact(() => {}), () => ds.goOffline()])
     assert.equal(codeOf(fn), "closed");
   await assert.rejects(ds.settled(), { code: "closed" });
@@ -391,6 +445,7 @@ test("bad options reject", async () => {
     ["invalid-options", { token: 7 }],
     ["invalid-options", { storage: "indexeddb", token: () => "x" }],
     ["invalid-options", { reley: null }],
+    ["invalid-options", { relay: "https://example.com", WebSocket: "ws" }],
   ];
   for (const [code, options] of cases) await assert.rejects(open({ relay: null, ...options }), { code }, JSON.stringify(options));
   const ds = await open({ relay: null, primary: "key", kind: "permanent" });

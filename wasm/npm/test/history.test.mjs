@@ -56,7 +56,7 @@ test("undo never overwrites what somebody else has written since, and goes on ac
   const [ada, bob] = await Promise.all([0, 1].map(() => open({ relay: relay.url, id: "undo", storage: "memory" })));
   t.after(() => Promise.all([ada.close(), bob.close()]));
   const [mine, theirs] = [ada.collection("tasks"), bob.collection("tasks")];
-  const equal = () => until(() => ada.seq === bob.seq && ada.status.pending + bob.status.pending === 0 && ada.digest === bob.digest);
+  const equal = (other = bob) => until(() => ada.seq === other.seq && ada.status.pending + other.status.pending === 0 && ada.digest === other.digest);
 
   mine.set({ id: "a", n: 1 });
   await mine.set({ id: "a", n: 2 }).settled;
@@ -87,4 +87,18 @@ test("undo never overwrites what somebody else has written since, and goes on ac
   await equal();
   assert.equal(read(mine), "a4 b2");
   assert.deepEqual(refused, ["precondition-failed", "precondition-failed"]);
+
+  // In another life of the id the same seq can be somebody else's, and the same record theirs.
+  await fetch(`${relay.url}/v1/datastores/undo`, { method: "DELETE" });
+  await until(() => bob.status.connection === "offline" && ada.status.connection === "offline");
+  const eve = await open({ relay: relay.url, id: "undo", storage: "memory" });
+  t.after(() => eve.close());
+  ada.goOffline();
+  await mine.set({ id: "c", n: 1 }).durable;
+  ada.goOnline();
+  await eve.ready;
+  await ada.settled();
+  await equal(eve);
+  assert.ok(ada.undo(), "what was pending goes on, and can be taken back");
+  assert.equal(ada.undo(), null, "what was settled in the old life cannot");
 });

@@ -66,7 +66,7 @@ test("listeners hear once for each batch, never during a call, and no more once 
 
 test("bad options throw", async (t) => {
   const { tasks } = await tasksOf(t);
-  for (const options of [{ where: 1 }, { where: [] }, { limit: -1 }, { limit: 1.5 }, { orderBy: [] }, { orderBy: 3 }, { orderBy: [["a", "up"]] }]) {
+  for (const options of [{ where: 1 }, { where: [] }, { limit: -1 }, { limit: 1.5 }, null, 5, [], { filter: {} }, { orderBy: [] }, { orderBy: 3 }, { orderBy: [["a", "up"]] }]) {
     assert.equal(codeOf(() => tasks.query(options)), "invalid-options", JSON.stringify(options));
   }
 });
@@ -95,4 +95,21 @@ test("increments give what running it again would give", async (t) => {
     else write(tasks);
     if (step % 7 === 0) for (const { query, plain } of queries) assert.deepEqual(query.value, plain([...tasks.values()]), `step ${step}`);
   }
+});
+
+test("a predicate that throws stops no write: what it cannot judge does not match, and is reported", async (t) => {
+  const { ds, tasks } = await tasksOf(t);
+  const reported = [];
+  globalThis.reportError = (error) => reported.push(error.constructor.name);
+  t.after(() => delete globalThis.reportError);
+  tasks.set({ id: "a", tags: ["x"] });
+  const query = tasks.query({ where: ({ tags }) => tags.includes("x") });
+  tasks.set({ id: "b" });
+  tasks.patch("a", { tags: null });
+  ds.transact((tx) => tx.collection("tasks").set({ id: "c", tags: ["x"] }));
+  assert.deepEqual(query.value.map(({ id }) => id), ["c"]);
+  assert.deepEqual([...tasks.keys()], ["a", "b", "c"]);
+  assert.equal(ds.status.pending, 4, "what shows is on its way");
+  assert.ok(reported.length > 0 && reported.every((name) => name === "TypeError"));
+  assert.throws(() => tasks.query({ where: ({ tags }) => tags.includes("x") }), TypeError);
 });
