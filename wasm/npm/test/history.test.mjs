@@ -93,10 +93,10 @@ test("undo never overwrites what somebody else has written since, and goes on ac
   await until(() => bob.status.connection === "offline" && ada.status.connection === "offline");
   const eve = await open({ relay: relay.url, id: "undo", storage: "memory" });
   t.after(() => eve.close());
+  await eve.ready;
   ada.goOffline();
   await mine.set({ id: "c", n: 1 }).durable;
   ada.goOnline();
-  await eve.ready;
   await ada.settled();
   await equal(eve);
   assert.ok(ada.undo(), "what was pending goes on, and can be taken back");

@@ -104,7 +104,7 @@ test("attw finds the types right in every kind of resolution", async () => {
 
 test("types are strict and say what the contract says", async () => {
   const program = `
-    import { open, NeapError, type Collection, type Datastore, type Mutation, type Outcome, type Status } from "neap";
+    import { open, NeapError, type Collection, type Datastore, type Mutation, type Outcome, type Pool, type Query, type Status } from "neap";
     interface Task { id: string; title: string; tags: string[]; deep?: { n: number } }
     const ds: Datastore = await open({ relay: null, kind: "permanent", token: async () => "t", user: "ada" });
     const tasks: Collection<Task> = ds.collection<Task>("tasks");
@@ -116,6 +116,10 @@ test("types are strict and say what the contract says", async () => {
     const code: string = outcome.status === "refused" ? outcome.code : "";
     const status: Status = ds.status;
     const end: () => void = ds.on("refused", ({ id, ops }) => { id.toUpperCase(); ops[0]?.collection.length; });
+    const live: Query<Task> = tasks.query({ where: { title: "t" }, orderBy: [["title", "desc"], "id"], limit: 3 });
+    live.subscribe((value) => value.length);
+    const seen: Pool<{ id: string }> = ds.pool<{ id: string }>("seen", { primary: "id", retain: "converged" });
+    const { seq: at, digest }: { seq: number; digest: string } = await seen.whenConverged();
     tasks.subscribe(({ changes }) => changes.forEach(({ key, before, after, origin }) => [key, before?.title, after?.tags, origin === "local"]));
     for (const [key, record] of tasks) { key.length; record.title.length; }
     ds.transact((tx) => { tx.collection<Task>("tasks").set({ id: "b", title: "t", tags: [] }); });
@@ -130,7 +134,7 @@ test("types are strict and say what the contract says", async () => {
     tasks.delete("a", { ifNever: true });
     // @ts-expect-error no such kind
     open({ kind: "other" });
-    export { seq, code, status, end, member };
+    export { seq, code, status, end, member, at, digest };
   `;
   const dir = join(home, "types");
   mkdirSync(dir, { recursive: true });
@@ -209,7 +213,7 @@ test("Vite serves it in development and builds it", { skip: !existsSync(vite) &&
   t.after(() => server.close());
   await server.listen();
   assert.equal(await said(`http://127.0.0.1:${server.httpServer.address().port}/`), SAID);
-  await bundle({ ...common, build: { target: "esnext" } });
+  await bundle(common);
   const out = join(app, "dist");
   const files = { "/": readFileSync(join(out, "index.html")) };
   for (const file of readdirSync(join(out, "assets"))) files[`/assets/${file}`] = readFileSync(join(out, "assets", file));
