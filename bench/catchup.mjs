@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isMain } from "../tools/house.mjs";
 import { startRelay } from "../tools/relay.mjs";
-import { records } from "./data.mjs";
+import { records, unpaced } from "./data.mjs";
 
 const TABLE = "tasks";
 const BATCH = 5000;
@@ -50,7 +50,7 @@ export const subjects = {
     returns: true,
     async serve(all) {
       const data = mkdtempSync(join(tmpdir(), "neap-bench-"));
-      const relay = await startRelay({ data });
+      const relay = await startRelay({ data, vars: unpaced });
       process.on("exit", () => rmSync(data, { recursive: true, force: true }));
       const { open } = await import("neap");
       const ds = await open({ relay: relay.url, id: "bench", kind: "permanent", storage: "memory" });

@@ -23,3 +23,6 @@ function random(seed) {
     return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
   };
 }
+
+/** Settings of a relay that is measured and not held back. */
+export const unpaced = { NEAP_RATE_MUTATIONS: "1000000", NEAP_RATE_BYTES: "1000000000" };

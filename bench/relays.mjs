@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { at, run } from "../tools/house.mjs";
 import { startRelay } from "../tools/relay.mjs";
+import { unpaced } from "./data.mjs";
 
 const program = at("bench", "load", "target", "release", "neap-load");
 
@@ -29,7 +30,7 @@ export const relays = {
   neap: {
     says: "the relay: exactly once, digest, catch-up, group commit before the acknowledgement",
     protocol: "neap",
-    start: (data) => startRelay({ data }),
+    start: (data) => startRelay({ data, vars: unpaced }),
   },
 };
 

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { build } from "../tools/build.mjs";
 import { at, bareEnvironment, bin, isMain, main, run, Trouble } from "../tools/house.mjs";
 import { startRelay } from "../tools/relay.mjs";
+import { unpaced } from "./data.mjs";
 import { setup } from "../tools/setup.mjs";
 import { subjects as joiners } from "./catchup.mjs";
 import { buildLoad, measure as load, relays } from "./relays.mjs";
@@ -104,7 +105,7 @@ function child(file, ...args) {
 async function plays(records, count, pending) {
   const dir = mkdtempSync(join(tmpdir(), "neap-bench-"));
   const end = () => rmSync(dir, { recursive: true, force: true });
-  const relay = await startRelay({ data: join(dir, "relay") });
+  const relay = await startRelay({ data: join(dir, "relay"), vars: unpaced });
   try {
     for (const subject of Object.keys(takers)) await run(join(bin, "node"), [at("bench", "remote.mjs"), "record", subject, String(records), String(count), join(dir, subject), relay.url]);
   } catch (error) {

@@ -9,6 +9,8 @@ use crate::limits::RATE_PAYERS_MAX;
 
 /// Microseconds of a second.
 const SECOND: u64 = 1_000_000;
+/// More units at once are counted as so many.
+const UNITS_MAX: u64 = 1 << 40;
 
 /// So much a second, and a burst of so much at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,14 +41,15 @@ impl Rate {
     /// How many microseconds an empty bucket takes to gather so much.
     #[must_use]
     pub fn time(self, units: u64) -> u64 {
-        units.saturating_mul(SECOND) / self.per_second.max(1)
+        units.min(UNITS_MAX) * SECOND / self.per_second.max(1)
     }
 
     /// What is in a bucket that is full again at `full_at`, both in microseconds since 1970.
     #[must_use]
     pub fn room(self, full_at: u64, now: u64) -> u64 {
         let left = self.time(self.burst).saturating_sub(full_at.saturating_sub(now));
-        (left.saturating_mul(self.per_second) / SECOND).min(self.burst)
+        // No more than a burst's worth of units and a second, so no product is too large.
+        left * self.per_second / SECOND
     }
 
     /// When a bucket that is full again at `full_at` will be after this. What is more than a burst

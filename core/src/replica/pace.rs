@@ -34,7 +34,10 @@ impl Pace {
     /// Takes what the relay says of the buckets: how long they take to be full.
     pub(super) fn set_debt(&mut self, debt: Bucket) {
         let now = self.now * 1_000;
-        self.bucket = Bucket { mutations: now + debt.mutations, bytes: now + debt.bytes };
+        self.bucket = Bucket {
+            mutations: now.saturating_add(debt.mutations),
+            bytes: now.saturating_add(debt.bytes),
+        };
     }
 
     /// How many of so many mutations may be pushed now. Few are kept back until there are more, so that
