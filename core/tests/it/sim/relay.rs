@@ -247,9 +247,7 @@ impl World {
         }
         let outputs = match result {
             Ok(outputs) => outputs,
-            Err(bad @ (Trouble::Corrupt | Trouble::Foreign)) => {
-                return fail("ST2", format!("{bad:?}"));
-            }
+            Err(Trouble::Corrupt | Trouble::Foreign) => return fail("ST2", "unreadable".into()),
             Err(Trouble::Storage(Broken)) => {
                 trace!(self, "relay: fails, and rolls back");
                 self.see("storage failed");
