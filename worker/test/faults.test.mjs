@@ -160,8 +160,8 @@ test("versions that meet in a deploy: of the protocol, of a frame, of the tables
   // Tables that a later version has written are not touched by an earlier one.
   await order("a", "sql UPDATE meta SET schema = 2");
   await lost(r, () => void r.call("POST", at("other", "/contract"), "trap").catch(() => {}));
-  assertProblem(await r.call("PUT", record("a", "k"), {}), 500, "internal");
-  assertProblem(await r.call("GET", record("a", "before")), 500, "internal");
+  assertProblem(await r.call("PUT", record("a", "k"), {}), 500, "stored-format");
+  assertProblem(await r.call("GET", record("a", "before")), 500, "stored-format");
   assert.equal((await r.call("GET", record("other", "before"))).status, 200);
   await order("a", "sql UPDATE meta SET schema = 1");
   assert.equal((await r.call("GET", record("a", "before"))).status, 200);
