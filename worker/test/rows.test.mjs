@@ -180,9 +180,8 @@ test("pages have bounds, and end where there is nothing more", async () => {
   }
   const { body } = await call("GET", `/${id}/changes?limit=1`);
   assert.deepEqual([body.changes.length, body.cursor], [2, null], "no page splits a mutation");
-  const bad = [{}, { items: 1 }, { items: [1], since: -1 }, { items: [1], since: 1.5 }, { items: [1], since: "1" }, []];
+  const bad = [{}, { items: 1 }, { items: [1], since: -1 }, { items: [1], since: 1.5 }, { items: [1], since: "1" }, { items: [], since: 2 ** 53 }, []];
   for (const body of bad) assertProblem(await call("POST", `/${id}/pools/p/items`, body), 400, "invalid-request");
-  assertProblem(await call("POST", `/${id}/pools/p/items`, { items: [], since: 2 ** 53 }), 400, "invalid-query");
   for (const body of [{ items: [], primary: "" }, { items: [], primary: "p".repeat(65) }, { items: [], retain: "ever" }]) {
     assertProblem(await call("POST", `/${id}/pools/p/items`, body), 400, "invalid-options");
   }
