@@ -92,16 +92,19 @@ function databases(dir) {
 
 /** How many rows each table of a database has. */
 function tables(file) {
-  const db = new DatabaseSync(file, { readOnly: true, timeout: 2_000 });
+  let db;
   try {
+    db = new DatabaseSync(file, { readOnly: true, timeout: 2_000 });
     const names = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '_cf_%'").all();
     return Object.fromEntries(names.map(({ name }) => [name, db.prepare(`SELECT count(*) AS n FROM ${name}`).get().n]));
   } catch (error) {
     // SQLITE_READONLY: its log is just being made or ended, and whoever only reads has to come again. It is there.
     if ((error.errcode & 0xff) === 8) return { busy: 0 };
+    // SQLITE_CANTOPEN: the relay has deleted it since its folder was read.
+    if ((error.errcode & 0xff) === 14 && !existsSync(file)) return {};
     throw error;
   } finally {
-    db.close();
+    db?.close();
   }
 }
 
