@@ -11,6 +11,7 @@ use crate::{
 
 mod author;
 mod catch_up;
+mod chains;
 mod changes;
 mod confirm;
 mod connection;

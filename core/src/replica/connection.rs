@@ -215,7 +215,7 @@ impl Replica {
     }
 
     /// Goes on under the spare id, with what is pending renumbered.
-    fn change_identity(&mut self) {
+    pub(super) fn change_identity(&mut self) {
         let spare = self.spare;
         let Some(me) = self.authors.first_mut() else {
             return;

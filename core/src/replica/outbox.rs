@@ -6,7 +6,7 @@ use core::{ops::Range, str};
 use smallvec::SmallVec;
 
 use super::{
-    index::{Index, Slots, hash_of},
+    chains::{Chains, Link},
     table::Collection,
 };
 use crate::{
@@ -96,20 +96,6 @@ struct Waiting {
     who: Ordinal,
 }
 
-/// A pending mutation that speaks of a key, and by which of its touches.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    ordinal: Ordinal,
-    touch: usize,
-}
-
-/// All pending mutations that speak of a key, in order.
-#[derive(Debug)]
-struct Chain {
-    place: Place,
-    links: SmallVec<[Link; 1]>,
-}
-
 /// What [`Outbox::prepare`] got ready.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -124,9 +110,7 @@ pub(super) struct Outbox {
     /// Entries by ordinal; a settled one leaves a hole until it is at the front.
     entries: VecDeque<Option<Pending>>,
     first: u64,
-    chains: Slots<Chain>,
-    index: Index,
-    seed: u64,
+    chains: Chains,
     /// Who waits for the seq of which turn, in the order of authors and turns: conditions on an own
     /// turn that is still pending.
     waiting: VecDeque<Waiting>,
@@ -134,7 +118,7 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(seed: u64) -> Self {
-        Outbox { seed, ..Outbox::default() }
+        Outbox { chains: Chains::new(seed), ..Outbox::default() }
     }
 
     /// The ordinal that the next entry will have.
@@ -217,8 +201,8 @@ impl Outbox {
     }
 
     fn touch(&mut self, entry: &mut Pending, ordinal: Ordinal, place: Place, shown: Shown) {
-        let slot = self.open_chain(place);
-        let Some(Chain { links, .. }) = self.chains.get_mut(slot) else { return };
+        let slot = self.chains.open(place);
+        let Some(links) = self.chains.links_mut(slot) else { return };
         let known = links.last().filter(|link| link.ordinal == ordinal);
         if let Some(touch) = known.and_then(|link| entry.touches.get_mut(link.touch)) {
             touch.shown = shown;
@@ -235,7 +219,7 @@ impl Outbox {
     }
 
     fn place(&self, touch: &Touch) -> Option<Place> {
-        self.chains.get(touch.chain).map(|chain| chain.place.clone())
+        self.chains.place(touch.chain).cloned()
     }
 
     /// What an entry would show by each of its touches, given its effects.
@@ -243,7 +227,7 @@ impl Outbox {
         let count = self.get(ordinal).map_or(0, |entry| entry.touches.len());
         let mut all = alloc::vec![Shown::Nothing; count];
         for ((collection, key), data) in effects {
-            let links = self.chain((collection, &key)).map_or(&[][..], |chain| &chain.links);
+            let links = self.chains.links((collection, &key));
             let link = links.iter().rev().find(|link| link.ordinal == ordinal);
             if let Some(shown) = link.and_then(|link| all.get_mut(link.touch)) {
                 *shown = data.map_or(Shown::Gone, Shown::Own);
@@ -282,12 +266,7 @@ impl Outbox {
         let index = self.index(ordinal);
         let entry = self.entries.get_mut(index)?.take()?;
         for touch in &entry.touches {
-            let Some(Chain { place, links }) = self.chains.get_mut(touch.chain) else { continue };
-            links.retain(|link| link.ordinal != ordinal);
-            if links.is_empty() {
-                let place = place.clone();
-                self.drop_chain(&place);
-            }
+            self.chains.unlink(touch.chain, ordinal);
         }
         while let Some(None) = self.entries.front() {
             self.entries.pop_front();
@@ -305,6 +284,21 @@ impl Outbox {
             entry.ops().iter().map(|op| op.under(change(op.only_if()))).collect();
         let bytes = wire::encode_ops(&ops);
         entry.bytes = bytes.into();
+    }
+
+    /// Makes the first author's entries up to `last` another author's.
+    pub(super) fn hand_over(&mut self, last: Turn, author: usize) {
+        for entry in self.entries.iter_mut().flatten() {
+            if entry.author == 0 && entry.turn <= last {
+                entry.author = author;
+            }
+        }
+        for waiting in &mut self.waiting {
+            if waiting.author == 0 && waiting.turn <= last {
+                waiting.author = author;
+            }
+        }
+        self.waiting.make_contiguous().sort_unstable();
     }
 
     /// Counts an author's turns from `before` on, also in the conditions that speak of them.
@@ -345,7 +339,7 @@ impl Outbox {
         place: (Collection, &str),
         end: Ordinal,
     ) -> Option<(&Pending, Option<&str>)> {
-        let earlier = self.chain(place)?.links.iter().rev().filter(|link| link.ordinal < end);
+        let earlier = self.chains.links(place).iter().rev().filter(|link| link.ordinal < end);
         earlier.filter_map(|link| self.effect(link)).next()
     }
 
@@ -356,68 +350,25 @@ impl Outbox {
 
     /// All entries that speak of a key and stand at `start` or after it.
     pub(super) fn since(&self, place: (Collection, &str), start: Ordinal) -> Vec<Ordinal> {
-        let links = self.chain(place).map_or(&[][..], |chain| &chain.links);
-        links.iter().map(|link| link.ordinal).filter(|ordinal| *ordinal >= start).collect()
+        let links = self.chains.links(place).iter();
+        links.map(|link| link.ordinal).filter(|ordinal| *ordinal >= start).collect()
     }
 
     /// Whether any entry speaks of a key.
     pub(super) fn speaks_of(&self, place: (Collection, &str)) -> bool {
-        !self.chains.is_empty() && self.chain(place).is_some()
+        !self.chains.is_empty() && !self.chains.links(place).is_empty()
     }
 
     /// Whether any entry adds to a pool.
     pub(super) fn adds_to(&self, pool: Collection) -> bool {
-        self.chains.iter().any(|chain| chain.place.0 == pool)
+        self.chains.places().any(|place| place.0 == pool)
     }
 
     /// All keys that entries speak of, in no order.
     pub(super) fn places(&self) -> Vec<Place> {
-        self.chains.iter().map(|chain| chain.place.clone()).collect()
+        self.chains.places().cloned().collect()
     }
 
     /// The very first ordinal there may be.
     pub(super) const START: Ordinal = Ordinal(0);
-
-    fn hash(&self, place: (Collection, &str)) -> u64 {
-        hash_of(self.seed, place.0, place.1)
-    }
-
-    fn slot(&self, hash: u64, place: (Collection, &str)) -> Option<usize> {
-        let is_it = |slot: usize| self.chains.get(slot).is_some_and(|chain| chain.is_at(place));
-        self.index.find(hash, &is_it)
-    }
-
-    fn chain(&self, place: (Collection, &str)) -> Option<&Chain> {
-        self.chains.get(self.slot(self.hash(place), place)?)
-    }
-
-    /// The slot of a key's chain, which is opened where there is none.
-    fn open_chain(&mut self, place: Place) -> usize {
-        let hash = self.hash((place.0, &place.1));
-        if let Some(slot) = self.slot(hash, (place.0, &place.1)) {
-            return slot;
-        }
-        let slot = self.chains.insert(Chain { place, links: SmallVec::new() });
-        let (chains, seed) = (&self.chains, self.seed);
-        self.index.insert(hash, slot, &|slot| {
-            let place = chains.get(slot).map(|chain| &chain.place);
-            place.map_or(0, |place| hash_of(seed, place.0, &place.1))
-        });
-        slot
-    }
-
-    fn drop_chain(&mut self, place: &Place) {
-        let at = (place.0, &*place.1);
-        let chains = &self.chains;
-        let is_it = |slot: usize| chains.get(slot).is_some_and(|chain| chain.is_at(at));
-        if let Some(slot) = self.index.remove(hash_of(self.seed, at.0, at.1), &is_it) {
-            self.chains.take(slot);
-        }
-    }
-}
-
-impl Chain {
-    fn is_at(&self, place: (Collection, &str)) -> bool {
-        self.place.0 == place.0 && *self.place.1 == *place.1
-    }
 }

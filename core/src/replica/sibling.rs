@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::{
-    Replica,
+    Reconnect, Replica,
     author::Author,
     confirm::Unsettled,
     outbox::{Ordinal, Pending},
@@ -16,12 +16,14 @@ use crate::{
     wire::{self, BadFrame, Note, Settled},
 };
 
-/// Outcomes of a sibling whose effects this replica may not hold yet.
+/// What is settled of a sibling, and whose effects this replica may not hold yet.
 #[derive(Debug)]
 pub(super) struct Awaited {
     epoch: Option<Epoch>,
     at: Seq,
     settled: Vec<Settled>,
+    /// All turns up to this one, those without an outcome here among them.
+    acked: Turn,
 }
 
 /// What is to be told to siblings.
@@ -49,9 +51,29 @@ impl Siblings {
     /// The replica goes on under another id.
     pub(super) fn renamed(&mut self, old: ReplicaId) {
         self.was.get_or_insert(old);
+        self.start_anew();
+    }
+
+    /// What was told is of an id that this replica has no more.
+    fn start_anew(&mut self) {
         self.told = Turn::ZERO;
         self.all_is_due = true;
         self.settled.clear();
+    }
+}
+
+impl Author {
+    /// Keeps what is settled until its effects are held. What says nothing of an outcome makes the one
+    /// before later instead of the queue longer.
+    fn await_effects(&mut self, awaited: Awaited) {
+        let last = self.awaited.back_mut().filter(|last| last.epoch == awaited.epoch);
+        match last {
+            Some(last) if awaited.settled.is_empty() => {
+                (last.at, last.acked) = (last.at.max(awaited.at), last.acked.max(awaited.acked));
+            }
+            _ if awaited.settled.is_empty() && awaited.acked <= self.settled => {}
+            Some(_) | None => self.awaited.push_back(awaited),
+        }
     }
 }
 
@@ -123,11 +145,12 @@ impl Replica {
         let Some(author) = self.authors.get_mut(place) else { return };
         let mut settled = note.settled;
         settled.retain(|one| one.turn <= author.minted);
-        if !settled.is_empty() {
-            author.awaited.push_back(Awaited { epoch: note.epoch, at: note.at, settled });
-        }
-        let told = author.awaited.back().and_then(|last| last.settled.last());
-        let missed = told.is_none_or(|last| last.turn < note.acked);
+        author.await_effects(Awaited {
+            epoch: note.epoch,
+            at: note.at,
+            settled,
+            acked: note.acked,
+        });
         let minted = author.minted;
         if !self.is_stale {
             self.settle_siblings(self.seq, unsettled);
@@ -135,9 +158,6 @@ impl Replica {
         if note.first > minted.max(note.acked).next() {
             self.siblings.ask_is_due = self.room_for_siblings() > 0;
             return;
-        }
-        if missed {
-            self.pass_over(place, note.acked, unsettled);
         }
         let mutations = wire::split_block(note.block);
         let mut room = self.room_for_siblings();
@@ -156,18 +176,65 @@ impl Replica {
         }
     }
 
-    /// Forgets a sibling's mutations up to `turn`, whose outcomes were missed.
-    fn pass_over(&mut self, place: usize, turn: Turn, unsettled: &mut Unsettled) {
-        while let Some(author) = self.authors.get_mut(place)
-            && author.settled < turn
-        {
-            let ordinal = author.queue.pop_front();
-            author.settled = if ordinal.is_some() { author.settled.next() } else { turn };
-            author.minted = author.minted.max(author.settled);
-            if let Some(ordinal) = ordinal {
-                self.take_out(ordinal, unsettled);
+    /// Somebody else has taken over this replica's place on the disk, and delivers what lies there under
+    /// the names that it has. Here that shows like a sibling's from now on; what came too late for the disk
+    /// goes on under the spare id.
+    ///
+    /// # Errors
+    /// Always [`Reconnect::NewIdentity`].
+    pub fn dispossess(&mut self) -> Result<(), Reconnect> {
+        let Some(me) = self.authors.first_mut() else { return Ok(()) };
+        let (id, settled, last) = (me.id, me.settled, me.stored.max(me.settled));
+        let count = usize::try_from(last.0 - settled.0).unwrap_or(usize::MAX);
+        let theirs: Vec<Ordinal> = me.queue.drain(..count.min(me.queue.len())).collect();
+        me.settled = last;
+        let place = self.seat(id);
+        self.outbox.hand_over(last, place.unwrap_or(usize::MAX));
+        self.change_identity();
+        self.siblings.was = None;
+        let mut unsettled = Unsettled::default();
+        if let Some(author) = place.and_then(|place| self.authors.get_mut(place)) {
+            (author.settled, author.minted) = (settled, last);
+            author.queue.extend(theirs);
+        } else {
+            for ordinal in theirs {
+                self.take_out(ordinal, &mut unsettled);
             }
         }
+        // What hangs on an own write hangs on somebody else's now.
+        self.rebase_all();
+        Err(Reconnect::NewIdentity)
+    }
+
+    /// All that a sibling had on the disk is settled, and the disk holds the effects up to `at` of this
+    /// life of the datastore.
+    pub fn sibling_is_done(&mut self, id: ReplicaId, epoch: Option<Epoch>, at: Seq) {
+        let Some(place) = self.sibling(&id.0) else { return };
+        let Some(author) = self.authors.get_mut(place) else { return };
+        let acked = author.minted;
+        author.await_effects(Awaited { epoch, at, settled: Vec::new(), acked });
+        let mut unsettled = Unsettled::default();
+        self.settle_siblings(self.seq, &mut unsettled);
+        self.rebase(unsettled);
+    }
+
+    /// Forgets a sibling's mutations up to `turn`, whose outcomes were missed.
+    fn pass_over(&mut self, place: usize, turn: Turn, unsettled: &mut Unsettled) {
+        while let Some(ordinal) = self.oldest(place, turn) {
+            self.take_out(ordinal, unsettled);
+        }
+        if let Some(author) = self.authors.get_mut(place) {
+            author.settled = author.settled.max(turn);
+            author.minted = author.minted.max(author.settled);
+        }
+    }
+
+    /// Takes the oldest of a sibling's mutations out of its queue, if that is of a turn up to `turn`.
+    fn oldest(&mut self, place: usize, turn: Turn) -> Option<Ordinal> {
+        let author = self.authors.get_mut(place)?;
+        let ordinal = *author.queue.front()?;
+        let is_due = self.outbox.get(ordinal).is_none_or(|entry| entry.turn <= turn);
+        if is_due { author.queue.pop_front() } else { None }
     }
 
     /// Where a sibling that is known stands in the list of authors.
@@ -179,9 +246,10 @@ impl Replica {
     /// Gives a sibling a place; `None` where there is no room, or it is this replica itself.
     fn meet(&mut self, id: &[u8]) -> Option<usize> {
         let id = ReplicaId(id.try_into().ok()?);
-        if id == self.id() {
-            return None;
-        }
+        if id == self.id() { None } else { self.seat(id) }
+    }
+
+    fn seat(&mut self, id: ReplicaId) -> Option<usize> {
         if self.authors.len() < AUTHORS_MAX {
             self.authors.push(Author::new(id));
             return Some(self.authors.len() - 1);
@@ -203,11 +271,12 @@ impl Replica {
         for place in 1..self.authors.len() {
             while let Some(author) = self.authors.get_mut(place)
                 && author.awaited.front().is_some_and(|next| next.epoch == epoch && next.at <= seq)
-                && let Some(Awaited { settled, .. }) = author.awaited.pop_front()
+                && let Some(Awaited { settled, acked, .. }) = author.awaited.pop_front()
             {
                 for Settled { turn, outcome, .. } in settled {
                     self.settle_sibling(place, turn, outcome, unsettled);
                 }
+                self.pass_over(place, acked, unsettled);
             }
         }
     }
@@ -220,26 +289,23 @@ impl Replica {
         unsettled: &mut Unsettled,
     ) {
         self.pass_over(place, turn.before(), unsettled);
-        let Some(author) = self.authors.get_mut(place).filter(|author| author.settled < turn)
-        else {
-            return;
-        };
-        author.settled = turn;
-        author.minted = author.minted.max(turn);
-        if let Some(ordinal) = author.queue.pop_front() {
+        if let Some(ordinal) = self.oldest(place, turn) {
             self.finish(place, turn, outcome, ordinal, unsettled);
         }
+        self.pass_over(place, turn, unsettled);
     }
 
     /// Forgets a sibling's mutations after `turn`.
     fn forget_after(&mut self, place: usize, turn: Turn, unsettled: &mut Unsettled) {
         while let Some(author) = self.authors.get_mut(place)
-            && author.minted > turn.max(author.settled)
+            && let Some(ordinal) = author.queue.back().copied()
+            && self.outbox.get(ordinal).is_none_or(|entry| entry.turn > turn)
         {
-            author.minted = author.minted.before();
-            if let Some(ordinal) = author.queue.pop_back() {
-                self.take_out(ordinal, unsettled);
-            }
+            author.queue.pop_back();
+            self.take_out(ordinal, unsettled);
+        }
+        if let Some(author) = self.authors.get_mut(place) {
+            author.minted = author.minted.min(turn.max(author.settled));
         }
     }
 

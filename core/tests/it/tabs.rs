@@ -2,10 +2,11 @@
 
 use neap_core::{
     authority::Authority,
-    id::{Seq, Turn},
+    datastore::Options,
+    id::{ReplicaId, Seq, Turn},
     limits::SIBLING_MUTATIONS_MAX,
     mutation::{Condition, Op},
-    replica::{Event, OpKind, Origin, Replica, Watch},
+    replica::{Event, OpKind, Origin, Reconnect, Replica, Watch},
     storage::MemoryStorage,
     wire::{self, Note},
 };
@@ -183,7 +184,114 @@ fn ta3_late_and_sleeping_tabs() {
     assert!(late.meta("c", "k").pending, "it sleeps");
     gossip(&mut [&mut one, &mut late]);
     assert!(late.meta("c", "m").pending && late.meta("c", "n").pending);
-    assert!(!late.meta("c", "k").pending, "settled while it slept");
+    assert!(late.meta("c", "k").pending, "its effect is not here yet");
+    join(&mut authority, 3, &mut late, NOW);
+    assert_eq!((late.get("c", "k"), late.meta("c", "k").pending), (Some(r#"{"id":"k"}"#), false));
+    assert!(late.meta("c", "m").pending, "settled while it slept, and no more");
+}
+
+/// [TA6] A tab that died right after its last edit was settled has told nobody.
+#[test]
+fn ta6_the_disk_says_that_a_sibling_is_done() {
+    let mut authority = authority();
+    let (mut one, mut two) = tabs();
+    set(&mut one, "k");
+    gossip(&mut [&mut one, &mut two]);
+    join(&mut authority, 1, &mut one, NOW);
+    changes(&mut two);
+    two.sibling_is_done(one.id(), one.epoch(), one.seq());
+    assert!(two.meta("c", "k").pending, "its effect is not here yet");
+    join(&mut authority, 2, &mut two, NOW);
+    assert_eq!((two.meta("c", "k").pending, two.get("c", "k")), (false, Some(r#"{"id":"k"}"#)));
+    assert_eq!(changes(&mut two), [], "nothing flickers");
+    two.sibling_is_done(ReplicaId([9; 16]), one.epoch(), Seq(1));
+}
+
+/// A tab is frozen with some edits on the disk, one that did not get there, and a chain across both.
+fn frozen(authority: &mut Authority<MemoryStorage>) -> (Replica, ReplicaId) {
+    let (mut one, _) = tabs();
+    join(authority, 1, &mut one, NOW);
+    set(&mut one, "before");
+    carry_to(authority, 1, &mut one);
+    one.closed(1006);
+    set(&mut one, "k");
+    patch(&mut one, "k", r#"{"n":1}"#, Condition::Mine(Turn(2)));
+    let late = |one: &mut Replica, key: &str, data: &str, only_if| {
+        assert!(one.mutate(OpKind::Set, "c", key, data, only_if).is_ok());
+    };
+    late(&mut one, "late", r#"{"id":"late"}"#, Condition::None);
+    late(&mut one, "k", r#"{"id":"k","n":2}"#, Condition::Mine(Turn(3)));
+    let id = one.id();
+    (one, id)
+}
+
+/// Another tab delivers what a frozen one has on the disk, as a new page would.
+fn courier(of: &Replica, id: ReplicaId) -> Replica {
+    let mut courier = Replica::new(id, ReplicaId([77; 16]), 7, Options::default());
+    assert_eq!(courier.restore_account(&of.account()), Ok(()));
+    let ops = |op| wire::encode_ops(&[op]);
+    let data = r#"{"id":"k"}"#;
+    let mut block = Vec::new();
+    let (collection, key) = ("c", "k");
+    wire::append_to_block(
+        &mut block,
+        &ops(Op::Set { collection, key, data, only_if: Condition::None }),
+    );
+    let (data, only_if) = (r#"{"n":1}"#, Condition::Mine(Turn(2)));
+    wire::append_to_block(&mut block, &ops(Op::Patch { collection, key, data, only_if }));
+    assert_eq!(courier.restore_block(Turn(2), &block), Ok(()));
+    courier.restored();
+    courier.meet_siblings();
+    courier
+}
+
+/// [TA7] What lies on the disk is delivered once, by its new owner; the rest goes on under another id.
+#[test]
+fn ta7_a_frozen_tab_wakes_up_dispossessed() {
+    let mut authority = authority();
+    let (mut one, id) = frozen(&mut authority);
+    let mut other = courier(&one, id);
+    one.watch("c", Watch::Records);
+    assert_eq!(one.dispossess(), Err(Reconnect::NewIdentity));
+    assert_ne!(one.id(), id);
+    assert_eq!(one.pending(), 2);
+    let shown = Some(r#"{"id":"k","n":1}"#);
+    assert_eq!((one.get("c", "k"), one.meta("c", "k").pending), (shown, true), "but for the chain");
+    changes(&mut one);
+    one.durable(one.minted());
+
+    join(&mut authority, 2, &mut other, NOW);
+    assert_eq!(other.pending(), 0);
+    join(&mut authority, 3, &mut one, NOW);
+    gossip(&mut [&mut one, &mut other]);
+    assert_eq!(one.pending(), 0);
+    assert_eq!((one.get("c", "k"), one.meta("c", "k").pending), (shown, false));
+    assert_eq!(changes(&mut one), [], "nothing flickers");
+    assert_eq!(one.seq(), Seq(4), "before, k twice, late");
+    other.closed(1006);
+    join(&mut authority, 4, &mut other, NOW);
+    assert_eq!(one.digest(), other.digest());
+    let told: Vec<Event> = std::iter::from_fn(|| one.take_events()).collect();
+    let refused = told.iter().filter(|event| matches!(event, Event::Refused { .. })).count();
+    assert_eq!(refused, 1, "the chain hangs on what another has delivered");
+}
+
+/// [TA7] Also when the new owner was done before it woke up and nobody tells of it any more.
+#[test]
+fn ta7_it_wakes_up_when_all_is_done() {
+    let mut authority = authority();
+    let (mut one, id) = frozen(&mut authority);
+    let mut other = courier(&one, id);
+    join(&mut authority, 2, &mut other, NOW);
+    let (epoch, at) = (other.epoch(), other.seq());
+    drop(other);
+    assert_eq!(one.dispossess(), Err(Reconnect::NewIdentity));
+    one.sibling_is_done(id, epoch, at);
+    assert!(one.meta("c", "k").pending);
+    one.durable(one.minted());
+    join(&mut authority, 3, &mut one, NOW);
+    assert_eq!((one.pending(), one.meta("c", "k").pending), (0, false));
+    assert_eq!(one.seq(), Seq(4));
 }
 
 /// [TA4] A replica that goes on under another id takes what it has told with it.

@@ -1,0 +1,97 @@
+//! Which pending mutations speak of which key.
+
+use smallvec::SmallVec;
+
+use super::{
+    index::{Index, Slots, hash_of},
+    outbox::{Ordinal, Place},
+    table::Collection,
+};
+
+/// A pending mutation that speaks of a key, and by which of its touches.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub(super) ordinal: Ordinal,
+    pub(super) touch: usize,
+}
+
+/// All pending mutations that speak of a key, in order.
+#[derive(Debug)]
+struct Chain {
+    place: Place,
+    links: SmallVec<[Link; 1]>,
+}
+
+impl Chain {
+    fn is_at(&self, place: (Collection, &str)) -> bool {
+        self.place.0 == place.0 && *self.place.1 == *place.1
+    }
+}
+
+/// The chains of all keys that pending mutations speak of, each in a slot of its own.
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    slots: Slots<Chain>,
+    index: Index,
+    seed: u64,
+}
+
+impl Chains {
+    pub(super) fn new(seed: u64) -> Self {
+        Chains { seed, ..Chains::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// All keys, in no order.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+        self.slots.iter().map(|chain| &chain.place)
+    }
+
+    /// The key of a slot.
+    pub(super) fn place(&self, slot: usize) -> Option<&Place> {
+        self.slots.get(slot).map(|chain| &chain.place)
+    }
+
+    /// What speaks of a key, oldest first.
+    pub(super) fn links(&self, place: (Collection, &str)) -> &[Link] {
+        let slot = self.find(place).and_then(|slot| self.slots.get(slot));
+        slot.map_or(&[], |chain| &chain.links)
+    }
+
+    pub(super) fn links_mut(&mut self, slot: usize) -> Option<&mut SmallVec<[Link; 1]>> {
+        self.slots.get_mut(slot).map(|chain| &mut chain.links)
+    }
+
+    /// The slot of a key's chain, which is opened where there is none.
+    pub(super) fn open(&mut self, place: Place) -> usize {
+        if let Some(slot) = self.find((place.0, &place.1)) {
+            return slot;
+        }
+        let hash = hash_of(self.seed, place.0, &place.1);
+        let slot = self.slots.insert(Chain { place, links: SmallVec::new() });
+        let (slots, seed) = (&self.slots, self.seed);
+        self.index.insert(hash, slot, &|slot| {
+            slots.get(slot).map_or(0, |chain| hash_of(seed, chain.place.0, &chain.place.1))
+        });
+        slot
+    }
+
+    /// Takes a mutation out of a slot's chain, and an empty chain out of the slots.
+    pub(super) fn unlink(&mut self, slot: usize, ordinal: Ordinal) {
+        let Some(Chain { place, links }) = self.slots.get_mut(slot) else { return };
+        links.retain(|link| link.ordinal != ordinal);
+        if links.is_empty() {
+            let hash = hash_of(self.seed, place.0, &place.1);
+            self.index.remove(hash, &|other| other == slot);
+            self.slots.take(slot);
+        }
+    }
+
+    fn find(&self, place: (Collection, &str)) -> Option<usize> {
+        let is_it = |slot: usize| self.slots.get(slot).is_some_and(|chain| chain.is_at(place));
+        self.index.find(hash_of(self.seed, place.0, place.1), &is_it)
+    }
+}
