@@ -39,9 +39,21 @@ export async function launch(options = {}) {
  * cut would, and resolves when it is gone; then the same `dir` can be started again.
  */
 export async function launchProfile(dir) {
+  const { chromium } = await import("playwright-core");
+  const { url, kill } = await spawnProfile(dir);
+  try {
+    const browser = await chromium.connectOverCDP(url);
+    return { browser, context: browser.contexts()[0], kill };
+  } catch (error) {
+    await kill();
+    throw error;
+  }
+}
+
+/** The same with nobody connected: gives the address of its DevTools protocol. */
+export async function spawnProfile(dir) {
   const executablePath = findChromium();
   if (!executablePath) throw new Error(chromiumHint);
-  const { chromium } = await import("playwright-core");
   const own = ["--headless=new", "--remote-debugging-port=0", "--no-default-browser-check", `--user-data-dir=${dir}`, "about:blank"];
   const child = spawn(executablePath, [...flags, ...own], { detached: true, stdio: ["ignore", "ignore", "pipe"] });
   const exited = new Promise((done) => child.once("exit", done));
@@ -61,8 +73,7 @@ export async function launchProfile(dir) {
   });
   try {
     const url = await Promise.race([endpoint, exited.then((code) => Promise.reject(new Error(`Chromium ended with ${code}`)))]);
-    const browser = await chromium.connectOverCDP(url);
-    return { browser, context: browser.contexts()[0], kill };
+    return { url, kill };
   } catch (error) {
     await kill();
     throw error;

@@ -20,7 +20,7 @@ const wasm = join(src, "generated", "neap_wasm_bg.wasm");
  * Largest `import { open } from "neap"`, minified and gzipped, all of it. The goal is 40 000: what makes it smaller
  * brings this down with it.
  */
-const BUDGET = 88_000;
+const BUDGET = 90_000;
 
 if (!existsSync(wasm)) {
   console.error("wasm/npm: the core is not built yet; run `npm run build` at the root");

@@ -10,7 +10,7 @@ use alloc::{boxed::Box, string::String, vec, vec::Vec};
 
 use neap_core::{
     datastore::{Kind, Options},
-    id::{ReplicaId, Seq, Turn},
+    id::{Epoch, ReplicaId, Seq, Turn},
     limits::INTEGER_MAX,
     mutation::{Condition, Malformed},
     pool::{Choice, Retain},
@@ -475,6 +475,17 @@ impl Core {
     #[wasm_bindgen(js_name = meetSiblings)]
     pub fn meet_siblings(&mut self) {
         self.replica.meet_siblings();
+    }
+
+    /// All that a sibling had on the disk is settled, with effects up to `seq` of a life.
+    #[wasm_bindgen(js_name = siblingDone)]
+    pub fn sibling_done(&mut self, id: &[u8], epoch: &str, seq: f64) {
+        self.replica.sibling_is_done(replica_id(id), Epoch::from_hex(epoch), Seq(integer(seq)));
+    }
+
+    /// Somebody else has its place on the disk. 0, or 1 as in [`received`](Self::received).
+    pub fn dispossess(&mut self) -> u8 {
+        u8::from(self.replica.dispossess().is_err())
     }
 
     /// The next note for them.

@@ -101,6 +101,10 @@ export interface Core {
   page(index: number): Uint8Array;
 
   meetSiblings(): void;
+  /** All that a sibling had on the disk is settled, with effects up to `seq` of a life. */
+  siblingDone(id: Uint8Array, epoch: string, seq: number): void;
+  /** Somebody else has this replica's place on the disk. */
+  dispossess(): number;
   note(): Uint8Array | undefined;
   heard(note: Uint8Array): void;
 

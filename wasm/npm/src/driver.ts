@@ -1,7 +1,7 @@
 // Drives one replica: whatever comes in goes to the core, and what the core puts out is carried out in one
 // order. The view first, then the disk, then the relay: what reaches the wire is on the disk.
 
-import type { Connection, StorageKind, WebSocketClass } from "./api.js";
+import type { Connection, WebSocketClass } from "./api.js";
 import { after, now, soon, type Cancel } from "./clock.js";
 import { CATCHING_UP, LIVE, STOPPED, type Core, type CoreConstructor, type CoreEvent } from "./core.js";
 import { Couriers } from "./couriers.js";
@@ -9,6 +9,7 @@ import { randomBytes } from "./dice.js";
 import { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
 import { Journal } from "./journal.js";
+import { onPage } from "./page.js";
 import { LEDGER_MS, SEND_AGAIN_MS } from "./limits.js";
 import { LivePresence } from "./presence.js";
 import { Siblings } from "./siblings.js";
@@ -39,11 +40,12 @@ export class Driver {
   readonly presence: LivePresence;
   private readonly status: StatusKeeper;
   private journal: Journal;
-  private readonly disk: Storage;
-  private storageKind: StorageKind;
+  private disk: Storage;
   private readonly socket: Socket | undefined;
   private readonly siblings: Siblings | undefined = undefined;
+  private readonly heir: DriverParts["heir"];
   private readonly couriers: Couriers;
+  private stopWatching: Cancel = () => {};
   private cancelTick: Cancel = () => {};
   private cancelSend: Cancel = () => {};
   private tickAt = -1;
@@ -56,6 +58,9 @@ export class Driver {
   private lastCloseCode = 0;
   private lastFailure = "";
   private isClosed = false;
+  private isAsleep = false;
+  /** Whether it is on its way to another disk, or none. */
+  private isMoving = false;
   private isReady = false;
   private readyWaiters: Waiter[] = [];
   private settledWaiters: Waiter[] = [];
@@ -63,26 +68,31 @@ export class Driver {
   constructor({ core, Core, storage, place, stored, remote, heir }: DriverParts) {
     this.core = core;
     this.disk = storage;
-    this.storageKind = storage.kind;
+    this.heir = heir;
     this.engine = new Engine(core, Core, this, soon);
     this.presence = new LivePresence(this.engine);
     this.couriers = new Couriers(this.engine.emitter);
     this.journal = new Journal(core, storage, stored, this);
     storage.onLost = (reason) => this.failed(reason);
     this.socket = remote && new Socket(remote.target, remote.WebSocket, this);
-    const watch = () => {
-      if (heir) storage.watch((orphan) => heir(orphan).then((courier) => this.employ(courier))).catch(() => {});
-    };
     if (storage.kind === "indexeddb" && "BroadcastChannel" in globalThis)
-      this.siblings = new Siblings(core, place, (note) => this.hear(note), watch);
+      this.siblings = new Siblings(core, place, (note) => this.hear(note), () => this.watch());
     this.status = new StatusKeeper(this.lookAround());
   }
 
-  /** A page that goes away may not come to its next macrotask. */
-  private readonly pagehide = (): void => this.work();
+  private watch(): void {
+    const { heir } = this;
+    if (!heir) return;
+    const adopt = (orphan: Storage) => heir(orphan).then((courier) => this.employ(courier));
+    const done = (id: Uint8Array, epoch = "", seq = 0) => {
+      this.core.siblingDone(id, epoch, seq);
+      this.work();
+    };
+    this.disk.watch({ adopt, done }).catch(() => {});
+  }
 
   start(): void {
-    globalThis.window?.addEventListener("pagehide", this.pagehide);
+    this.stopWatching = onPage({ leave: () => this.work(), sleep: () => this.sleep(), wake: () => void this.wake() });
     void this.journal.introduce().then(() => {
       this.isIntroduced = true;
       this.connect();
@@ -105,7 +115,31 @@ export class Driver {
   }
 
   private connect(): void {
-    if (this.isIntroduced && this.isWanted && !this.isClosed) this.socket?.start();
+    if (this.isIntroduced && this.isWanted && !this.isClosed && !this.isAsleep) this.socket?.start();
+  }
+
+  /** The page is frozen, or kept for a return: others deliver what it leaves. */
+  private sleep(): void {
+    this.work();
+    if (this.isClosed || this.isAsleep || this.isMoving || this.disk.kind === "memory") return;
+    this.isAsleep = true;
+    this.couriers.each((courier) => courier.close());
+    this.hangUp();
+    this.siblings?.close();
+    this.disk.sleep();
+  }
+
+  private async wake(): Promise<void> {
+    if (!this.isAsleep || this.isMoving) return;
+    try {
+      if (!(await this.disk.wake())) return await this.moveOut();
+    } catch (error) {
+      return this.failed(error);
+    }
+    this.isAsleep = false;
+    this.siblings?.meet();
+    this.connect();
+    this.work();
   }
 
   // What the app asks.
@@ -136,11 +170,15 @@ export class Driver {
     if (!this.socket || this.isClosed) return;
     this.couriers.each((courier) => courier.goOffline());
     this.isWanted = false;
-    const wasOpen = this.socket.isOpen;
-    this.socket.stop();
+    this.hangUp();
     this.isHopeful = false;
-    if (wasOpen) this.disconnected(1000);
     this.engine.tellLater();
+  }
+
+  private hangUp(): void {
+    const wasOpen = this.socket?.isOpen;
+    this.socket?.stop();
+    if (wasOpen) this.disconnected(1000);
   }
 
   goOnline(): void {
@@ -159,7 +197,7 @@ export class Driver {
     this.socket?.dispose();
     this.cancelTick();
     this.cancelSend();
-    globalThis.window?.removeEventListener("pagehide", this.pagehide);
+    this.stopWatching();
     this.journal.flush();
     this.isClosed = true;
     this.status.take({ ...this.status.current, connection: "closed" });
@@ -173,7 +211,7 @@ export class Driver {
   }
 
   async erase(): Promise<void> {
-    this.journal.abandon();
+    void this.journal.abandon();
     await this.close();
     await this.disk.erase();
   }
@@ -227,7 +265,8 @@ export class Driver {
         break;
       }
       case "stopped":
-        this.engine.trouble(event[1], messageOf(event[1]));
+        if (event[1] === "superseded" && this.disk.kind === "indexeddb") void this.moveOut();
+        else this.engine.trouble(event[1], messageOf(event[1]));
         break;
       case "error":
         this.engine.trouble(event[1], messageOf(event[1]));
@@ -258,7 +297,7 @@ export class Driver {
       pending: this.pending,
       seq: core.seq(),
       head: core.head(),
-      storage: this.storageKind,
+      storage: this.disk.kind,
       offlineUntil: this.offlineUntil(),
     };
   }
@@ -353,20 +392,57 @@ export class Driver {
     this.goOut();
   }
 
-  failed(error: unknown): void {
-    if (this.isClosed || this.storageKind === "memory") return;
-    this.journal.abandon();
-    const memory = new MemoryStorage();
+  async failed(error: unknown): Promise<void> {
+    if (this.isClosed || this.isMoving || this.disk.kind === "memory") return;
+    // Whoever opens the old disk later goes on from what is on it.
+    if (await this.moveTo(() => Promise.resolve(new MemoryStorage()), () => this.core.forsakeDisk()))
+      this.engine.report(troubleOf(error));
+  }
+
+  dispossessed(): void {
+    // Whoever wakes up looks after that.
+    if (!this.isAsleep) void this.moveOut();
+  }
+
+  /** Somebody else delivers what lies in this replica's place. */
+  private async moveOut(): Promise<void> {
+    if (this.isClosed || this.isMoving) return;
+    // Its heir is another's heir as well.
+    if (!this.heir) return this.close();
+    await this.moveTo((disk) => disk.moveOut(), () => this.core.dispossess());
+  }
+
+  /** Goes on with another disk; `leave` tells the core what becomes of the one before. */
+  private async moveTo(find: (from: Storage) => Promise<Storage>, leave: () => number): Promise<boolean> {
+    this.isMoving = true;
+    const from = this.disk;
+    from.onLost = () => {};
+    await this.journal.abandon();
+    const disk = await find(from).catch((error: unknown) => {
+      this.engine.report(troubleOf(error));
+      return new MemoryStorage();
+    });
+    if (disk !== from) void from.close();
+    this.isMoving = false;
+    this.isAsleep = false;
+    if (this.isClosed) {
+      await disk.close();
+      return false;
+    }
+    this.disk = disk;
+    disk.onLost = (reason) => this.failed(reason);
     const { id, spare, contact } = this.journal;
     const nothing = { known: undefined, stamp: undefined, pages: [], steps: [], blocks: [], logBytes: 0, isDamaged: false };
-    this.journal = new Journal(this.core, memory, { ...nothing, replica: { id, spare, contact, account: undefined, sum: undefined } }, this);
-    this.storageKind = "memory";
-    // Whoever opens the old disk later goes on from what is on it, that spare id among it.
+    this.journal = new Journal(this.core, disk, { ...nothing, replica: { id, spare, contact, account: undefined, sum: undefined } }, this);
+    // The spare id on the old disk may be taken by whoever goes on there.
     this.core.setSpare(randomBytes(16));
-    if (this.core.forsakeDisk() !== 0) this.socket?.restart();
+    const isAnother = leave() !== 0;
     this.engine.drain();
-    this.engine.report(troubleOf(error));
+    if (isAnother) this.socket?.restart();
+    this.siblings?.meet();
+    this.connect();
     this.engine.workLater();
+    return true;
   }
 
   private sendFrames(): void {

@@ -12,6 +12,8 @@ export interface JournalListener {
   written(turn: number | undefined): void;
   /** The disk is of no more use. */
   failed(error: unknown): void;
+  /** Somebody else has the replica's place on the disk. */
+  dispossessed(): void;
 }
 
 /** What a checkpoint holds: the pages that have changed, all, or all because what is stored is wrong. */
@@ -231,6 +233,10 @@ export class Journal {
     const batch = this.takeBatch();
     const settled = core.settled();
     const verdict = await this.storage.write(batch);
+    if (verdict === "dispossessed") {
+      this.isOver = true;
+      return this.listener.dispossessed();
+    }
     if (batch.checkpoint) {
       // Pages that another tab has overtaken say nothing of what is stored now, nor do changes to them.
       this.stamp = verdict === "behind" ? undefined : batch.checkpoint.stamp;
@@ -304,9 +310,10 @@ export class Journal {
     this.isOver = true;
   }
 
-  /** Writes nothing more. */
-  abandon(): void {
+  /** Writes nothing more; resolves when it is known what became of the last write. */
+  async abandon(): Promise<void> {
     this.isOver = true;
+    await this.writing;
   }
 }
 

@@ -150,10 +150,15 @@ export class Turns {
   /** All pending turns are others now, and none is on the disk under its new number. */
   renumbered(tag: string, minted: number): void {
     const shift = this.minted - minted;
-    for (const handle of this.handles.slice(this.head)) handle.renumber(handle.turn - shift);
+    const pending = this.handles.slice(this.head);
+    // What another tab delivers is safe on the disk, and answered there.
+    for (const handle of pending) handle.renumber(Math.max(0, handle.turn - shift));
+    this.handles = pending.filter(({ turn }) => turn > 0);
+    this.head = 0;
     this.tag = tag;
     this.minted = minted;
     this.durableTurn = 0;
+    this.durable(0);
   }
 
   durable(turn: number): void {

@@ -28,7 +28,8 @@ export async function source(name) {
 /** A fresh directory that goes when the test ends. */
 export function tempDir(t) {
   const dir = mkdtempSync(join(tmpdir(), "neap-test-"));
-  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  // Whoever writes there may take a moment to be gone.
+  t.after(() => rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   return dir;
 }
 
@@ -90,11 +91,17 @@ const PAGE = `<!doctype html><title>neap</title><script type="module">
   globalThis.isLoaded = true;
 </script>`;
 
-/** A profile of a browser with the package served to it, and a relay. */
-export async function profile(t, browser, { relay: wanted = true } = {}) {
+/** The package's page on a port of its own, and a relay. */
+export async function serveHome(t, { relay: wanted = true } = {}) {
   const origin = await serve(t, { "/": PAGE, "/index.js": builtPackage(), "/blank": "<!doctype html>" });
   const relay = wanted ? await startRelay({ data: tempDir(t) }) : undefined;
   if (relay) t.after(() => relay.stop());
+  return { origin, relay };
+}
+
+/** A profile of a browser with the package served to it, and a relay. */
+export async function profile(t, browser, wanted) {
+  const { origin, relay } = await serveHome(t, wanted);
   const context = await browser.newContext();
   t.after(() => context.close());
   const tab = async (options) => {

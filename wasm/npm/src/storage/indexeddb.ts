@@ -3,8 +3,11 @@
 //   meta     "confirmed" → seq, epoch and info of the records, and the stamp of their pages
 //   pages    index → records, as many as 1024 together
 //   log      counter → frames that lead on from the pages
-//   replicas slot → who a replica is and what it knows of itself
+//   replicas slot → who a replica is, what it knows of itself, and whose the slot is
 //   outbox   [slot, first turn] → its mutations without an answer
+//
+// Whoever takes a slot puts a mark of its own there, which writes look at in their own transaction. A lock spares that to
+// those that must be on their way before the page is gone; but locks are lost in sleep, and not to be had everywhere.
 //
 // Frames are appended only where the stored seq is the one they begin at, so that tabs that hear the same
 // store it once. A row per record would be ten times slower to read.
@@ -12,7 +15,7 @@
 import { randomBytes, toHex } from "../dice.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
 import { bytesIn, readBlock, readIdentity, readPage, readStep } from "./rows.js";
-import { newIdentity, type Batch, type Identity, type Known, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
+import { newIdentity, type Batch, type Heirs, type Known, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
 import { blockedError, lostError, newerError } from "./trouble.js";
 
 // Rows of format 1 have no checksums; they get them when they are written again.
@@ -23,10 +26,12 @@ const CONFIRMED = "confirmed";
 type Confirmed = Known & { readonly stamp: string | undefined };
 
 /** Opens the database `name`, makes it where there is none, and takes a slot in it. */
-export async function openIndexedDb(name: string): Promise<IndexedDbStorage> {
+export const openIndexedDb = (name: string): Promise<IndexedDbStorage> => openIn(name, takeSlot);
+
+async function openIn(name: string, take: typeof takeSlot): Promise<IndexedDbStorage> {
   const db = await openDatabase(name);
   try {
-    const [slot, release] = await takeSlot(db, name);
+    const [slot, release] = await take(db, name);
     return new IndexedDbStorage(db, name, slot, release);
   } catch (error) {
     db.close();
@@ -34,11 +39,13 @@ export async function openIndexedDb(name: string): Promise<IndexedDbStorage> {
   }
 }
 
-function openDatabase(name: string): Promise<IDBDatabase> {
+function openDatabase(name: string, mustBe = false): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {
     const opening = indexedDB.open(name, FORMAT);
     opening.onupgradeneeded = ({ oldVersion }) => {
-      if (oldVersion === 0) for (const store of STORES) opening.result.createObjectStore(store);
+      if (oldVersion > 0) return;
+      if (mustBe) opening.transaction?.abort();
+      else for (const store of STORES) opening.result.createObjectStore(store);
     };
     // Who was blocked is in memory by then, and would only be in the way of others.
     let isLate = false;
@@ -60,10 +67,15 @@ async function takeSlot(db: IDBDatabase, name: string): Promise<[slot: string, r
   ]);
   const busy = new Set(blocks.map((key) => (key as [string, number])[0]));
   const known = (slots as string[]).sort((a, b) => Number(busy.has(b)) - Number(busy.has(a)));
-  for (const slot of hasSharedLocks() ? known : []) {
+  // Where nobody can tell whether a tab still runs, one that has nothing to say is left alone.
+  for (const slot of hasSharedLocks() ? known : known.filter((slot) => busy.has(slot))) {
     const release = await tryLock(`${name}#${slot}`);
     if (release) return [slot, release];
   }
+  return freshSlot(db, name);
+}
+
+async function freshSlot(_: IDBDatabase, name: string): Promise<[slot: string, release: () => void]> {
   const slot = toHex(randomBytes(8));
   const release = await tryLock(`${name}#${slot}`);
   if (!release) throw new Error("no lock for a new replica");
@@ -75,14 +87,25 @@ export class IndexedDbStorage implements Storage {
   onLost: (reason: Error) => void = () => {};
   private nextLog = 0;
   private readonly awaited = new Set<string>();
-  private readonly end = new AbortController();
+  private end = new AbortController();
+  /** The mark of whoever holds the slot since it was taken. */
+  private readonly owner = toHex(randomBytes(8));
+  /** Writes wait for it while the page is frozen; it tells whether the slot is still this replica's. */
+  private awake = Promise.resolve(true);
+  private wakeUp: ((isOurs: boolean) => void) | undefined = undefined;
+  private writing: IDBTransaction | undefined = undefined;
 
   constructor(
-    private readonly db: IDBDatabase,
+    private db: IDBDatabase,
     private readonly name: string,
     private readonly slot: string,
-    private readonly release: () => void,
+    private release: () => void,
   ) {
+    this.listen();
+  }
+
+  private listen(): void {
+    const { db } = this;
     // Another tab erases the copy, or a newer package wants another format.
     db.onversionchange = ({ newVersion }) => {
       db.close();
@@ -92,10 +115,16 @@ export class IndexedDbStorage implements Storage {
   }
 
   async load(): Promise<Stored> {
-    const all = this.db.transaction(STORES);
+    // Reading and taking the slot are one step: whoever had it before writes nothing between.
+    const all = this.db.transaction(STORES, "readwrite", { durability: "relaxed" });
     const ofSlot = IDBKeyRange.bound([this.slot], [this.slot, []]);
+    const taking = request(all.objectStore("replicas").get(this.slot)).then((found) => {
+      const replica = readIdentity(found) ?? newIdentity();
+      all.objectStore("replicas").put({ ...replica, owner: this.owner }, this.slot);
+      return replica;
+    });
     const [replica, confirmed, pages, steps, firsts, blocks] = await Promise.all([
-      request(all.objectStore("replicas").get(this.slot)),
+      taking,
       request(all.objectStore("meta").get(CONFIRMED) as IDBRequest<Confirmed | undefined>),
       request(all.objectStore("pages").getAll()),
       request(all.objectStore("log").getAll()),
@@ -104,7 +133,7 @@ export class IndexedDbStorage implements Storage {
     ]);
     const read = steps.map(readStep);
     return {
-      replica: readIdentity(replica) ?? (await this.introduce()),
+      replica,
       known: confirmed && { ...confirmed, info: bytesIn(confirmed.info) },
       stamp: confirmed?.stamp,
       pages: pages.map(readPage),
@@ -114,27 +143,43 @@ export class IndexedDbStorage implements Storage {
     };
   }
 
-  /** A replica must be known here before it is known anywhere. */
-  private async introduce(): Promise<Identity> {
-    const row = newIdentity();
-    const writing = this.db.transaction("replicas", "readwrite", { durability: "strict" });
-    writing.objectStore("replicas").put(row, this.slot);
-    await complete(writing);
-    return row;
+  async write(batch: Batch): Promise<Verdict> {
+    for (;;) {
+      const { awake } = this;
+      if (!(await awake)) return "dispossessed";
+      try {
+        return await this.writeAwake(batch);
+      } catch (error) {
+        // Given up by a page that was frozen: it is written when that wakes up.
+        if (awake === this.awake) throw error;
+      }
+    }
   }
 
-  async write(batch: Batch): Promise<Verdict> {
+  private async writeAwake(batch: Batch): Promise<Verdict> {
     const durability = batch.blocks.length > 0 || batch.renumbered ? "strict" : "relaxed";
     const writing = this.db.transaction(STORES, "readwrite", { durability });
+    this.writing = writing;
     const done = complete(writing);
     // Whatever fails in between aborts the transaction, which is what `done` then tells.
     done.catch(() => {});
-    const verdict = await this.writeConfirmed(writing, batch);
+    const isMixed = batch.checkpoint || batch.known || batch.steps.length > 0;
+    const owning = isMixed || !hasSharedLocks() ? this.owns(writing) : true;
+    const verdict = isMixed ? await this.writeConfirmed(writing, batch) : "stored";
+    if (owning !== true && !(await owning)) {
+      writing.abort();
+      return "dispossessed";
+    }
     if (verdict !== "gap") this.removeSettled(writing, batch);
     this.writeReplica(writing, batch, verdict);
     writing.commit();
     await done;
     return verdict;
+  }
+
+  private async owns(using: IDBTransaction): Promise<boolean> {
+    const found: unknown = await request(using.objectStore("replicas").get(this.slot));
+    return (Object(found) as { owner?: string }).owner === this.owner;
   }
 
   private writeReplica(writing: IDBTransaction, batch: Batch, verdict: Verdict): void {
@@ -143,7 +188,7 @@ export class IndexedDbStorage implements Storage {
     for (const { first, ...row } of batch.blocks) outbox.put(row, [this.slot, first]);
     // With a gap the effect of what the account calls settled is not here.
     if (batch.replica && verdict !== "gap") {
-      writing.objectStore("replicas").put(batch.replica, this.slot);
+      writing.objectStore("replicas").put({ ...batch.replica, owner: this.owner }, this.slot);
     }
   }
 
@@ -153,7 +198,6 @@ export class IndexedDbStorage implements Storage {
   }
 
   private async writeConfirmed(writing: IDBTransaction, batch: Batch): Promise<Verdict> {
-    if (!batch.checkpoint && !batch.known && batch.steps.length === 0) return "stored";
     const meta = writing.objectStore("meta");
     let row = await request(meta.get(CONFIRMED) as IDBRequest<Confirmed | undefined>);
     let verdict: Verdict = "stored";
@@ -216,28 +260,80 @@ export class IndexedDbStorage implements Storage {
     return this.nextLog++;
   }
 
-  async watch(adopt: (orphan: Storage) => Promise<void>): Promise<void> {
+  async watch(heirs: Heirs): Promise<void> {
     const slots = await request(this.db.transaction("replicas").objectStore("replicas").getAllKeys());
     for (const slot of slots as string[]) {
       if (slot === this.slot || this.awaited.has(slot)) continue;
       this.awaited.add(slot);
       // A place that cannot be read any more is told by the next write.
-      this.takeOver(slot, adopt).catch(() => {});
+      this.takeOver(slot, heirs).catch(() => {});
     }
   }
 
-  private async takeOver(slot: string, adopt: (orphan: Storage) => Promise<void>): Promise<void> {
+  private async takeOver(slot: string, heirs: Heirs): Promise<void> {
     const release = await awaitLock(`${this.name}#${slot}`, this.end.signal);
     this.awaited.delete(slot);
     if (!release) return;
     try {
-      const outbox = this.db.transaction("outbox").objectStore("outbox");
-      if ((await request(outbox.count(IDBKeyRange.bound([slot], [slot, []])))) > 0) {
-        await adopt(new IndexedDbStorage(await openDatabase(this.name), this.name, slot, release));
-      }
+      const reading = this.db.transaction(["meta", "replicas", "outbox"]);
+      const [count, replica, confirmed] = await Promise.all([
+        request(reading.objectStore("outbox").count(IDBKeyRange.bound([slot], [slot, []]))),
+        request(reading.objectStore("replicas").get(slot)),
+        request(reading.objectStore("meta").get(CONFIRMED) as IDBRequest<Confirmed | undefined>),
+      ]);
+      if (count > 0) await heirs.adopt(new IndexedDbStorage(await openDatabase(this.name), this.name, slot, release));
+      else heirs.done(readIdentity(replica)?.id ?? new Uint8Array(), confirmed?.epoch, confirmed?.seq ?? 0);
     } finally {
       release();
     }
+  }
+
+  sleep(): void {
+    if (this.wakeUp) return;
+    this.awake = new Promise((resolve) => (this.wakeUp = resolve));
+    try {
+      // It would hold up all other tabs until the page goes on.
+      this.writing?.abort();
+    } catch {
+      // It needs the page no longer.
+    }
+    void this.close();
+  }
+
+  async wake(): Promise<boolean> {
+    const isOurs = await this.return().catch((error: unknown) => {
+      this.wakeUp?.(false);
+      throw error;
+    });
+    this.wakeUp?.(isOurs);
+    if (isOurs) this.wakeUp = undefined;
+    return isOurs;
+  }
+
+  /** Takes the slot again if nobody else has taken it. */
+  private async return(): Promise<boolean> {
+    const release = await tryLock(`${this.name}#${this.slot}`);
+    if (!release) return false;
+    this.release = release;
+    try {
+      this.db = await openDatabase(this.name, true);
+      this.end = new AbortController();
+      this.listen();
+      if (await this.owns(this.db.transaction("replicas"))) return true;
+    } catch (error) {
+      await this.close();
+      throw Object(error).name === "AbortError" ? lostError("another tab") : error;
+    }
+    await this.close();
+    return false;
+  }
+
+  async moveOut(): Promise<Storage> {
+    const next = await openIn(this.name, freshSlot);
+    const taking = next.db.transaction("replicas", "readwrite", { durability: "relaxed" });
+    taking.objectStore("replicas").put({ owner: next.owner }, next.slot);
+    await complete(taking);
+    return next;
   }
 
   close(): Promise<void> {
@@ -246,6 +342,7 @@ export class IndexedDbStorage implements Storage {
     this.db.onclose = null;
     this.db.close();
     this.release();
+    this.release = () => {};
     return Promise.resolve();
   }
 

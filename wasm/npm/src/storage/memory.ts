@@ -26,6 +26,16 @@ export class MemoryStorage implements Storage {
     return Promise.resolve();
   }
 
+  sleep(): void {}
+
+  wake(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+
+  moveOut(): Promise<Storage> {
+    return Promise.resolve(new MemoryStorage());
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

@@ -46,6 +46,6 @@ function requestLock(locks: LockManager, name: string, options: LockOptions): Pr
   });
 }
 
-/** Whether other tabs see the locks that this one takes. */
+/** Whether other tabs see the locks that this one takes: a browser has them for secure origins alone. */
 export const hasSharedLocks = (): boolean =>
   !("document" in globalThis) || (globalThis as { navigator?: { locks?: LockManager } }).navigator?.locks !== undefined;

@@ -92,7 +92,9 @@ export type Verdict =
   /** What is stored is not what steps or pages build on, and is not newer: a checkpoint of everything helps. */
   | "gap"
   /** Another tab has stored something newer; the checkpoint was left out. */
-  | "behind";
+  | "behind"
+  /** Nothing was stored: somebody else has taken over this replica's place. */
+  | "dispossessed";
 
 /** What was found. Foreign rows are empty bytes. */
 export interface Stored {
@@ -105,6 +107,14 @@ export interface Stored {
   readonly logBytes: number;
 }
 
+/** Who is told when the tab of another replica is gone, or frozen. */
+export interface Heirs {
+  /** It has left mutations behind: this is its place. */
+  adopt(orphan: Storage): Promise<void>;
+  /** It has left none: all is settled, with its effects up to `seq` of `epoch` on the disk. */
+  done(id: Uint8Array, epoch: string | undefined, seq: number): void;
+}
+
 export interface Storage {
   readonly kind: StorageKind;
   /** Reads everything, once. */
@@ -112,11 +122,14 @@ export interface Storage {
   write(batch: Batch): Promise<Verdict>;
   /** Called when the place is lost under the open datastore. */
   onLost: (reason: Error) => void;
-  /**
-   * Gives the place of each replica whose tab is gone, as soon as it is, and that has left mutations
-   * behind. To be called again when there may be another tab.
-   */
-  watch(adopt: (orphan: Storage) => Promise<void>): Promise<void>;
+  /** Looks after the replicas of other tabs. To be called again when there may be another one. */
+  watch(heirs: Heirs): Promise<void>;
+  /** Leaves the place to whoever wants it while the page is frozen; nothing is written then. */
+  sleep(): void;
+  /** Tells whether the place is still this replica's. */
+  wake(): Promise<boolean>;
+  /** Gives a place of its own to a replica that has lost this one. */
+  moveOut(): Promise<Storage>;
   close(): Promise<void>;
   /** Closes and removes all, also what other replicas keep in the same place. */
   erase(): Promise<void>;

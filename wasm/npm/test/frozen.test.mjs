@@ -1,0 +1,140 @@
+// Tabs that are frozen or kept aside for a return, and tabs that have no locks, in a real Chromium: one place on the
+// disk has one owner, whoever believes to be it.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { launch } from "../../../tools/chromium.mjs";
+import { tabs } from "./devtools.mjs";
+import { profile, serveHome, until } from "./house.mjs";
+
+const tag = (page) => page.evaluate(() => tasks.set({ id: "tag" }).id.split("-")[0]);
+const head = async (relay) => (await (await fetch(`${relay.url}/v1/datastores/board`)).json()).seq;
+const isQuiet = (page) => until(() => page.evaluate(() => [...tasks.keys()].every((key) => !tasks.meta(key).pending)), "quiet");
+
+async function home(t) {
+  const { relay, origin } = await serveHome(t);
+  return { relay, origin, options: { relay: relay.url, id: "board" }, tab: await tabs(t, origin) };
+}
+
+/** Leaves six edits on the disk of a tab that is offline, and notes what becomes of the last. */
+const leave = (page) =>
+  page.evaluate(async () => {
+    await ds.settled();
+    ds.goOffline();
+    globalThis.late = [];
+    for (let n = 0; n < 5; n++) tasks.set({ id: `k${n}` });
+    const last = tasks.patch("k4", { n: 4 });
+    void last.settled.then((outcome) => late.push(outcome));
+    await last.durable;
+  });
+
+/** Two tabs, of which one has slept while the other has delivered its six edits and made one of its own. */
+async function assertDelivered(relay, one, two, before) {
+  // One edit while it is still waking up, one after that.
+  await one.evaluate(() => (tasks.set({ id: "tag" }), ds.goOnline(), ds.settled()));
+  assert.notEqual(await tag(one), before, "its old name is another's");
+  for (const page of [one, two]) {
+    await until(() => page.evaluate(() => ds.seq === 10), "every edit once, and no more");
+    await isQuiet(page);
+    assert.deepEqual(await page.evaluate(() => tasks.get("k4")), { id: "k4", n: 4, two: true });
+    assert.deepEqual(await page.evaluate(() => [trouble, ds.status.pending, ds.status.storage]), [[], 0, "indexeddb"]);
+  }
+  assert.deepEqual(await one.evaluate(() => late), [], "who has delivered it was told");
+  assert.equal(await one.evaluate(() => tasks.set({ id: "on" }).settled.then(({ status }) => status)), "accepted");
+  const digest = (page) => until(() => page.evaluate(() => ds.seq === 11 && ds.digest), "the last");
+  assert.equal(await digest(one), await digest(two));
+}
+
+test("what a frozen tab has left is delivered by another, once, and it wakes up under another name", async (t) => {
+  const { relay, options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  await two.evaluate(() => ds.ready);
+  const before = await tag(one);
+  await leave(one);
+  await one.freeze();
+  await until(async () => (await head(relay)) === 7, "its edits at the relay");
+  await two.evaluate(() => tasks.patch("k4", { two: true }).settled);
+  await one.thaw();
+  await assertDelivered(relay, one, two, before);
+});
+
+test("a page kept aside for a return gives its place free, and comes back", async (t) => {
+  const { relay, origin, options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  await two.evaluate(() => ds.ready);
+  const before = await tag(one);
+  await leave(one);
+  await one.evaluate(() => addEventListener("pageshow", ({ persisted }) => (globalThis.isBack = persisted)));
+  await one.go(`${origin}/blank`);
+  await until(async () => (await head(relay)) === 7, "its edits at the relay");
+  await two.evaluate(() => tasks.patch("k4", { two: true }).settled);
+  await one.back();
+  await until(() => one.evaluate(() => globalThis.isLoaded), "the page");
+  assert.equal(await one.evaluate(() => globalThis.isBack), true, "this browser keeps such pages");
+  await assertDelivered(relay, one, two, before);
+});
+
+/** Whether nothing is left on the disk of what was settled. */
+const isTidy = () =>
+  indexedDB.databases().then(([{ name }]) => new Promise((resolve) => {
+    indexedDB.open(name).onsuccess = ({ target: { result: db } }) => {
+      db.transaction("outbox").objectStore("outbox").count().onsuccess = ({ target }) => (db.close(), resolve(target.result === 0));
+    };
+  }));
+
+test("a frozen tab that left nothing goes on as it was", async (t) => {
+  const { relay, options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  const before = await tag(one);
+  for (const page of [one, two]) await page.evaluate(() => ds.settled());
+  for (let n = 0; n < 3; n++) {
+    await until(() => one.evaluate(isTidy), "nothing left");
+    await one.freeze();
+    await two.evaluate((n) => tasks.set({ id: `two${n}` }).settled, n);
+    await one.thaw();
+    await one.evaluate((n) => (tasks.set({ id: `one${n}` }), ds.settled()), n);
+    assert.equal(await tag(one), before);
+    await one.evaluate(() => ds.settled());
+  }
+  assert.equal(await head(relay), 10);
+  assert.deepEqual(await one.evaluate(() => trouble), []);
+});
+
+test("a frozen tab whose copy is erased meanwhile goes on in memory, says so, and makes none anew", async (t) => {
+  const { options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  for (const page of [one, two]) await page.evaluate(() => ds.ready);
+  await one.freeze();
+  await two.evaluate(() => ds.forget());
+  await one.thaw();
+  await until(() => one.evaluate(() => ds.status.storage === "memory"), "memory");
+  assert.deepEqual(await one.evaluate(() => trouble), ["storage-lost"]);
+  assert.equal(await one.evaluate(() => tasks.set({ id: "a" }).settled.then(({ status }) => status)), "accepted");
+  assert.deepEqual(await one.evaluate(() => indexedDB.databases()), []);
+});
+
+test("without locks a tab takes what another has left, also from one that still runs: each edit once", async (t) => {
+  const browser = await launch();
+  t.after(() => browser.close());
+  const { relay, context, tab } = await profile(t, browser);
+  await context.addInitScript(() => Object.defineProperty(navigator, "locks", { value: undefined }));
+  const options = { relay: relay.url, id: "board" };
+  const dead = await tab(options);
+  await dead.evaluate(() => ds.ready.then(() => (ds.goOffline(), tasks.set({ id: "dead" }).durable)));
+  await dead.close({ runBeforeUnload: false });
+  const one = await tab(options);
+  await one.evaluate(() => ds.settled());
+  assert.equal(await head(relay), 1, "the dead tab's edit");
+  await one.evaluate(() => (ds.goOffline(), tasks.set({ id: "one" }).durable));
+  const two = await tab(options);
+  await two.evaluate(() => ds.settled());
+  assert.equal(await head(relay), 2, "the running tab's edit, by the other");
+  await one.evaluate(() => tasks.set({ id: "more" }).durable);
+  await one.evaluate(() => (ds.goOnline(), ds.settled()));
+  for (const page of [one, two]) {
+    await until(() => page.evaluate(() => ds.seq === 3 && tasks.size === 3), "three edits");
+    await isQuiet(page);
+    assert.deepEqual(await page.evaluate(() => trouble), []);
+  }
+  assert.equal(await head(relay), 3);
+});
