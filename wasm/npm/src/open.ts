@@ -29,19 +29,19 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const { kind, primary, ttl, sliding } = checked;
   const [place, remote] = [databaseName(checked), remoteOf(checked)];
   const troubles = trouble ? [trouble] : [];
-  const drive = (storage: Storage, found: Stored, heir?: DriverParts["heir"]): Driver => {
+  const drive = async (storage: Storage, found: Stored, heir?: DriverParts["heir"]): Promise<Driver> => {
     const make = ({ id, spare }: Identity) => new Core(id, spare, random32(), kind, primary, ttl, sliding);
-    const { core, stored, damages } = restore(make, found);
+    const { core, stored, damages } = await restore(make, found);
     troubles.push(...damages);
     return new Driver({ core, Core, storage, place, stored, heir, remote });
   };
   const tell = () => troubles.splice(0).forEach((trouble) => driver.engine.report(trouble));
   const heir = async (orphan: Storage): Promise<Driver> => {
-    const courier = drive(orphan, await orphan.load());
+    const courier = await drive(orphan, await orphan.load());
     tell();
     return courier;
   };
-  const driver = drive(storage, stored, heir);
+  const driver = await drive(storage, stored, heir);
   // When the app has had the time to listen.
   soon(tell);
   driver.start();

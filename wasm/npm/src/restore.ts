@@ -1,7 +1,9 @@
 // From what a disk gives back to a core that goes on with it.
 
+import { soon, stopwatch } from "./clock.js";
 import type { Core } from "./core.js";
 import { NeapError } from "./errors.js";
+import { SLICE_MS } from "./limits.js";
 import { newIdentity, type Identity, type Stored, type Sum } from "./storage/storage.js";
 
 export interface Restored {
@@ -11,8 +13,11 @@ export interface Restored {
   readonly damages: readonly NeapError[];
 }
 
-/** Gives a core back what was stored of it. Records that are of no use are fetched again; the outbox counts in any case. */
-export function restore(make: (replica: Identity) => Core, found: Stored): Restored {
+/**
+ * Gives a core back what was stored of it, and lets the page have its turns meanwhile. Records that are of no use are
+ * fetched again; the outbox counts in any case.
+ */
+export async function restore(make: (replica: Identity) => Core, found: Stored): Promise<Restored> {
   const { blocks } = found;
   let { replica } = found;
   let core = make(replica);
@@ -24,7 +29,7 @@ export function restore(make: (replica: Identity) => Core, found: Stored): Resto
     core = make((replica = newIdentity()));
   }
   if (blocks[0] && !(account && isKnown)) core.restoreWithoutAccount(blocks[0].first);
-  const isDamaged = !restoreRecords(core, found);
+  const isDamaged = !(await restoreRecords(core, found));
   if (isDamaged) core.dropRecords();
   const lost = restoreOutbox(core, found);
   core.restored();
@@ -38,16 +43,35 @@ export function restore(make: (replica: Identity) => Core, found: Stored): Resto
 
 const holds = (made: number, sum: Sum): boolean => sum === undefined || sum === made;
 
-function restoreRecords(core: Core, { known, pages, steps }: Stored): boolean {
+async function restoreRecords(core: Core, { known, pages, steps }: Stored): Promise<boolean> {
   if (!known) return true;
-  return (
-    holds(core.checksum(known.info, 0, 0), known.sum) &&
-    core.restoreInfo(known.info) &&
-    pages.every(({ bytes, sum }, index) => holds(core.checksum(bytes, index, 0), sum) && core.restorePage(bytes)) &&
-    steps.every(({ from, to, frames, sums }) =>
-      frames.every((frame, index) => holds(core.checksum(frame, from, to), sums[index]) && core.restoreFrame(frame)),
-    )
-  );
+  if (!holds(core.checksum(known.info, 0, 0), known.sum) || !core.restoreInfo(known.info)) return false;
+  const pause = slices();
+  for (const [index, { bytes, sum }] of pages.entries()) {
+    if (!holds(core.checksum(bytes, index, 0), sum) || !core.restorePage(bytes)) return false;
+    await pause();
+  }
+  for (const { from, to, frames, sums } of steps) {
+    for (const [index, frame] of frames.entries()) {
+      if (!holds(core.checksum(frame, from, to), sums[index]) || !core.restoreFrame(frame)) return false;
+      await pause();
+    }
+  }
+  return true;
+}
+
+/** Gives what is to be awaited between pieces of work that would hold up the page together. */
+function slices(): () => Promise<void> | undefined {
+  let end = stopwatch() + SLICE_MS;
+  return () => {
+    if (stopwatch() < end) return undefined;
+    return new Promise((resolve) =>
+      soon(() => {
+        end = stopwatch() + SLICE_MS;
+        resolve();
+      }),
+    );
+  };
 }
 
 /** Gives how many mutations cannot be taken back. What stands behind them keeps its turns. */

@@ -40,7 +40,7 @@ export function author(ds, dice, name, tell) {
       else if (kind === 2) contended.patch(key, { [name]: n }, condition);
       else if (kind === 3) contended.delete(key, condition);
     });
-    tell({ mark, id: mutation.id, isSure: kind === 4 || (kind !== 2 && !condition) });
+    tell({ mark, made: { id: mutation.id, collection: collection.name, key, kind, condition, n }, isSure: kind === 4 || (kind !== 2 && !condition) });
     void mutation.durable.then(() => tell({ mark, durable: true }));
     void mutation.settled.then((outcome) => tell({ mark, outcome }));
   };

@@ -58,11 +58,11 @@ export function codeOf(fn) {
 export async function serve(t, files) {
   const types = { js: "text/javascript", html: "text/html", wasm: "application/wasm" };
   const server = createServer((request, response) => {
-    const path = new URL(request.url, "http://localhost").pathname;
+    const { pathname: path, search } = new URL(request.url, "http://localhost");
     const found = files[path];
     if (found === undefined) return response.writeHead(404).end();
     const type = types[path.split(".").pop()] ?? "text/html";
-    response.writeHead(200, { "content-type": type }).end(typeof found === "function" ? found() : found);
+    response.writeHead(200, { "content-type": type }).end(typeof found === "function" ? found(search.slice(1)) : found);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(() => {
