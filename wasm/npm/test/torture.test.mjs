@@ -13,7 +13,7 @@ import { faultyLine } from "./faults.mjs";
 import { builtPackage, random, serve, tempDir, until } from "./house.mjs";
 
 const long = Boolean(process.env.NEAP_LONG);
-const ROUNDS = long ? 20 : 3;
+const ROUNDS = long ? 20 : 1;
 const TABS = 3;
 const CLIENTS = 2;
 /** What befalls the tabs in one round, and the longest wait between. */
