@@ -22,7 +22,7 @@ export function listen(ds, tell) {
  */
 export function author(ds, dice, name, tell) {
   listen(ds, tell);
-  const all = ["red", "green", "blue"].map((collection) => ds.collection(collection));
+  const all = ["red", "green"].map((collection) => ds.collection(collection));
   let n = 0;
   let timer;
 
@@ -32,15 +32,18 @@ export function author(ds, dice, name, tell) {
     const key = `k${dice(4)}`;
     const conditions = CONDITIONS(collection, key);
     const condition = conditions[dice(conditions.length)];
-    const kind = dice(5);
+    const kind = ["set", "set", "patch", "delete", "mark"][dice(5)];
+    const data = kind === "set" ? { id: key, mark, n } : { [name]: n };
+    const from = ds.seq;
     const mutation = ds.transact((tx) => {
       tx.collection("marks").set({ id: mark, by: name });
       const contended = tx.collection(collection.name);
-      if (kind < 2) contended.set({ id: key, mark, n }, condition);
-      else if (kind === 2) contended.patch(key, { [name]: n }, condition);
-      else if (kind === 3) contended.delete(key, condition);
+      if (kind === "set") contended.set(data, condition);
+      else if (kind === "patch") contended.patch(key, data, condition);
+      else if (kind === "delete") contended.delete(key, condition);
     });
-    tell({ mark, made: { id: mutation.id, collection: collection.name, key, kind, condition, n }, isSure: kind === 4 || (kind !== 2 && !condition) });
+    const [by] = mutation.id.split("-");
+    tell({ mark, made: { by, from, collection: collection.name, key, kind, data, condition }, isSure: kind === "mark" || (kind !== "patch" && !condition) });
     void mutation.durable.then(() => tell({ mark, durable: true }));
     void mutation.settled.then((outcome) => tell({ mark, outcome }));
   };
