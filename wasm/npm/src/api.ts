@@ -81,7 +81,10 @@ export interface Mutation {
   readonly id: string;
   /** It is on this device's disk and survives the page; with memory storage at once. */
   readonly durable: Promise<void>;
-  /** What became of it at the relay. Never rejects; after `close` it stays open. */
+  /**
+   * What became of it at the relay. Never rejects; after `close` it stays open, and in a tab that was frozen where
+   * another tab has delivered it.
+   */
   readonly settled: Promise<Outcome>;
 }
 
