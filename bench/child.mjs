@@ -1,43 +1,45 @@
-// One subject doing one bench in a process of its own: node child.mjs BENCH SUBJECT RECORDS. Prints JSON.
+// One subject doing one bench of local work in a process of its own: node child.mjs BENCH SUBJECT RECORDS OPERATIONS
+// Prints JSON.
 
 import { records } from "./data.mjs";
 import { subjects } from "./subjects.mjs";
+import { timed, tell } from "./timed.mjs";
 
 const BATCH = 5000;
-const [bench, name, size] = process.argv.slice(2);
+const [bench, name, size, operations] = process.argv.slice(2);
 const all = records(Number(size));
-const store = await subjects[name].make(all);
+const some = all.slice(0, Number(operations));
+const { make, waits } = subjects[name];
+const store = await make(all);
 
-const load = () => {
-  for (let from = 0; from < all.length; from += BATCH) store.load(all.slice(from, from + BATCH));
+const load = async () => {
+  for (let from = 0; from < all.length; from += BATCH) await store.load(all.slice(from, from + BATCH));
 };
-const readAll = () => all.forEach(({ id }) => store.get(id));
+const ids = some.map(({ id }) => id);
+const readAll = store.readAll ? () => store.readAll(ids) : () => ids.forEach((id) => store.get(id));
 const visitAll = () => store.each(() => {});
+const writeAll = () => some.forEach(({ id, pri }) => store.bump(id, pri + 1));
+const writeAllWaiting = async () => {
+  for (const { id, pri } of some) await store.bump(id, pri + 1);
+};
 
 // What comes before the clock, and what it times.
 const benches = {
   bulk: [() => {}, load],
-  write: [load, () => all.forEach(({ id, pri }) => store.bump(id, pri + 1))],
-  get: [() => (load(), readAll()), readAll],
-  iterate: [() => (load(), visitAll()), visitAll],
+  write: [load, waits ? writeAllWaiting : writeAll],
+  get: [async () => (await load(), await readAll()), readAll],
+  iterate: [async () => (await load(), await visitAll()), visitAll],
 };
 
 const [before, work] = benches[bench];
-before();
-// Work put off by one turn belongs to what was asked for: it is waited for, and counted.
-const turn = () => new Promise((done) => setTimeout(done));
-await turn();
-const cpu = process.cpuUsage();
-const start = performance.now();
-work();
-await turn();
-const wall = performance.now() - start;
-const used = process.cpuUsage(cpu);
+await before();
+await new Promise((done) => setTimeout(done));
+const result = await timed(work);
 let seen = 0;
-store.each(() => (seen += 1));
+await store.each(() => (seen += 1));
 // A store that lost records has not done equal work; nor has one whose write is not read back.
-const last = all.at(-1);
-const found = store.get(last.id);
+const last = some.at(-1);
+const found = await store.get(last.id);
 const pri = typeof found.get === "function" ? found.get("pri") : found.pri;
 if (seen !== all.length || pri !== last.pri + (bench === "write" ? 1 : 0)) throw new Error(`${name}: ${seen} records, pri ${pri}`);
-process.stdout.write(JSON.stringify({ operations: all.length, wallMs: wall, cpuMs: (used.user + used.system) / 1000 }), () => process.exit(0));
+tell({ operations: some.length, ...result });

@@ -2,11 +2,14 @@
 
 const words = ["tide", "harbour", "kelp", "anchor", "lantern", "gull", "rope", "estuary", "sand", "mast"];
 
+/** The id of the record at this place. */
+export const idAt = (n) => `task-${String(n).padStart(9, "0")}`;
+
 /** `count` records `{ id, title, done, pri, ts }`; a seed decides them (mulberry32). */
 export function records(count, seed = 1) {
   const next = random(seed);
   return Array.from({ length: count }, (_, n) => ({
-    id: `task-${String(n).padStart(9, "0")}`,
+    id: idAt(n),
     title: [0, 0, 0, 0].map(() => words[next(words.length)]).join(" "),
     done: next(2) === 1,
     pri: next(10),

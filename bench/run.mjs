@@ -1,65 +1,20 @@
 // The benchmarks: npm run bench [-- NAME...] [--json FILE] [--rounds N] [--records N]
-// Subjects take turns, each in a process of its own, so that a loaded minute does not fall on one alone.
+// Subjects take turns, each in a process of its own, so that a loaded minute does not fall on one alone. With a JSON
+// file, each bench is written into it as soon as it is done, in the place of what the file had of the same name.
 
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { build } from "../tools/build.mjs";
 import { at, bareEnvironment, bin, isMain, main, run, Trouble } from "../tools/house.mjs";
-import { startRelay } from "../tools/relay.mjs";
-import { unpaced } from "./data.mjs";
 import { setup } from "../tools/setup.mjs";
-import { subjects as joiners } from "./catchup.mjs";
-import { buildLoad, measure as load, relays } from "./relays.mjs";
-import { takers } from "./remote.mjs";
-import { subjects } from "./subjects.mjs";
+import { footnotes, table } from "./table.mjs";
 
-const local = { subjects, prepare: async () => ({ run: (name, subject, records) => child("child.mjs", name, subject, records) }) };
-const remote = (pending) => ({ subjects: takers, prepare: (records) => plays(records, Math.min(10_000, Math.floor(records / 7)), Math.min(pending, Math.floor(records / 7))) });
-const catchUp = (changes) => ({
-  subjects: changes ? Object.fromEntries(Object.entries(joiners).filter(([, { returns }]) => returns)) : joiners,
-  prepare: (records) => servers(records, changes && Math.min(changes, records)),
-});
-const relay = (...mode) => ({
-  subjects: relays,
-  async prepare(records) {
-    await buildLoad();
-    // A smoke run is short; who measures does it for five seconds.
-    const size = records < 1000 ? { seconds: 1, clients: 3 } : { seconds: 5, clients: 50 };
-    return { run: (_, subject) => load(subject, mode, size) };
-  },
-});
-
-// A bench: its title, who is measured, and what stands ready before anybody is.
-const catalogue = {
-  write: { title: "local write of one field, each its own mutation", ...local },
-  bulk: { title: "bulk load in transactions of 5000", ...local },
-  get: { title: "get of every record, after a first pass", ...local },
-  iterate: { title: "iteration over every record, after a first pass", ...local },
-  remote: { title: "10 000 changes of others, applied one by one", ...remote(0) },
-  "remote-pending": { title: "10 000 changes of others over 1000 own pending writes", ...remote(1000) },
-  "catch-up": { title: "everything, from a server on this machine", ...catchUp() },
-  "catch-up-10": { title: "what changed while away: 10 records", ...catchUp(10) },
-  "catch-up-1000": { title: "what changed while away: 1000 records", ...catchUp(1000) },
-  "catch-up-10000": { title: "what changed while away: 10 000 records", ...catchUp(10_000) },
-  "relay-500": { title: "500 mutations a second to 50 readers, CPU of the relay for each delivered", ...relay("fan-out", 500) },
-  "relay-5000": { title: "5000 mutations a second to 50 readers, CPU of the relay for each delivered", ...relay("fan-out", 5000) },
-  durable: { title: "50 clients with one mutation in flight each, CPU of the relay for each acknowledged", ...relay("in-flight") },
-};
 const usage = "usage: npm run bench [-- NAME...] [--json FILE] [--rounds N] [--records N]";
 
-/** Runs these benches and gives what the JSON file holds. */
-export async function bench({ names, rounds, records }) {
-  await installPeers();
-  const benches = [];
-  for (const name of names) benches.push({ name, title: catalogue[name].title, rows: await measure(name, rounds, records) });
-  return { node: execFileSync(join(bin, "node"), ["--version"], { encoding: "utf8" }).trim(), cpu: cpus()[0]?.model, versions: versions(), data: { records, seed: 1 }, rounds, benches };
-}
-
 /** Installs the peers when their lock file asks for others than are there. */
-async function installPeers() {
+export async function installPeers() {
   const hidden = at("bench", "node_modules", ".package-lock.json");
   const have = existsSync(hidden) ? JSON.parse(readFileSync(hidden, "utf8")).packages : {};
   const want = Object.entries(JSON.parse(readFileSync(at("bench", "package-lock.json"), "utf8")).packages);
@@ -68,73 +23,30 @@ async function installPeers() {
   await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: at("bench"), env: bareEnvironment() });
 }
 
-async function measure(name, rounds, records) {
-  const { subjects: measured, prepare } = catalogue[name];
-  const runs = Object.fromEntries(Object.keys(measured).map((subject) => [subject, []]));
-  const ready = await prepare(records);
+/** Runs one bench and gives what the JSON file holds of it. */
+export async function bench(name, { rounds, records }) {
+  const { catalogue } = await import("./catalogue.mjs");
+  const { title, measures, subjects, leftOut = {}, once, ...rest } = catalogue[name];
+  const runs = Object.fromEntries(Object.keys(subjects).map((subject) => [subject, []]));
+  const load = [loadavg()[0]];
+  const ready = await rest.prepare.call(catalogue[name], records, name);
   try {
-    for (let round = 0; round < rounds; round += 1) {
-      for (const subject of Object.keys(measured)) runs[subject].push(await ready.run(name, subject, records));
+    for (let round = 0; round < (once ? 1 : rounds); round += 1) {
+      await ready.rest?.();
+      for (const subject of Object.keys(subjects)) runs[subject].push(await ready.run(subject));
     }
   } finally {
-    ready.end?.();
+    await ready.end?.();
   }
-  return Object.entries(runs).map(([subject, all]) => ({ subject, says: measured[subject].says, ...figures(all) }));
-}
-
-/** Medians and spread of what one subject's runs have told. */
-function figures(all) {
-  const of = (figure) => spread(all.map(figure));
-  const done = (one) => one.operations ?? one.delivered ?? one.acknowledged;
-  return {
-    operations: done(all[0]),
-    cpuUs: of((one) => (one.cpuUs ?? one.cpuMs * 1000) / done(one)),
-    wallUs: of((one) => (one.wallMs * 1000) / done(one)),
-    ...(all[0].bytes !== undefined && { bytesPerJson: of(({ bytes, json }) => bytes / json) }),
-    ...(all[0].p99Us !== undefined && { p99Ms: of(({ p99Us }) => p99Us / 1000), late: of(({ wanted, delivered }) => wanted - delivered) }),
-    ...(all[0].acknowledged !== undefined && { perSecond: of(({ acknowledged, wallMs }) => (acknowledged * 1000) / wallMs) }),
-  };
-}
-
-function child(file, ...args) {
-  const text = execFileSync(join(bin, "node"), [at("bench", file), ...args.map(String)], { encoding: "utf8", timeout: 300_000 });
-  return JSON.parse(text);
-}
-
-/** Each subject's writer has made its changes, once. */
-async function plays(records, count, pending) {
-  const dir = mkdtempSync(join(tmpdir(), "neap-bench-"));
-  const end = () => rmSync(dir, { recursive: true, force: true });
-  const relay = await startRelay({ data: join(dir, "relay"), vars: unpaced });
-  try {
-    for (const subject of Object.keys(takers)) await run(join(bin, "node"), [at("bench", "remote.mjs"), "record", subject, String(records), String(count), join(dir, subject), relay.url]);
-  } catch (error) {
-    end();
-    throw error;
-  } finally {
-    await relay.stop();
-  }
-  return { run: (_, subject) => child("remote.mjs", "play", subject, records, count, pending, join(dir, subject)), end };
-}
-
-/** Each subject's server holds the records, in a process of its own. */
-async function servers(records, changes) {
-  const processes = [];
-  const end = () => processes.forEach((one) => one.kill());
-  const urls = {};
-  try {
-    for (const subject of Object.keys(catchUp(changes).subjects)) {
-      const one = spawn(join(bin, "node"), [at("bench", "catchup.mjs"), "serve", subject, String(records)], { stdio: ["ignore", "pipe", "inherit"] });
-      processes.push(one);
-      const gone = once(one, "exit").then(() => { throw new Trouble(`the server of ${subject} ended`); });
-      gone.catch(() => {});
-      urls[subject] = String((await Promise.race([once(one.stdout, "data"), gone]))[0]).trim();
-    }
-  } catch (error) {
-    end();
-    throw error;
-  }
-  return { run: (_, subject) => child("catchup.mjs", "join", subject, records, urls[subject], ...(changes ? [changes] : [])), end };
+  load.push(loadavg()[0]);
+  const rows = Object.entries(runs).map(([subject, all]) => {
+    const { says } = subjects[subject];
+    const operations = all[0].operations ?? all[0].delivered ?? all[0].acknowledged;
+    return { subject, says, operations, figures: Object.fromEntries(measures.map(({ key, of }) => [key, spread(all.map(of))])) };
+  });
+  const kinds = measures.map(({ of, ...kind }) => kind);
+  const excuses = Object.entries(leftOut).map(([subject, why]) => ({ subject, why }));
+  return { name, title, date: new Date().toISOString().slice(0, 10), records, rounds: once ? 1 : rounds, load, measures: kinds, rows, leftOut: excuses };
 }
 
 function spread(values) {
@@ -144,43 +56,31 @@ function spread(values) {
   return { median, min: sorted[0], max: sorted.at(-1), all: values };
 }
 
-function versions() {
+/** What all benches of a run have in common. */
+export function machine() {
   const peers = JSON.parse(readFileSync(at("bench", "package.json"), "utf8")).dependencies;
-  return { neap: JSON.parse(readFileSync(at("wasm", "npm", "package.json"), "utf8")).version, ...peers };
+  const neap = JSON.parse(readFileSync(at("wasm", "npm", "package.json"), "utf8")).version;
+  const node = execFileSync(join(bin, "node"), ["--version"], { encoding: "utf8" }).trim();
+  const { workerd } = JSON.parse(readFileSync(at("package.json"), "utf8")).devDependencies;
+  return { node, cpu: cpus()[0]?.model, cores: availableParallelism(), versions: { neap, workerd, ...peers }, data: { seed: 1 } };
 }
 
-/** The result as text: a table for each bench, then what each subject does and does not do. */
-export function table({ benches }) {
-  const lines = [];
-  for (const { title, rows } of benches) {
-    lines.push("", `${title} (µs per operation, median, least to most)`, `${"".padEnd(20)}${"CPU".padStart(9)}${"".padEnd(18)}${"wall".padStart(9)}   × limit`);
-    for (const row of rows) {
-      const { subject, cpuUs, wallUs } = row;
-      const range = `  ${cpuUs.min.toFixed(2)} to ${cpuUs.max.toFixed(2)}`.padEnd(18);
-      const times = cpuUs.median / rows[0].cpuUs.median;
-      lines.push(`${subject.padEnd(20)}${cpuUs.median.toFixed(2).padStart(9)}${range}${wallUs.median.toFixed(2).padStart(9)}${times.toFixed(1).padStart(10)}${more(row)}`);
-    }
-  }
-  const says = benches.flatMap(({ name, rows }) => rows.map(({ subject, says }) => `${subject} in ${name.replace(/-.*/, "")}: ${says}`));
-  return [...lines, "", ...new Set(says.map((line) => line.replace(/ in (write|bulk|get|iterate):/, ":")))].join("\n");
+/** The file's benches with this one in its place, in the order of the catalogue. */
+export function merge(before, one, order) {
+  const benches = [...(before?.benches ?? []).filter(({ name }) => name !== one.name), one];
+  return { ...machine(), benches: benches.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name)) };
 }
 
-function more({ bytesPerJson, p99Ms, late, perSecond }) {
-  if (bytesPerJson) return `   ${bytesPerJson.median.toFixed(2)} × the JSON`;
-  if (p99Ms) return `   p99 ${p99Ms.median.toFixed(1)} ms${late.median > 0 ? `, ${late.median} never came` : ""}`;
-  return perSecond ? `   ${perSecond.median.toFixed(0)} a second` : "";
-}
-
-function parse(args) {
+function parse(args, known) {
   const options = { names: [], rounds: 5, records: 100_000 };
   for (let i = 0; i < args.length; i += 1) {
     const arg = args[i];
     if (arg === "--json") options.json = args[(i += 1)] ?? wrong(`${arg} needs a file`);
     else if (arg === "--rounds" || arg === "--records") options[arg.slice(2)] = whole(arg, args[(i += 1)]);
-    else if (Object.hasOwn(catalogue, arg)) options.names.push(arg);
-    else wrong(`no bench ${arg}; the benches are ${Object.keys(catalogue).join(" ")}`);
+    else if (known.includes(arg)) options.names.push(arg);
+    else wrong(`no bench ${arg}; the benches are ${known.join(" ")}`);
   }
-  if (options.names.length === 0) options.names = Object.keys(catalogue);
+  if (options.names.length === 0) options.names = known;
   return options;
 }
 
@@ -194,11 +94,21 @@ function wrong(what) {
 
 if (isMain(import.meta.url)) {
   await main("bench", async (args) => {
-    const options = parse(args);
-    await setup({ browser: false, lints: false });
+    await setup({ browser: true, lints: false });
+    await installPeers();
+    const { catalogue } = await import("./catalogue.mjs");
+    const order = Object.keys(catalogue);
+    const { names, json, ...size } = parse(args, order);
     await build(["package", "relay"]);
-    const result = await bench(options);
-    console.log(table(result));
-    if (options.json) writeFileSync(options.json, `${JSON.stringify(result, null, 2)}\n`);
+    const done = [];
+    for (const name of names) {
+      const start = Date.now();
+      done.push(await bench(name, size));
+      console.log(`${table(done.at(-1))}\n(${((Date.now() - start) / 1000).toFixed(0)} s)`);
+      if (!json) continue;
+      const before = existsSync(json) ? JSON.parse(readFileSync(json, "utf8")) : null;
+      writeFileSync(json, `${JSON.stringify(merge(before, done.at(-1), order), null, 2)}\n`);
+    }
+    console.log(footnotes(done));
   });
 }

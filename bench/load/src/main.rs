@@ -6,7 +6,7 @@
 //! neap-load null
 //! ```
 //!
-//! `PROTOCOL` is `neap` or `raw` (what is said is heard by all). `fan-out` writes `RATE` mutations a second, each
+//! `PROTOCOL` is `neap`, `raw` (what is said is heard by all), `yjs`, `tinybase` or `tldraw`. `fan-out` writes `RATE` mutations a second, each
 //! at its moment whether or not the one before was answered, and takes latencies from that moment on: a stall is
 //! not forgiven (no coordinated omission). `in-flight` lets each client send its next mutation when the last one
 //! is acknowledged. `null` is a server that repeats to all what it is told and stores nothing: what is measured
@@ -23,10 +23,12 @@ use std::{
 use hdrhistogram::Histogram;
 use tokio::time;
 
+mod dialect;
 mod null;
 mod peer;
 
-use peer::{Peer, Protocol};
+use dialect::Protocol;
+use peer::Peer;
 
 type Trouble = Box<dyn Error + Send + Sync>;
 
@@ -130,6 +132,9 @@ async fn read(mut peer: Peer, start: Instant, heard: Arc<Mutex<Heard>>) {
 
 async fn in_flight(protocol: &str, url: &str, numbers: [&str; 3]) -> Result<(), Trouble> {
     let protocol = Protocol::from_name(protocol)?;
+    if !protocol.acknowledges() {
+        return Err("this protocol acknowledges nothing".into());
+    }
     let [seconds, clients, pid] = parse(numbers)?;
     let mut peers = Vec::new();
     for _ in 0..clients {

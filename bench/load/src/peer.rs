@@ -16,27 +16,10 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
 };
 
-use crate::Trouble;
-
-/// How a server is spoken to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// neap.v1.
-    Neap,
-    /// What is said is heard by all, the sender too.
-    Raw,
-}
-
-impl Protocol {
-    /// The protocol of this name.
-    pub fn from_name(name: &str) -> Result<Protocol, Trouble> {
-        match name {
-            "neap" => Ok(Protocol::Neap),
-            "raw" => Ok(Protocol::Raw),
-            _ => Err("the protocols are neap and raw".into()),
-        }
-    }
-}
+use crate::{
+    Trouble,
+    dialect::{self, Protocol, Said},
+};
 
 /// One connection.
 pub struct Peer {
@@ -64,8 +47,13 @@ impl Peer {
         let (socket, _) = client_async(request, stream).await?;
         let name = fresh();
         let mut peer = Peer { protocol, socket, name, said: 0, settled: 0, unread: 0 };
-        if protocol == Protocol::Neap {
-            peer.greet().await?;
+        match protocol {
+            Protocol::Neap => peer.greet().await?,
+            Protocol::Tldraw => {
+                peer.socket.send(dialect::tldraw_hello()).await?;
+                while dialect::count(&peer.receive().await?, r#""type":"connect""#) == 0 {}
+            }
+            Protocol::Raw | Protocol::Yjs | Protocol::TinyBase => {}
         }
         Ok(peer)
     }
@@ -104,59 +92,64 @@ impl Peer {
     /// Says one mutation of about 100 bytes that carries a moment.
     pub async fn say(&mut self, stamp: u64) -> Result<(), Trouble> {
         self.said += 1;
-        let key = format!("{:016x}-{}", self.name, self.said % 64);
-        let data = format!(
-            r#"{{"id":"{key}","at":{stamp},"title":"a title of about forty characters, no more"}}"#
-        );
-        let frame = match self.protocol {
-            Protocol::Raw => data.into_bytes(),
-            Protocol::Neap => {
-                let op = Op::Set {
-                    collection: "tasks",
-                    key: &key,
-                    data: &data,
-                    only_if: Condition::None,
-                };
-                let mut block = Vec::new();
-                wire::append_to_block(&mut block, &wire::encode_ops(&[op]));
-                let push = Push {
-                    author: 0,
-                    acked: Turn(self.settled),
-                    first: Turn(self.said),
-                    block: &block,
-                };
-                wire::encode_up(&Up::Push(push))
-            }
+        let said = Said { writer: self.name, turn: self.said, stamp };
+        let message = match self.protocol {
+            Protocol::Neap => self.push(&said),
+            Protocol::Raw => Message::binary(said.json().into_bytes()),
+            Protocol::Yjs => said.yjs(),
+            Protocol::TinyBase => said.tinybase(),
+            Protocol::Tldraw => said.tldraw(),
         };
-        self.send(frame).await
+        Ok(self.socket.send(message).await?)
+    }
+
+    fn push(&self, said: &Said) -> Message {
+        let (key, data) = (said.key(), said.json());
+        let op = Op::Set { collection: "tasks", key: &key, data: &data, only_if: Condition::None };
+        let mut block = Vec::new();
+        wire::append_to_block(&mut block, &wire::encode_ops(&[op]));
+        let push =
+            Push { author: 0, acked: Turn(self.settled), first: Turn(said.turn), block: &block };
+        Message::binary(wire::encode_up(&Up::Push(push)))
     }
 
     /// Waits for the next frame and gives the moments in it.
     pub async fn hear(&mut self) -> Result<Vec<u64>, Trouble> {
         let bytes = self.receive().await?;
-        if self.protocol == Protocol::Raw {
-            let text = std::str::from_utf8(&bytes)?;
-            self.settled += u64::from(text.contains(&format!("{:016x}", self.name)));
-            return Ok(moment(text).into_iter().collect());
+        match self.protocol {
+            Protocol::Neap => return self.read(&bytes).await,
+            Protocol::Raw => {
+                self.settled += dialect::count(&bytes, &format!("{:016x}", self.name));
+            }
+            Protocol::Tldraw => self.settled += dialect::count(&bytes, "push_result"),
+            Protocol::Yjs | Protocol::TinyBase => {}
         }
+        Ok(dialect::moments(&bytes))
+    }
+
+    async fn read(&mut self, bytes: &[u8]) -> Result<Vec<u64>, Trouble> {
         self.unread += bytes.len() as u64;
         if self.unread >= READ_STEP_BYTES {
             let read = std::mem::take(&mut self.unread);
             self.send(wire::encode_up(&Up::Read(read))).await?;
         }
-        let (down, changes) = wire::decode_down(&bytes).map_err(|_| "a bad frame")?;
+        let (down, changes) = wire::decode_down(bytes).map_err(|_| "a bad frame")?;
         if let Down::Delta(delta) = down {
             for settled in &delta.settled {
                 self.settled = self.settled.max(settled.turn.0);
             }
         }
-        Ok(changes.rows().filter_map(|row| moment(row.ok()?.data?)).collect())
+        Ok(changes
+            .rows()
+            .filter_map(|row| row.ok()?.data)
+            .flat_map(|data| dialect::moments(data.as_bytes()))
+            .collect())
     }
 
     /// Hears on until all that it said is settled.
     pub async fn settle(&mut self, patience: Duration) -> Result<(), Trouble> {
         let end = Instant::now() + patience;
-        while self.settled < self.said {
+        while self.protocol.acknowledges() && self.settled < self.said {
             time::timeout_at(end.into(), self.hear())
                 .await
                 .map_err(|_| "not settled in time")??;
@@ -172,17 +165,12 @@ impl Peer {
         loop {
             match self.socket.next().await.ok_or("the socket was closed")?? {
                 Message::Binary(bytes) => return Ok(bytes.into()),
+                Message::Text(text) => return Ok(text.as_bytes().to_vec()),
                 Message::Close(why) => return Err(format!("the socket was closed: {why:?}").into()),
                 _ => {}
             }
         }
     }
-}
-
-/// The moment that a record carries.
-fn moment(text: &str) -> Option<u64> {
-    let rest = text.split_once("\"at\":")?.1;
-    rest.split_once(',')?.0.parse().ok()
 }
 
 /// A number that no other peer of this machine has had.

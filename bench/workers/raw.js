@@ -1,17 +1,27 @@
 // The limit of the relay benches: a Durable Object that inserts each message into SQLite and sends it to everyone.
 
 import { DurableObject } from "cloudflare:workers";
+import { records } from "../data.mjs";
+import { born, door, toFill } from "./door.js";
 
 export class Datastore extends DurableObject {
   constructor(ctx, env) {
     super(ctx, env);
+    born();
     ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS log (seq INTEGER PRIMARY KEY, data BLOB NOT NULL)");
   }
 
-  async fetch() {
+  async fetch(request) {
+    const count = toFill(request);
+    if (count !== null) return this.fill(count);
     const [client, server] = Object.values(new WebSocketPair());
     this.ctx.acceptWebSocket(server);
     return new Response(null, { status: 101, webSocket: client });
+  }
+
+  fill(count) {
+    for (const record of records(count)) this.ctx.storage.sql.exec("INSERT INTO log (data) VALUES (?)", JSON.stringify(record));
+    return new Response();
   }
 
   async webSocketMessage(_, message) {
@@ -20,10 +30,4 @@ export class Datastore extends DurableObject {
   }
 }
 
-export default {
-  async fetch(request, env) {
-    const { pathname } = new URL(request.url);
-    if (pathname === "/v1/health") return Response.json({ ok: true });
-    return env.DATASTORES.get(env.DATASTORES.idFromName(pathname)).fetch(request);
-  },
-};
+export default door;
