@@ -66,8 +66,6 @@ async function plays(names, size, work) {
       const [records, changes] = size(takers[name].cap ?? {});
       files[name] = join(dir, name);
       await run(join(bin, "node"), [at("bench", "remote.mjs"), "record", name, `${records}`, `${changes}`, files[name], relay.url]);
-      // The next one writes into a datastore of its own.
-      await fetch(`${relay.url}/v1/datastores/bench`, { method: "DELETE" });
     }
     return { run: work(files, dir), end: () => gone(dir) };
   } catch (error) {
@@ -127,15 +125,14 @@ const missed = { key: "missed", label: "never came", unit: "of what was to be de
 const perAcknowledged = { ...cpu, unit: "µs of the relay's CPU for each", of: ({ cpuUs, acknowledged }) => cpuUs / acknowledged };
 const rate = { key: "rate", label: "acknowledged", unit: "a second", more: true, of: ({ acknowledged, wallMs }) => (acknowledged * 1000) / wallMs };
 
-const relay = (title, measured, measures, mode, leftOut) => ({
+const relay = (title, measured, measures, [seconds, ...mode], leftOut) => ({
   title,
   measures,
   subjects: measured,
   leftOut,
   async prepare(records) {
     await Promise.all([buildLoad(), buildWorkers()]);
-    // A smoke run is short; who measures does it for five seconds.
-    const size = isSmoke(records) ? { seconds: 1, clients: 3 } : { seconds: 5, clients: 50 };
+    const size = isSmoke(records) ? { seconds: 1, clients: 3 } : { seconds, clients: 50 };
     const speed = mode[1] && isSmoke(records) ? [mode[0], least(mode[1], 100)] : mode;
     return { run: (subject) => load(subject, speed, size) };
   },
@@ -177,9 +174,9 @@ export const catalogue = {
     subjects: clients,
     prepare: async () => ({ run: measureBundle }),
   },
-  "relay-500": relay("500 mutations a second to 50 readers", relays, [perDelivered, latency, missed], ["fan-out", 500]),
-  "relay-5000": relay("5000 mutations a second to 50 readers", gathering, [perDelivered, latency, missed], ["fan-out", 5000], { partyserver: perFrame, "y-partyserver": perFrame, tinybase: perFrame, "tinybase-persisted": perFrame }),
-  durable: relay("durable mutations, 50 clients with one in flight each", durable, [rate, perAcknowledged], ["in-flight"], { partyserver: `stores nothing, ${silent}`, "y-partyserver": silent, tinybase: silent, "tinybase-persisted": silent }),
+  "relay-500": relay("500 mutations a second to 50 readers", relays, [perDelivered, latency, missed], [5, "fan-out", 500]),
+  "relay-5000": relay("5000 mutations a second to 50 readers", gathering, [perDelivered, latency, missed], [3, "fan-out", 5000], { partyserver: perFrame, "y-partyserver": perFrame, tinybase: perFrame, "tinybase-persisted": perFrame }),
+  durable: relay("durable mutations, 50 clients with one in flight each", durable, [rate, perAcknowledged], [4, "in-flight"], { partyserver: `stores nothing, ${silent}`, "y-partyserver": silent, tinybase: silent, "tinybase-persisted": silent }),
   wake: {
     title: "the first message to an object that has slept, until its answer",
     measures: [figure("full", "with all records", "ms", "fullMs"), figure("empty", "empty", "ms", "emptyMs")],

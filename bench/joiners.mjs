@@ -98,6 +98,7 @@ export const joiners = {
     back: ({ sync }, { url, count }) => sync(url, count),
   },
   "tinybase-mergeable": {
+    cap: { records: 20_000 },
     says: "MergeableStore by its own WsSynchronizer and WsServer, from memory; what differs is found by hashes of tables, rows and cells",
     async serve(all) {
       const { createMergeableStore } = await import("tinybase");
@@ -152,7 +153,7 @@ export const joiners = {
     },
   },
   automerge: {
-    cap: { records: 10_000, changes: 100 },
+    cap: { records: 2000, changes: 100 },
     says: "the document as it is saved, later what was saved since its heads, over a socket, from memory",
     async serve(all) {
       const { change, from, save, saveSince } = await import("@automerge/automerge");

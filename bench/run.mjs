@@ -101,14 +101,23 @@ if (isMain(import.meta.url)) {
     const { names, json, ...size } = parse(args, order);
     await build(["package", "relay"]);
     const done = [];
+    const failed = [];
     for (const name of names) {
       const start = Date.now();
-      done.push(await bench(name, size));
+      try {
+        done.push(await bench(name, size));
+      } catch (error) {
+        // One that fails must not cost what the others take minutes for.
+        console.error(error);
+        failed.push(name);
+        continue;
+      }
       console.log(`${table(done.at(-1))}\n(${((Date.now() - start) / 1000).toFixed(0)} s)`);
       if (!json) continue;
       const before = existsSync(json) ? JSON.parse(readFileSync(json, "utf8")) : null;
       writeFileSync(json, `${JSON.stringify(merge(before, done.at(-1), order), null, 2)}\n`);
     }
     console.log(footnotes(done));
+    if (failed.length > 0) throw new Trouble(`failed: ${failed.join(" ")}`);
   });
 }

@@ -48,6 +48,7 @@ export const subjects = {
   },
   "tinybase-mergeable": {
     package: "tinybase",
+    cap: { records: 20_000 },
     says: "MergeableStore: merges by cell with clocks and hashes; no persistence or acknowledgement here",
     make: async () => tinybase((await import("tinybase")).createMergeableStore("bench")),
   },
@@ -100,7 +101,7 @@ export const subjects = {
   },
   automerge: {
     package: "@automerge/automerge",
-    cap: { records: 10_000, operations: 200 },
+    cap: { records: 2000, operations: 100 },
     says: "one change per write: merges by field, keeps history; no validation, persistence or acknowledgement",
     async make() {
       const { change, from } = await import("@automerge/automerge");

@@ -46,6 +46,7 @@ export const takers = {
     },
   },
   "tinybase-mergeable": {
+    cap: { records: 20_000 },
     says: "mergeable changes of one transaction each",
     async record(all, count) {
       const { createMergeableStore } = await import("tinybase");
@@ -108,7 +109,7 @@ export const takers = {
     },
   },
   automerge: {
-    cap: { records: 10_000, operations: 200, pending: 50 },
+    cap: { records: 2000, operations: 100, pending: 50 },
     says: "one field of one record, a change each",
     async record(all, count) {
       const { change, from, getLastLocalChange, save } = await import("@automerge/automerge");

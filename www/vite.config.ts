@@ -1,9 +1,24 @@
-import { defineConfig } from "vite";
+import { readFileSync } from "node:fs";
+import { defineConfig, type Plugin } from "vite";
 import { VitePWA } from "vite-plugin-pwa";
+import { page } from "./src/bench/page.ts";
+
+/** Writes the benchmarks' results into their page, which so needs no script. */
+function benchPage(): Plugin {
+  const results = new URL("../bench/results.json", import.meta.url);
+  return {
+    name: "bench page",
+    transformIndexHtml: {
+      order: "pre",
+      handler: (html, { path }) => (path.endsWith("bench.html") ? html.replace("<!-- results -->", () => page(JSON.parse(readFileSync(results, "utf8")))) : html),
+    },
+  };
+}
 
 export default defineConfig({
-  build: { target: "es2022", sourcemap: true, modulePreload: { polyfill: false } },
+  build: { target: "es2022", sourcemap: true, modulePreload: { polyfill: false }, rolldownOptions: { input: ["index.html", "bench.html"] } },
   plugins: [
+    benchPage(),
     VitePWA({
       registerType: "autoUpdate",
       includeAssets: ["icon.svg"],
@@ -27,9 +42,11 @@ export default defineConfig({
       },
       workbox: {
         navigateFallback: "/index.html",
-        navigateFallbackDenylist: [/^\/v1/],
+        navigateFallbackDenylist: [/^\/v1/, /^\/bench/],
         cleanupOutdatedCaches: true,
         globPatterns: ["**/*.{html,js,css,wasm}"],
+        // Whoever opens the board has not asked for the benchmarks.
+        globIgnores: ["bench.html", "assets/bench-*"],
       },
     }),
   ],
