@@ -49,7 +49,8 @@ export async function bench(name, { rounds, records }) {
   return { name, title, date: new Date().toISOString().slice(0, 10), records, rounds: once ? 1 : rounds, load, measures: kinds, rows, leftOut: excuses };
 }
 
-function spread(values) {
+function spread(measured) {
+  const values = measured.map((value) => Number(value.toPrecision(5)));
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   const median = sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
@@ -69,6 +70,12 @@ export function machine() {
 export function merge(before, one, order) {
   const benches = [...(before?.benches ?? []).filter(({ name }) => name !== one.name), one];
   return { ...machine(), benches: benches.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name)) };
+}
+
+/** JSON in which each spread is a line. */
+function lines(result) {
+  const spreads = /\{\s+"median": [^}]+\}/g;
+  return `${JSON.stringify(result, null, 2).replace(spreads, (text) => text.replace(/\s+/g, " "))}\n`;
 }
 
 function parse(args, known) {
@@ -115,7 +122,7 @@ if (isMain(import.meta.url)) {
       console.log(`${table(done.at(-1))}\n(${((Date.now() - start) / 1000).toFixed(0)} s)`);
       if (!json) continue;
       const before = existsSync(json) ? JSON.parse(readFileSync(json, "utf8")) : null;
-      writeFileSync(json, `${JSON.stringify(merge(before, done.at(-1), order), null, 2)}\n`);
+      writeFileSync(json, lines(merge(before, done.at(-1), order)));
     }
     console.log(footnotes(done));
     if (failed.length > 0) throw new Trouble(`failed: ${failed.join(" ")}`);

@@ -1,17 +1,17 @@
 // A result as text: a table for each bench, then what each subject does and does not do.
 
-/** One bench: its first row is the limit, to which the others are compared. */
+/** One bench: all are compared with its first row, which is the limit where there is one, and Neap elsewhere. */
 export function table({ title, records, measures, rows }) {
   const [main, ...others] = measures;
   const lines = ["", `${title} (${main.label}, ${main.unit}: median, least to most)`];
-  const limit = rows[0].figures[main.key].median;
+  const first = rows[0].figures[main.key].median;
   const most = Math.max(...rows.map(({ operations }) => operations));
   for (const { subject, operations, figures } of rows) {
     const { median, min, max } = figures[main.key];
     const range = `  ${short(min)} to ${short(max)}`.padEnd(20);
     const rest = others.map(({ key, label, unit }) => `${label} ${short(figures[key].median)} ${unit}`.replace(` ${main.unit}`, ""));
     const fewer = operations < most && records > operations && isCounted(main) ? [`of ${operations}`] : [];
-    lines.push(`${subject.padEnd(20)}${short(median).padStart(9)}${range}${`${short(median / limit)} ×`.padStart(9)}   ${[...rest, ...fewer].join(", ")}`.trimEnd());
+    lines.push(`${subject.padEnd(20)}${short(median).padStart(9)}${range}${`${short(median / first)} ×`.padStart(9)}   ${[...rest, ...fewer].join(", ")}`.trimEnd());
   }
   return lines.join("\n");
 }
