@@ -60,6 +60,8 @@ if (isMain(import.meta.url)) {
   const before = await used();
   let play = deserialize(readFileSync(file));
   if (isJson) play = JSON.parse(play);
+  // What is played later is a view of the file's bytes, all of which it would keep.
+  else play.rest = [];
   const store = await load(play);
   play = undefined;
   const unread = await used();

@@ -145,10 +145,9 @@ export const takers = {
       socket.hear({ type: "connect", connectRequestId: socket.said[0].connectRequestId, hydrationType: "wipe_all", protocolVersion: 8, schema: store.schema.serialize(), serverClock: 1, diff: JSON.parse(first), isReadonly: false });
       for (const { id, pri } of pending) store.update(idOf(id), (record) => ({ ...record, pri }));
       await new Promise((done) => setTimeout(done, 100));
-      const lastDiff = JSON.parse(rest.at(-1)).data[0].diff;
-      const [[lastId, [, { pri }]]] = Object.entries(lastDiff);
       const take = async () => {
         for (const text of rest) socket.hear(JSON.parse(text));
+        const [[lastId, [, { pri }]]] = Object.entries(JSON.parse(rest.at(-1)).data[0].diff);
         while (store.get(lastId).pri !== pri[1]) await new Promise((done) => setTimeout(done, 5));
       };
       return { take, get: (id) => store.get(idOf(id)), steps: rest.length };
