@@ -15,7 +15,7 @@ import { prepare as hydrate, stores } from "./hydrate.mjs";
 import { joiners } from "./joiners.mjs";
 import { holders, writeRecords } from "./memory.mjs";
 import { reactors } from "./reactive.mjs";
-import { buildLoad, buildWorkers, durable, gathering, measure as load, relays } from "./relays.mjs";
+import { buildLoad, buildWorkers, durable, swift, measure as load, relays } from "./relays.mjs";
 import { servers } from "./servers.mjs";
 import { subjects } from "./subjects.mjs";
 import { takers } from "./takers.mjs";
@@ -121,7 +121,7 @@ const catchUp = (title, changes) => ({
 const isSmoke = (records) => records < 1000;
 const perDelivered = { ...cpu, unit: "µs of the relay's CPU for each delivered", of: ({ cpuUs, delivered }) => cpuUs / delivered };
 const latency = { key: "p99", label: "p99", unit: "ms", of: ({ p99Us }) => p99Us / 1000 };
-const missed = { key: "missed", label: "never came", unit: "of what was to be delivered", of: ({ delivered, wanted }) => 1 - delivered / wanted };
+const missed = { key: "missed", label: "superseded or too late", unit: "of all", of: ({ delivered, wanted }) => 1 - delivered / wanted };
 const perAcknowledged = { ...cpu, unit: "µs of the relay's CPU for each", of: ({ cpuUs, acknowledged }) => cpuUs / acknowledged };
 const rate = { key: "rate", label: "acknowledged", unit: "a second", more: true, of: ({ acknowledged, wallMs }) => (acknowledged * 1000) / wallMs };
 
@@ -139,6 +139,7 @@ const relay = (title, measured, measures, [seconds, ...mode], leftOut) => ({
 });
 
 const silent = "acknowledges nothing";
+const slow = "takes in fewer than 5000 a second on this machine: what is measured would be how it drowns";
 const perFrame = "sends a frame for each mutation: 250 000 a second are more than this machine carries, and what each costs stands at 500";
 
 export const catalogue = {
@@ -175,7 +176,7 @@ export const catalogue = {
     prepare: async () => ({ run: measureBundle }),
   },
   "relay-500": relay("500 mutations a second to 50 readers", relays, [perDelivered, latency, missed], [5, "fan-out", 500]),
-  "relay-5000": relay("5000 mutations a second to 50 readers", gathering, [perDelivered, latency, missed], [3, "fan-out", 5000], { partyserver: perFrame, "y-partyserver": perFrame, tinybase: perFrame, "tinybase-persisted": perFrame }),
+  "relay-5000": relay("5000 mutations a second to 50 readers", swift, [perDelivered, latency, missed], [3, "fan-out", 5000], { partyserver: perFrame, "y-partyserver": perFrame, tinybase: perFrame, "tinybase-persisted": perFrame, tldraw: slow }),
   durable: relay("durable mutations, 50 clients with one in flight each", durable, [rate, perAcknowledged], [4, "in-flight"], { partyserver: `stores nothing, ${silent}`, "y-partyserver": silent, tinybase: silent, "tinybase-persisted": silent }),
   wake: {
     title: "the first message to an object that has slept, until its answer",

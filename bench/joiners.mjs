@@ -73,7 +73,7 @@ export const joiners = {
     back: ({ sync }, { url, count }) => sync(url, count),
   },
   loro: {
-    says: "one value per record; a snapshot, later an update against its version, over a socket, from memory",
+    says: "one value per record; a snapshot, decoded when something needs it, later an update against its version, over a socket, from memory",
     async serve(all) {
       const { LoroDoc, VersionVector } = await import("loro-crdt");
       const doc = new LoroDoc();

@@ -43,8 +43,8 @@ const pick = (...names) => Object.fromEntries(names.map((name) => [name, relays[
 /** Those that acknowledge what they have stored. */
 export const durable = pick("null", "raw", "neap", "tldraw");
 
-/** Those that put many mutations into one frame, beside the limits. */
-export const gathering = pick("null", "raw", "neap", "tldraw");
+/** Neap and the limits at a rate that no peer takes in. */
+export const swift = pick("null", "raw", "neap");
 
 /** Builds the load program. */
 export const buildLoad = () => run("cargo", ["build", "--release", "--quiet"], { cwd: at("bench", "load") });

@@ -9,7 +9,6 @@ import { footnotes, table } from "../table.mjs";
 const locals = ["map", "neap", "tinybase", "tinybase-mergeable", "yjs", "yjs-nested", "loro", "automerge", "tldraw-store", "replicache"];
 const takers = ["neap", "tinybase-mergeable", "yjs", "yjs-nested", "loro", "automerge", "tldraw"];
 const joiners = ["json", "neap", "yjs", "loro", "tinybase-mergeable", "tldraw", "automerge", "replicache"];
-const gathering = ["null", "raw", "neap", "tldraw"];
 const who = {
   write: locals,
   bulk: locals,
@@ -24,8 +23,8 @@ const who = {
   hydrate: ["json", "neap", "tinybase", "y-indexeddb", "replicache"],
   bundle: ["neap", "tinybase-store", "tinybase", "yjs", "loro", "automerge", "tldraw", "replicache"],
   "relay-500": ["null", "raw", "neap", "partyserver", "y-partyserver", "tinybase", "tinybase-persisted", "tldraw"],
-  "relay-5000": gathering,
-  durable: gathering,
+  "relay-5000": ["null", "raw", "neap"],
+  durable: ["null", "raw", "neap", "tldraw"],
   wake: ["raw", "neap", "y-partyserver", "tinybase-persisted", "tldraw"],
 };
 // The same as one that is in, with another number.

@@ -31,6 +31,8 @@ pub struct Peer {
     settled: u64,
     /// Bytes of frames heard and not yet spoken of.
     unread: u64,
+    /// What it holds of Neap's order.
+    head: Seq,
 }
 
 impl Peer {
@@ -46,7 +48,8 @@ impl Peer {
         stream.set_nodelay(true)?;
         let (socket, _) = client_async(request, stream).await?;
         let name = fresh();
-        let mut peer = Peer { protocol, socket, name, said: 0, settled: 0, unread: 0 };
+        let mut peer =
+            Peer { protocol, socket, name, said: 0, settled: 0, unread: 0, head: Seq::ZERO };
         match protocol {
             Protocol::Neap => peer.greet().await?,
             Protocol::Tldraw => {
@@ -82,6 +85,7 @@ impl Peer {
             let (down, _) = wire::decode_down(&bytes).map_err(|_| "a bad frame")?;
             if let Down::Page(page) = down {
                 if page.last.is_some() {
+                    self.head = page.head;
                     return Ok(());
                 }
                 self.send(wire::encode_up(&Up::Next(page.cursor))).await?;
@@ -134,10 +138,22 @@ impl Peer {
             self.send(wire::encode_up(&Up::Read(read))).await?;
         }
         let (down, changes) = wire::decode_down(bytes).map_err(|_| "a bad frame")?;
-        if let Down::Delta(delta) = down {
-            for settled in &delta.settled {
-                self.settled = self.settled.max(settled.turn.0);
+        let mut settled = Vec::new();
+        match down {
+            Down::Delta(delta) => (self.head, settled) = (delta.to, delta.settled),
+            // Who reads too slowly is told no more until it asks.
+            Down::Behind => {
+                let here = Cursor { after: self.head, floor: self.head };
+                self.send(wire::encode_up(&Up::Next(here))).await?;
             }
+            Down::Page(page) => match page.last {
+                Some(last) => (self.head, settled) = (page.head, last.settled),
+                None => self.send(wire::encode_up(&Up::Next(page.cursor))).await?,
+            },
+            Down::Welcome(_) | Down::Pool(_) | Down::Presence(_) | Down::Rates(_) => {}
+        }
+        for one in settled {
+            self.settled = self.settled.max(one.turn.0);
         }
         Ok(changes
             .rows()
