@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use neap_core::{
     datastore::Options,
     id::{Epoch, ReplicaId, Seq, Turn},
-    mutation::Outcome,
-    replica::{Event, Phase, Replica, ResetReason, Watch},
+    replica::{Phase, Replica, Watch},
     wire::{self, Down},
 };
 
@@ -15,7 +14,6 @@ use super::{
     disk::{Disk, Entry, Note, Transaction, Write},
     fail,
     naive::{COLLECTIONS, Cond, Id, Place},
-    oracle::place_of,
     random::Random,
     relay::turns_of,
     sabotage::Sabotage,
@@ -304,92 +302,6 @@ impl World {
             self.see("crash between outputs");
         }
         dies
-    }
-
-    fn take_changes(&mut self, place: usize) -> Check {
-        let client = &mut self.clients[place];
-        let mut seen = BTreeSet::new();
-        while let Some((_, change)) = client.replica.take_changes() {
-            let Some(at) = place_of(&change.collection, &change.key) else {
-                return fail("CH1", format!("a change of {}", change.key));
-            };
-            if !client.watched[at.0] || change.before == change.after || !seen.insert(at) {
-                return fail("CH1", format!("a needless change: {change:?}"));
-            }
-            let before = client.mirror.get(&at).map(String::as_str);
-            if change.watch == Watch::Records && before != change.before.as_deref() {
-                return fail("CH1", format!("{change:?}, but it was {before:?}"));
-            }
-            match client.replica.get(&change.collection, &change.key) {
-                Some(data) => drop(client.mirror.insert(at, data.into())),
-                None => drop(client.mirror.remove(&at)),
-            }
-            if change.watch == Watch::Records
-                && client.mirror.get(&at).map(String::as_str) != change.after.as_deref()
-            {
-                return fail("CH1", format!("{change:?} is not what is shown"));
-            }
-        }
-        Ok(())
-    }
-
-    fn take_events(&mut self, place: usize) -> Result<Wanted, super::Violation> {
-        let mut wanted = Wanted::default();
-        while let Some(event) = self.clients[place].replica.take_events() {
-            trace!(self, "replica {place}: {event:?}");
-            match event {
-                Event::Accepted { turn, seq } => {
-                    let outcome = seq.map_or(Outcome::Unchanged, Outcome::Accepted);
-                    self.told(place, turn, outcome)?;
-                    wanted.account = true;
-                }
-                Event::Refused { turn, refusal, .. } => {
-                    self.told(place, turn, Outcome::Refused(refusal))?;
-                    wanted.account = true;
-                }
-                Event::Welcome => wanted.info = true,
-                Event::Live => {
-                    let client = &mut self.clients[place];
-                    client.records = client.replica.epoch();
-                    client.has_amnesia = false;
-                }
-                Event::Reset(reason) => {
-                    if reason == ResetReason::History {
-                        self.see("history too short");
-                    }
-                }
-                Event::Renumbered => {
-                    self.see("renumbered");
-                    self.renumber(place)?;
-                    wanted.outbox = true;
-                }
-                Event::Expired | Event::Pool(_) | Event::Mismatch(_) | Event::Presence(_) => {}
-                Event::Stopped(code) => {
-                    if code != "superseded" {
-                        return fail("SE2", format!("stopped: {code}"));
-                    }
-                }
-                Event::Trouble(code) => return fail("DI4", format!("trouble: {code}")),
-            }
-        }
-        Ok(wanted)
-    }
-
-    /// What is pending has other names now.
-    fn renumber(&mut self, place: usize) -> Check {
-        let spare = ReplicaId(self.random.bytes());
-        let client = &mut self.clients[place];
-        client.id = client.replica.id();
-        if client.id == client.spare {
-            client.spare = spare;
-            client.replica.set_spare(spare);
-        }
-        let mut turn = client.replica.settled();
-        for entry in &client.pending {
-            turn = turn.next();
-            self.oracle.name(client.id, turn, entry.id)?;
-        }
-        Ok(())
     }
 
     fn send_up(&mut self, place: usize, frame: Vec<u8>) -> Check {

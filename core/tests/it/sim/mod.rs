@@ -7,6 +7,8 @@ mod app;
 mod check;
 mod client;
 mod disk;
+mod events;
+mod flush;
 mod history;
 mod journal;
 mod naive;
@@ -15,6 +17,7 @@ mod random;
 mod relay;
 mod restore;
 mod sabotage;
+mod shown;
 pub(crate) mod storage;
 mod world;
 
