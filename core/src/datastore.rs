@@ -158,6 +158,8 @@ pub struct Meta {
     pub swept_at: u64,
     /// Replicas born before this moment, in milliseconds since 1970, and unknown were forgotten.
     pub ledger_floor: u64,
+    /// How many items were ever added to pools.
+    pub added: u64,
     /// Pools that were drained and whose items are still to be erased.
     pub draining: Vec<Box<str>>,
     /// What has happened so far.
@@ -207,6 +209,7 @@ impl Meta {
             totals: Totals::default(),
             swept_at: now,
             ledger_floor: 0,
+            added: 0,
             draining: Vec::new(),
             counts: Counts::default(),
         }

@@ -95,6 +95,9 @@ pub struct Replica {
     head: Seq,
     outbox: Outbox,
     pools: Vec<Pool>,
+    /// How many items have been added to all pools, as far as the frames of this connection explain it;
+    /// `None` before the first pool was told.
+    added: Option<u64>,
     /// Bytes of frames that came since the relay was last told.
     unread: u64,
     siblings: Siblings,
@@ -152,6 +155,7 @@ impl Replica {
             head: Seq::ZERO,
             outbox: Outbox::new(seed),
             pools: Vec::new(),
+            added: None,
             unread: 0,
             siblings: Siblings::default(),
             shows: None,

@@ -21,6 +21,7 @@ use crate::{
 mod checksum;
 mod close;
 mod note;
+mod pong;
 mod pool;
 mod presence;
 mod rows;
@@ -28,6 +29,7 @@ mod rows;
 pub use checksum::checksum;
 pub use close::Close;
 pub use note::{Note, decode_note, encode_note};
+pub use pong::Pong;
 pub use pool::{PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp};
 pub use presence::{Presence, Shown};
 pub use rows::{Changes, RowRef, decode_changes, encode_changes};

@@ -27,7 +27,7 @@ pub(crate) enum What {
     Welcome { admission: Admission, link: Link, reply: oneshot::Sender<Option<SessionId>> },
     /// Take a frame.
     Frame { session: SessionId, bytes: Bytes },
-    /// Answer with epoch and head.
+    /// Answer with how far the datastore has come.
     Ping { session: SessionId },
     /// Another token of a session's bearer.
     Token { session: SessionId, token: String },

@@ -17,6 +17,7 @@ use neap_core::{
     id::{Epoch, Name},
     limits::{GROUP_MAX, TOKEN_SLACK_MS},
     store::Store,
+    wire::Pong,
 };
 use neap_http::{Answer, Buckets, Read, Request, Settings, Todo, answer, readmit};
 use tokio::{
@@ -266,12 +267,11 @@ impl Shard {
         self.carry_out(now);
     }
 
-    /// Answers with epoch and head: who has missed something learns of it.
+    /// Answers with how far the datastore has come: who has missed something learns of it.
     fn answer_ping(&mut self, session: SessionId) {
         let Some(link) = self.links.get(&session) else { return };
         let text = self.store.read(&link.id, now(), |authority| {
-            let place = authority.meta().map(|meta| (meta.epoch.to_hex(), meta.head.0));
-            Ok(place.map_or_else(String::new, |(epoch, head)| format!("{epoch}:{head}")))
+            Ok(authority.meta().map_or_else(String::new, |meta| Pong::of(meta).to_text()))
         });
         if let Ok(text) = text {
             link.answer_ping(text);

@@ -24,7 +24,7 @@ use crate::{
     relay::Relay,
 };
 
-/// The request that is answered with epoch and head.
+/// The request that is answered with how far the datastore has come.
 const PING: &str = "ping";
 /// A peer that is silent for so long is asked whether it is there …
 const SILENCE: Duration = Duration::from_secs(60);

@@ -40,7 +40,7 @@ use queue::{Ask, Job, Queue};
 /// The authority over the object's SQLite.
 pub(crate) type Machine = Authority<SqlRows>;
 
-/// The request that the platform answers by itself, with epoch and head.
+/// The request that the platform answers by itself, with how far the datastore has come.
 const PING: &str = "ping";
 
 /// All that the object has in memory.

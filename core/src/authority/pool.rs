@@ -106,6 +106,12 @@ impl<S: Storage> Authority<S> {
                     self.sessions.get_mut(&id).and_then(|session| session.pools.get_mut(place))
                 {
                     let seq = seq.min(head);
+                    if member.acked == Some(seq) {
+                        // Whoever says so again has not heard what came of it.
+                        member.told = None;
+                    } else {
+                        member.asked_at = moment.now;
+                    }
                     member.acked = Some(member.acked.map_or(seq, |acked| acked.max(seq)));
                 }
                 self.remember_again(id);
@@ -250,10 +256,12 @@ impl<S: Storage> Authority<S> {
         } else {
             page.items.last().map_or(page.head, |(_, item)| item.seq)
         };
+        let added = self.meta.as_ref().map_or(0, |meta| meta.added);
         let last = page.is_last.then(|| PoolLast {
             terms: pool.terms.clone(),
             drained: pool.drained,
             digest: pool.digest,
+            added,
         });
         let rows: Vec<Row> =
             page.items.into_iter().map(|(ident, item)| row(name, ident, item)).collect();
@@ -279,7 +287,8 @@ impl<S: Storage> Authority<S> {
             let mut rows: Vec<&Row> = newest.into_values().collect();
             rows.sort_unstable_by_key(|row| row.seq);
             let changes = wire::encode_changes(&Changes::pack(rows.into_iter().map(Into::into)));
-            let news = PoolNews::Delta { from, to: pool.head, digest: pool.digest };
+            let Pool { head: to, drained, digest, .. } = *pool;
+            let news = PoolNews::Delta { from, to, drained, digest };
             let frame =
                 wire::encode_down(&Down::Pool(PoolDown { pool: name.clone(), news }), &changes);
             let mut to = Vec::new();
@@ -291,7 +300,8 @@ impl<S: Storage> Authority<S> {
                     continue;
                 };
                 to.push(*id);
-                if member.acked.is_none_or(|acked| acked >= from) {
+                // Who was asked already and has not answered is not asked anew.
+                if member.acked.is_some_and(|acked| acked >= from) {
                     member.asked_at = at;
                     moved.push(*id);
                 }

@@ -12,8 +12,8 @@ use crate::{
     limits::{READ_STEP_BYTES, UNACKED_MAX},
     mutation::{Condition, Outcome, Reason, Refusal},
     wire::{
-        self, Changes, Close, Delta, Down, Hello, Introduction, Push, Role, Standing, Up, VERSION,
-        Welcome,
+        self, Changes, Close, Delta, Down, Hello, Introduction, Pong, Push, Role, Standing, Up,
+        VERSION, Welcome,
     },
 };
 
@@ -61,16 +61,13 @@ impl Replica {
         }
     }
 
-    /// The answer to a ping, which a relay gives without waking: epoch and head. A head that no delta
-    /// has told is asked for.
+    /// The answer to a ping, which a relay gives without waking: a [`Pong`]. What no delta has told is
+    /// asked for.
     ///
     /// # Errors
     /// When the epoch is another one: Hello has to be said again.
     pub fn pong(&mut self, text: &str, now: u64) -> Result<(), Reconnect> {
-        let Some((epoch, head)) = text.split_once(':') else {
-            return Ok(());
-        };
-        let (Some(epoch), Ok(head)) = (Epoch::from_hex(epoch), head.parse()) else {
+        let Some(Pong { epoch, head, added }) = Pong::from_text(text) else {
             return Ok(());
         };
         if self.phase != Phase::Live {
@@ -79,10 +76,12 @@ impl Replica {
         if self.epoch() != Some(epoch) {
             return Err(Reconnect::BadFrame);
         }
-        if Seq(head) > self.seq {
-            self.head = self.head.max(Seq(head));
+        if head > self.seq {
+            self.head = self.head.max(head);
             self.ask_again();
             self.waits_since = Some(now);
+        } else {
+            self.ask_pools(added);
         }
         Ok(())
     }

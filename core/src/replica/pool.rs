@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     id::{Seq, Turn},
-    limits::{OPS_MAX, SILENCE_MS},
+    limits::{OPS_MAX, RESEND_MS, SILENCE_MS},
     mutation::{Malformed, Op},
     pool::{self, Choice, Retain, Terms},
     record::Digest,
@@ -58,8 +58,9 @@ pub(super) struct Pool {
     digest: Digest,
     stage: Stage,
     ack_is_due: bool,
-    /// When it was last acknowledged without an answer; `None` until time is told.
-    acked_at: Option<u64>,
+    /// Since when it has waited for an answer, to a question or to an acknowledgement; `None` until time is
+    /// told.
+    waits_since: Option<u64>,
     converged: bool,
     /// Whether everything was asked for anew in this connection, since digests differed.
     healing: bool,
@@ -128,7 +129,7 @@ impl Replica {
             digest: Digest::EMPTY,
             stage: Stage::Closed,
             ack_is_due: false,
-            acked_at: None,
+            waits_since: None,
             converged: false,
             healing: false,
             is_mismatch_told: false,
@@ -227,9 +228,10 @@ impl Replica {
             }
             pool.stage = Stage::Closed;
             pool.ack_is_due = false;
-            pool.acked_at = None;
+            pool.waits_since = None;
             pool.converged = false;
         }
+        self.added = None;
     }
 
     /// Forgets what the relay told of the pools of a life that is over.
@@ -260,7 +262,19 @@ impl Replica {
         if matches!(pool.stage, Stage::Due(_)) {
             pool.stage = Stage::CatchingUp;
         }
+        pool.waits_since = None;
         Some(frame)
+    }
+
+    /// Asks for what its pools may have missed, when more was added to all pools than it knows of.
+    pub(super) fn ask_pools(&mut self, added: u64) {
+        if self.added.is_none_or(|known| known == added) {
+            return;
+        }
+        self.added = Some(added);
+        for pool in self.pools.iter_mut().filter(|pool| pool.stage == Stage::Live) {
+            pool.stage = Stage::Due(Ask::Next);
+        }
     }
 
     /// An addition has been accepted, so its items are in the pool, or were. Those that nothing was told
@@ -287,21 +301,28 @@ impl Replica {
         }
     }
 
-    /// When a pool that has not converged is to be acknowledged again, in milliseconds since 1970:
-    /// somebody may have been silent for too long to count.
+    /// When a pool is to be asked for again, or acknowledged again since somebody may have been silent
+    /// for too long to count, in milliseconds since 1970.
     pub(super) fn pool_deadline(&self) -> Option<u64> {
-        let waits = |pool: &&Pool| pool.waits();
-        let due = |pool: &Pool| pool.acked_at.map_or(0, |at| at + SILENCE_MS);
-        self.pools.iter().filter(waits).map(due).min()
+        let due = |pool: &Pool| {
+            let patience = pool.patience()?;
+            Some(pool.waits_since.map_or(0, |since| since + patience))
+        };
+        self.pools.iter().filter_map(due).min()
     }
 
     /// Tells the time.
     pub(super) fn tick_pools(&mut self, now: u64) {
-        for pool in self.pools.iter_mut().filter(|pool| pool.waits()) {
-            let at = *pool.acked_at.get_or_insert(now);
-            if now >= at + SILENCE_MS {
-                pool.acked_at = Some(now);
+        for pool in &mut self.pools {
+            let Some(patience) = pool.patience() else { continue };
+            if now < *pool.waits_since.get_or_insert(now) + patience {
+                continue;
+            }
+            pool.waits_since = Some(now);
+            if pool.stage == Stage::Live {
                 pool.ack_is_due = true;
+            } else {
+                pool.stage = Stage::Due(Ask::Open);
             }
         }
     }
@@ -319,8 +340,13 @@ impl Pool {
         Choice { primary: self.primary.as_deref(), retain: self.retain }
     }
 
-    /// Whether it has acknowledged everything and has not heard that all have.
-    fn waits(&self) -> bool {
-        self.stage == Stage::Live && !self.converged && !self.ack_is_due
+    /// How long it waits for an answer, if it awaits one: to a question, or to having acknowledged
+    /// everything.
+    fn patience(&self) -> Option<u64> {
+        match self.stage {
+            Stage::CatchingUp => Some(RESEND_MS),
+            Stage::Live if !self.converged && !self.ack_is_due => Some(SILENCE_MS),
+            Stage::Live | Stage::Closed | Stage::Due(_) | Stage::Mismatched => None,
+        }
     }
 }

@@ -66,7 +66,9 @@ pub enum PoolNews {
         from: Seq,
         /// The seq that they lead to.
         to: Seq,
-        /// Over all items after the seq up to which the pool was drained.
+        /// Items up to this seq are gone from the relay.
+        drained: Seq,
+        /// Over all items after `drained`.
         digest: Digest,
     },
     /// All members that count hold everything up to `seq`.
@@ -91,4 +93,6 @@ pub struct PoolLast {
     pub drained: Seq,
     /// Over all items after `drained`.
     pub digest: Digest,
+    /// How many items have ever been added to all pools, this one among them.
+    pub added: u64,
 }

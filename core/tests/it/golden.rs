@@ -170,14 +170,14 @@ fn pool_downs() -> Vec<(&'static str, Vec<u8>)> {
     };
     let terms = Terms { primary: Some("id".into()), retain: Retain::Converged };
     let digest = Digest([8; 16]);
-    let last = Some(PoolLast { terms, drained: Seq(1), digest });
+    let last = Some(PoolLast { terms, drained: Seq(1), digest, added: 301 });
     let (from, to) = (Seq(1), Seq(300));
     let item = RowRef { collection: "~p", key: "a", seq: Seq(300), data: Some(r#"{"id":"a"}"#) };
     let items = encode_changes(&Changes::pack([item]));
     vec![
         ("down pool page", frame(PoolNews::Page { from, to, last: None }, &items)),
         ("down last pool page", frame(PoolNews::Page { from, to, last }, &items)),
-        ("down pool delta", frame(PoolNews::Delta { from, to, digest }, &items)),
+        ("down pool delta", frame(PoolNews::Delta { from, to, drained: Seq(1), digest }, &items)),
         ("down converged", frame(PoolNews::Converged { seq: to, digest, drained: true }, &[])),
         ("down mismatch", frame(PoolNews::Mismatch, &[])),
     ]

@@ -12,6 +12,7 @@ use neap_core::{
     wire::{self, Up},
 };
 
+mod lost;
 mod world;
 
 use world::{World, items, started};

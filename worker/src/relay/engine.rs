@@ -5,8 +5,8 @@ use std::fmt;
 use js_sys::Uint8Array;
 use neap_core::{
     authority::{Admission, Authority, Output, SessionId, Settings, Stats, Trouble},
-    id::{Epoch, Seq},
     limits::TOKEN_SLACK_MS,
+    wire::Pong,
 };
 use neap_http::Answer;
 use wasm_bindgen::JsValue;
@@ -26,7 +26,7 @@ pub(super) struct Engine {
     pub(super) machine: Machine,
     pub(super) links: Links,
     /// What the platform's answer to a ping says.
-    announced: Option<(Epoch, Seq)>,
+    announced: Option<Pong>,
 }
 
 impl Engine {
@@ -61,16 +61,16 @@ impl Engine {
         }
     }
 
-    /// Lets the platform answer pings with epoch and head: a client that has missed something learns
+    /// Lets the platform answer pings with how far the datastore has come: a client that has missed something learns
     /// of it without waking the object.
     pub(super) fn announce(&mut self, state: &State) {
-        let now_at = self.machine.meta().map(|meta| (meta.epoch, meta.head));
+        let now_at = self.machine.meta().map(Pong::of);
         if now_at == self.announced || (self.links.is_empty() && self.announced.is_none()) {
             return;
         }
-        let Some((epoch, head)) = now_at else { return };
-        let text = format!("{}:{}", epoch.to_hex(), head.0);
-        let set = AutoResponse::new(PING, &text).and_then(|pair| state.set_auto_response(&pair));
+        let Some(pong) = now_at else { return };
+        let set = AutoResponse::new(PING, &pong.to_text())
+            .and_then(|pair| state.set_auto_response(&pair));
         if set.is_ok() {
             self.announced = now_at;
         }

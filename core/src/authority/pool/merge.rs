@@ -84,6 +84,7 @@ impl<S: Storage> Authority<S> {
             meta.info.slide(now);
             self.batch.expires_at = Some(meta.info.expires_at);
         }
+        meta.added = meta.added.saturating_add(pool.head.0 - before.head.0);
         self.meta_is_dirty = true;
         let mut rows: Vec<Row> = Vec::with_capacity(fresh.len());
         for (ident, item) in fresh {

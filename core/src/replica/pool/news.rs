@@ -29,6 +29,8 @@ impl Replica {
                     pool.stage = Stage::Due(Ask::Next);
                     return;
                 }
+                pool.converged &= to == pool.kept.seq;
+                pool.waits_since = None;
                 pool.kept.seq = to;
                 self.take_items(place, changes);
                 self.journal = Journal::Frame;
@@ -41,12 +43,16 @@ impl Replica {
                     }
                 }
             }
-            PoolNews::Delta { from, to, digest } if pool.stage == Stage::Live => {
+            PoolNews::Delta { from, to, drained, digest } if pool.stage == Stage::Live => {
                 if from != pool.kept.seq || !fits(changes, &pool.name) {
                     pool.stage = Stage::Due(Ask::Next);
                     return;
                 }
+                let count = to.0.saturating_sub(from.0);
+                self.added = self.added.map(|added| added.saturating_add(count));
+                pool.converged = false;
                 pool.kept.seq = to;
+                self.drain_pool(place, drained);
                 self.take_items(place, changes);
                 self.journal = Journal::Frame;
                 self.hold(place, digest);
@@ -56,7 +62,6 @@ impl Replica {
                     return;
                 }
                 pool.converged = true;
-                pool.acked_at = None;
                 if drained {
                     self.journal = Journal::Frame;
                     self.drain_pool(place, seq);
@@ -98,9 +103,8 @@ impl Replica {
         pool.stage = Stage::Live;
         let drained = last.drained;
         pool.kept.terms = Some(last.terms);
-        if drained > pool.kept.drained {
-            self.drain_pool(place, drained);
-        }
+        self.added.get_or_insert(last.added);
+        self.drain_pool(place, drained);
         self.rename_unseen(place);
         self.hold(place, last.digest);
     }
@@ -136,10 +140,8 @@ impl Replica {
     /// Acknowledges what a pool has come to, if it is what the relay has.
     fn hold(&mut self, place: usize, digest: Digest) {
         let Some(pool) = self.pools.get_mut(place) else { return };
-        pool.converged = false;
         if pool.digest == digest {
-            pool.ack_is_due = true;
-            pool.acked_at = None;
+            pool.ack_is_due = !pool.converged;
         } else if pool.healing {
             self.events.push_back(Event::Trouble("diverged"));
         } else {
@@ -173,6 +175,9 @@ impl Replica {
     /// The relay keeps items up to `seq` no longer; this replica does, but they count no more.
     fn drain_pool(&mut self, place: usize, seq: Seq) {
         let Some(pool) = self.pools.get_mut(place) else { return };
+        if seq <= pool.kept.drained {
+            return;
+        }
         pool.kept.drained = seq;
         pool.digest = sum(&pool.name, pool.collection, seq, &self.table);
     }
@@ -211,9 +216,17 @@ impl Replica {
                     return false;
                 }
                 pool.kept.seq = pool.kept.seq.max(*to);
-                if let PoolNews::Page { last: Some(last), .. } = &down.news {
-                    pool.kept.terms = Some(last.terms.clone());
-                    pool.kept.drained = pool.kept.drained.max(last.drained);
+                match &down.news {
+                    PoolNews::Page { last: Some(last), .. } => {
+                        pool.kept.terms = Some(last.terms.clone());
+                        pool.kept.drained = pool.kept.drained.max(last.drained);
+                    }
+                    PoolNews::Delta { drained, .. } => {
+                        pool.kept.drained = pool.kept.drained.max(*drained);
+                    }
+                    PoolNews::Page { last: None, .. }
+                    | PoolNews::Converged { .. }
+                    | PoolNews::Mismatch => {}
                 }
                 true
             }

@@ -175,6 +175,11 @@ impl World {
         let outputs = self.authority.commit();
         let outputs = outputs.unwrap_or_else(|trouble| panic!("{trouble:?}"));
         let is_busy = !outputs.is_empty();
+        self.carry_out(outputs);
+        is_busy
+    }
+
+    pub(super) fn carry_out(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
                 Output::Send { to, frame } => self.hand_out(&to, &frame),
@@ -182,7 +187,6 @@ impl World {
                 Output::Close { session, why } => panic!("{session} was closed: {why:?}"),
             }
         }
-        is_busy
     }
 
     pub(super) fn hand_out(&mut self, to: &[SessionId], frame: &[u8]) {

@@ -1,0 +1,160 @@
+//! What a member misses while its connection stands.
+
+use neap_core::{
+    limits::{RESEND_MS, SILENCE_MS},
+    wire::{self, Pong, Up},
+};
+
+use super::{
+    ANY, DRAINED, POOL,
+    world::{World, items},
+};
+
+impl World {
+    /// The handler dies after its commit and before anybody was told; the sockets stay open.
+    fn die(&mut self) {
+        drop(self.authority.commit());
+        self.sleep();
+        self.carry();
+    }
+
+    /// Each member pings; gives whether anybody had something to ask.
+    fn ping(&mut self) -> bool {
+        let text = self.authority.meta().map(|meta| Pong::of(meta).to_text()).unwrap_or_default();
+        for place in 0..self.members.len() {
+            assert_eq!(self.members[place].replica.pong(&text, self.now), Ok(()));
+        }
+        self.step()
+    }
+
+    fn tick(&mut self, later: u64) {
+        self.now += later;
+        for place in 0..self.members.len() {
+            assert_eq!(self.members[place].replica.tick(self.now), Ok(()));
+        }
+    }
+}
+
+/// [PO10] A delta that nobody got is asked for after the next ping, though all thought that they had
+/// converged; whoever has missed nothing says nothing then.
+#[test]
+fn po10_a_lost_delta() {
+    let mut world = World::new(&[ANY, ANY]);
+    (0..2).for_each(|place| world.connect(place));
+    world.add(0, r#"["a"]"#);
+    world.carry();
+    assert!((0..2).all(|place| world.state(place).converged));
+    assert!(!world.ping(), "nobody has missed anything");
+    assert!((0..2).all(|place| world.members[place].replica.deadline().is_none()));
+    let now = world.now;
+    assert!(world.authority.merge(POOL, ANY, &["\"b\""], now).is_ok());
+    world.die();
+    assert_eq!(items(&world.members[0].replica).len(), 1);
+    assert!(world.ping());
+    world.carry();
+    for place in 0..2 {
+        assert_eq!(items(&world.members[place].replica).len(), 2);
+        assert!(world.state(place).converged);
+    }
+    assert!(!world.ping(), "it is explained");
+}
+
+/// [PO10] A pong that tells of a pool that is not open here costs one question, and unsettles nothing.
+#[test]
+fn po10_another_pool() {
+    let mut world = World::new(&[ANY, ANY]);
+    (0..2).for_each(|place| world.connect(place));
+    world.add(0, r#"["a"]"#);
+    world.carry();
+    let now = world.now;
+    assert!(world.authority.merge("~other", ANY, &["1"], now).is_ok());
+    world.carry();
+    assert!(world.ping());
+    world.carry();
+    assert!((0..2).all(|place| world.state(place).converged));
+    assert!(!world.ping());
+}
+
+/// [PO10] A question whose answer does not come is asked again, after ten seconds.
+#[test]
+fn po10_a_lost_question() {
+    let mut world = World::new(&[ANY, ANY]);
+    world.connect(0);
+    world.add(0, r#"["a"]"#);
+    world.carry();
+    world.connect(1);
+    let (session, moment) = (world.members[1].session.unwrap_or_default(), world.moment());
+    let hello = world.members[1].replica.take_frame().unwrap_or_default();
+    assert_eq!(world.authority.receive(session, &hello, moment), Ok(()));
+    world.commit();
+    world.store(1);
+    let question = world.members[1].replica.take_frame().unwrap_or_default();
+    assert!(matches!(wire::decode_up(&question), Ok(Up::Pool(_))), "it is lost");
+    world.carry();
+    assert!(items(&world.members[1].replica).is_empty());
+    world.tick(0);
+    world.tick(RESEND_MS);
+    world.carry();
+    assert_eq!(items(&world.members[1].replica).len(), 1);
+    assert!(world.state(1).converged);
+}
+
+/// [PO10] Convergence of which the word was lost is told to whoever says again what it holds. What was
+/// drained with it stays with those who did not hear of that either, also when more is added.
+#[test]
+fn po10_a_lost_convergence() {
+    for adds in [false, true] {
+        let mut world = World::new(&[DRAINED, DRAINED]);
+        (0..2).for_each(|place| world.connect(place));
+        world.carry();
+        world.add(0, r#"[{"id":"a"}]"#);
+        while !world.authority.pool(POOL).is_ok_and(|pool| {
+            pool.is_some_and(|pool| pool.drained == pool.head && pool.head.0 == 1)
+        }) {
+            for place in 0..2 {
+                world.store(place);
+                let (session, moment) =
+                    (world.members[place].session.unwrap_or_default(), world.moment());
+                while let Some(frame) = world.members[place].replica.take_frame() {
+                    assert_eq!(world.authority.receive(session, &frame, moment), Ok(()));
+                }
+            }
+            let before = world.authority.pool(POOL).ok().flatten().map(|pool| pool.drained);
+            let outputs = world.authority.commit().unwrap_or_default();
+            let after = world.authority.pool(POOL).ok().flatten().map(|pool| pool.drained);
+            if before == after || after.is_none_or(|drained| drained.0 == 0) {
+                world.carry_out(outputs);
+            }
+        }
+        assert!((0..2).all(|place| !world.state(place).converged), "nobody was told");
+        if adds {
+            world.add(1, r#"[{"id":"b"}]"#);
+        } else {
+            world.tick(0);
+            world.tick(SILENCE_MS);
+        }
+        world.carry();
+        for place in 0..2 {
+            assert!(world.state(place).converged);
+            assert_eq!(items(&world.members[place].replica).len(), 1 + usize::from(adds));
+        }
+    }
+}
+
+/// [PO4] Who has never answered is silent a minute after having been asked, however often more is added;
+/// and who is slow but answers is not.
+#[test]
+fn po4_silence_is_counted_from_the_question() {
+    let mut world = World::new(&[DRAINED, DRAINED, DRAINED]);
+    (0..2).for_each(|place| world.connect(place));
+    world.connect(2);
+    world.carry();
+    let third = world.members[2].session.take();
+    for step in 0..4 {
+        world.now += 20_000;
+        world.add(0, &format!(r#"[{{"id":"{step}"}}]"#));
+        world.carry();
+        assert_eq!(world.state(0).converged, step == 3, "step {step}");
+    }
+    world.members[2].session = third;
+}
