@@ -23,9 +23,10 @@ pub const PAGE_ROWS: usize = 4_096;
 pub const UNACKED_MAX: u64 = 4_096;
 /// Most accounts of the ledger that an authority keeps in memory between two commits.
 pub const LEDGER_CACHE_MAX: usize = 256;
-/// How long the ledger of a permanent datastore remembers a replica after its last push.
+/// How long the ledger of a permanent datastore remembers a replica after its last connection.
 pub const LEDGER_MS: u64 = 400 * 24 * 60 * 60 * 1_000;
-/// How often the ledger of a permanent datastore is gone through for replicas to forget.
+/// How often the ledger of a permanent datastore is gone through for replicas to forget, and how exactly it
+/// keeps when a replica last connected.
 pub const SWEEP_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Most tombstones that one pass of upkeep removes.
 pub const PRUNE_MAX: u64 = 1_000;

@@ -8,6 +8,7 @@ use super::{Admission, Authority, Close, Moment, Opened, SessionId, Trouble, poo
 use crate::{
     datastore::{Kind, Meta},
     id::{Epoch, ReplicaId, Seq, Turn},
+    limits::SWEEP_MS,
     mutation::Outcome,
     rate::Bucket,
     storage::Storage,
@@ -202,18 +203,23 @@ impl<S: Storage> Authority<S> {
         true
     }
 
-    /// Tells how the ledger knows a replica, and lets it forget what the replica has acknowledged.
+    /// Tells how the ledger knows a replica, and lets it forget what the replica has acknowledged. Whoever
+    /// comes back in time is remembered from now on, also without having pushed anything.
     fn standing(&mut self, author: &Introduction, now: u64) -> Result<Standing, Trouble<S::Error>> {
         let floor = self.meta.as_ref().map_or(0, |meta| meta.ledger_floor);
+        let is_recent = |at: u64| at <= now && now - at < SWEEP_MS;
         let Some(entry) = self.ledger.find(&self.storage, &author.id)? else {
             return Ok(match author.birth {
                 Some(birth) if birth < floor => Standing::Forgotten,
-                birth => Standing::New(birth.unwrap_or(now)),
+                // Nothing of its was ever applied: it may as well be born now.
+                birth => Standing::New(birth.filter(|birth| is_recent(*birth)).unwrap_or(now)),
             });
         };
-        let settled = entry.settled();
-        if author.role == Role::Speaker && entry.has_news_of(author.acked) {
-            self.ledger.of(&self.storage, &author.id)?.ack(author.acked);
+        let (settled, is_old) = (entry.settled(), !is_recent(entry.at));
+        if author.role == Role::Speaker && (is_old || entry.has_news_of(author.acked)) {
+            let entry = self.ledger.of(&self.storage, &author.id)?;
+            entry.ack(author.acked);
+            entry.at = now;
         }
         Ok(Standing::Settled(settled))
     }

@@ -47,7 +47,7 @@ impl<S: Storage> Authority<S> {
         }
         self.erase_drained()?;
         if kind == Kind::Permanent && now >= swept_at.saturating_add(SWEEP_MS) {
-            let floor = now.saturating_sub(LEDGER_MS);
+            let floor = now.saturating_sub(LEDGER_MS + SWEEP_MS);
             self.ledger.forget();
             self.storage.forget_entries(floor)?;
             if let Some(meta) = &mut self.meta {

@@ -52,6 +52,8 @@ pub(super) struct Changes {
     /// Keys that may have changed in the present input, with what they showed before it.
     marked: Vec<(Place, Option<Box<str>>)>,
     index: Index,
+    /// Who has made the latest of them.
+    origin: Option<Origin>,
     ready: VecDeque<(Origin, Change)>,
 }
 
@@ -80,6 +82,9 @@ impl Replica {
 
     /// The next change with who made it; ask until there is none. All that come belong together.
     pub fn take_changes(&mut self) -> Option<(Origin, Change)> {
+        if let Some(origin) = self.changes.origin.take() {
+            self.compare(origin);
+        }
         self.changes.ready.pop_front()
     }
 
@@ -93,6 +98,14 @@ impl Replica {
         let (of, next) = self.changes.ready.front()?;
         let same = *of == origin && next.watch == watch && *next.collection == *collection;
         if same { self.take_changes() } else { None }
+    }
+
+    /// What was marked may show something else now. An input may come here more than once; a key that
+    /// it changes twice is told once.
+    pub(super) fn report(&mut self, origin: Origin) {
+        if !self.changes.marked.is_empty() {
+            self.changes.origin = Some(origin);
+        }
     }
 
     /// Notes what a key shows, before something is done that may change it.
@@ -118,10 +131,7 @@ impl Replica {
     }
 
     /// Compares what was marked with what is shown now.
-    pub(super) fn report(&mut self, origin: Origin) {
-        if self.changes.marked.is_empty() {
-            return;
-        }
+    fn compare(&mut self, origin: Origin) {
         self.changes.index.clear();
         for ((collection, key), before) in core::mem::take(&mut self.changes.marked) {
             let after = self.shown(collection, &key);

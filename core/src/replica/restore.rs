@@ -150,13 +150,9 @@ impl Replica {
                 Some(_) => page.cursor.after,
                 None => self.seq,
             },
-            Down::Delta(_)
-            | Down::Welcome(_)
-            | Down::Behind
-            | Down::Presence(_)
-            | Down::Rates(_) => {
-                return Err(BadFrame);
-            }
+            // It came between pages, and was passed over then as well.
+            Down::Delta(_) | Down::Behind | Down::Presence(_) | Down::Rates(_) => return Ok(()),
+            Down::Welcome(_) => return Err(BadFrame),
         };
         self.replay(&changes)?;
         self.seq = self.seq.max(to);
@@ -239,6 +235,8 @@ impl Replica {
         if let Some(me) = self.authors.first_mut() {
             let settled = Turn(first.0.saturating_sub(1));
             (me.settled, me.saved, me.minted) = (settled, settled, settled);
+            // Its stamp is lost, and what is pending may have been pushed: it was born before all others.
+            me.birth = Some(0);
             // Above all that it had, or the relay would end this session and not the one before.
             me.generation = u64::from(u32::MAX);
         }

@@ -4,6 +4,7 @@
 #![allow(clippy::wildcard_enum_match_arm, clippy::needless_range_loop)]
 
 mod archive;
+mod forgotten;
 mod golden;
 mod laws;
 mod pace;

@@ -13,7 +13,7 @@ use neap_core::{
 
 pub(super) const NOW: u64 = 1_700_000_000_000;
 
-fn moment(now: u64) -> Moment {
+pub(super) fn moment(now: u64) -> Moment {
     let seconds = u8::try_from(now / 1_000 % 251).unwrap_or(0);
     Moment { now, dice: Epoch([seconds; 8]) }
 }

@@ -24,6 +24,8 @@ pub struct Export {
     epoch: Epoch,
     /// The head at the beginning: what is deleted later must still be known to be.
     start: Seq,
+    /// Whom the ledger had forgotten at the beginning.
+    floor: u64,
     rows: Seq,
     pools: BTreeMap<Box<str>, (PoolFact, Seq)>,
     ledger: (u64, ReplicaId),
@@ -63,6 +65,7 @@ impl Export {
         let export = Export {
             epoch: meta.epoch,
             start: meta.head,
+            floor: meta.ledger_floor,
             rows: Seq::ZERO,
             pools: BTreeMap::new(),
             ledger: (0, ReplicaId([0; 16])),
@@ -73,7 +76,7 @@ impl Export {
 
 impl<S: Storage> Authority<S> {
     /// Reads the next page of an export at the moment `now`, in milliseconds since 1970. `None` where
-    /// that is over: the datastore is gone, or has forgotten deletions since the beginning.
+    /// that is over: the datastore is gone, or has forgotten deletions or replicas since the beginning.
     ///
     /// # Errors
     /// When storage fails.
@@ -83,7 +86,8 @@ impl<S: Storage> Authority<S> {
         now: u64,
     ) -> Result<Option<ExportPage>, Trouble<S::Error>> {
         let Some(meta) = self.alive(now) else { return Ok(None) };
-        if meta.epoch != export.epoch || meta.horizon > export.start {
+        let forgets = meta.horizon > export.start || meta.ledger_floor > export.floor;
+        if meta.epoch != export.epoch || forgets {
             return Ok(None);
         }
         let mut page = Page::default();
