@@ -17,7 +17,7 @@ use std::{
 #[path = "../tests/it/sim/mod.rs"]
 mod sim;
 
-use sim::{Plan, Report, Sights, Violation};
+use sim::{Lanes, Plan, Report, Sights, Violation};
 
 struct Arguments {
     first: u64,
@@ -115,7 +115,8 @@ fn run_all(arguments: &Arguments) -> Sum {
                         break;
                     }
                     SEED.set(seed);
-                    let plan = Plan { seed, sabotage: None, traced: arguments.is_traced };
+                    let (lanes, traced) = (Lanes::of(seed), arguments.is_traced);
+                    let plan = Plan { seed, lanes, sabotage: None, traced };
                     let (report, result) = sim::run(plan);
                     gather(&mut sum.lock().unwrap(), seed, report, result);
                 }

@@ -9,9 +9,7 @@ use neap_core::{
 };
 
 use super::{
-    Check,
-    disk::Entry,
-    fail,
+    Check, fail,
     history::Said,
     naive::{
         Act, COLLECTIONS, Cond, Draft, Id, KEYS, Op, Place, State, any_patch, any_record, resolve,
@@ -130,6 +128,9 @@ impl World {
 
     /// An app edits.
     pub(crate) fn edit(&mut self, place: usize) -> Check {
+        if self.lanes.pools && self.random.once_in(4) {
+            return self.add(place);
+        }
         if self.random.once_in(20) {
             return self.edit_many(place);
         }
@@ -268,10 +269,21 @@ impl World {
         self.said.push(Said::Invoked(id));
         let ops = Rc::clone(&self.oracle.mutations[id].ops);
         let client = &mut self.clients[place];
-        client.pending.push_back(Entry { id, ops });
+        let entry = client.entry_of(id, ops);
+        client.pending.push_back(entry);
         if refused {
             client.doomed.insert(id);
         }
-        self.oracle.name(client.id, turn, id)
+        self.name_pending(place, turn, id)
+    }
+
+    /// Gives a mutation its name.
+    pub(crate) fn name_pending(&mut self, place: usize, turn: Turn, id: Id) -> Check {
+        self.oracle.name(self.clients[place].id, turn, id)
+    }
+
+    /// Whether what shows under an item's identity is an addition of a sibling without an outcome.
+    pub(crate) fn is_a_siblings(&self, _place: usize, _pool: usize, _ident: &str) -> bool {
+        false
     }
 }

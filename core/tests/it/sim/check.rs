@@ -19,6 +19,7 @@ use super::{
     history::Said,
     naive::{Id, State},
     oracle::{Life, digest_of},
+    pools::Addition,
     relay::turns_of,
     world::{World, trace},
 };
@@ -27,12 +28,15 @@ use super::{
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     steps: Vec<Asked>,
+    /// What was added over HTTP, by the places of the steps that say so.
+    merged: Vec<(Addition, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Asked {
     Turn(ReplicaId, Turn),
     Request(Id, Outcome),
+    Merge(usize),
 }
 
 impl Group {
@@ -45,6 +49,11 @@ impl Group {
 
     pub(crate) fn request(&mut self, id: Id, outcome: Outcome) {
         self.steps.push(Asked::Request(id, outcome));
+    }
+
+    pub(crate) fn merge(&mut self, addition: &Addition, added: u64) {
+        self.steps.push(Asked::Merge(self.merged.len()));
+        self.merged.push((addition.clone(), added));
     }
 }
 
@@ -94,6 +103,7 @@ impl World {
                 outcomes: BTreeMap::new(),
                 arrived: Vec::new(),
                 horizon: 0,
+                pools: Default::default(),
                 records_max: usize::try_from(self.relay.settings.records_max).unwrap_or(0),
             });
         }
@@ -107,6 +117,13 @@ impl World {
         for (place, asked) in group.steps.iter().enumerate() {
             match *asked {
                 Asked::Request(id, outcome) => self.take_request(id, outcome)?,
+                Asked::Merge(which) => {
+                    let (addition, added) = &group.merged[which];
+                    let wanted = self.take_addition(addition);
+                    if wanted != *added {
+                        return fail("PO2", format!("{added} items are new, must be {wanted}"));
+                    }
+                }
                 Asked::Turn(replica, turn) => {
                     let settled = self.oracle.newest().map_or(0, |life| life.settled(&replica));
                     let entry = &entries[&replica];
@@ -117,6 +134,11 @@ impl World {
                         return fail("LE1", format!("turn {} has no outcome", turn.0));
                     };
                     trace!(self, "relay: {replica:?} turn {} {outcome:?}", turn.0);
+                    let named = self.oracle.names.get(&(replica, turn));
+                    let adds = named.and_then(|(id, _)| self.oracle.mutations[*id].adds.clone());
+                    if let Some(addition) = &adds {
+                        self.take_addition(addition);
+                    }
                     if let Err(wanted) = self.oracle.arrive(replica, turn, outcome)?
                         && !group.steps[place + 1..].contains(asked)
                     {
@@ -194,6 +216,8 @@ impl World {
         if has_moved {
             self.report.sights.see("compacted");
         }
+        self.check_stored_pools(meta.totals.items)?;
+        let Some(life) = self.oracle.newest() else { return Ok(()) };
         for (replica, entry) in entries {
             if entry.settled() != life.settled(replica) {
                 return fail(
@@ -209,7 +233,7 @@ impl World {
     }
 
     /// What is sent has been stored.
-    pub(crate) fn check_sent(&self, frame: &[u8], to: &[SessionId]) -> Check {
+    pub(crate) fn check_sent(&mut self, frame: &[u8], to: &[SessionId]) -> Check {
         let Ok((down, changes)) = wire::decode_down(frame) else {
             return fail("WI1", "the relay sends what is no frame".into());
         };
@@ -248,7 +272,10 @@ impl World {
                 fail("ST1", "told of a datastore that is not stored".into())
             };
         };
-        let newest = changes.rows().filter_map(Result::ok).map(|row| row.seq).max();
+        // A pool counts its own seqs.
+        let of_records = !matches!(down, Down::Pool(_));
+        let newest =
+            changes.rows().filter(|_| of_records).filter_map(Result::ok).map(|row| row.seq).max();
         if head.max(newest.unwrap_or_default()) > meta.head {
             return fail("ST1", format!("told of {} before it was stored", head.0));
         }
@@ -260,6 +287,12 @@ impl World {
         }
         if self.relay.authority.as_ref().is_some_and(|one| one.alive(self.now).is_none()) {
             return fail("EX1", "told of a datastore that is over".into());
+        }
+        if matches!(down, Down::Behind) {
+            to.iter().for_each(|session| self.note_behind(*session));
+        }
+        if let Down::Pool(news) = &down {
+            return self.check_pool_news(news, &changes, to);
         }
         Ok(())
     }

@@ -1,19 +1,23 @@
 //! A replica's shell: it writes to its disk, carries frames, and keeps count of what it was told.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
+};
 
 use neap_core::{
     datastore::Options,
     id::{Epoch, ReplicaId, Seq, Turn},
     replica::{Phase, Replica, Watch},
-    wire::{self, Down},
+    wire::{self, Down, PoolAsk},
 };
 
 use super::{
-    Check,
+    Check, Lanes,
     disk::{Disk, Entry, Note, Transaction, Write},
     fail,
-    naive::{COLLECTIONS, Cond, Id, Place},
+    naive::{COLLECTIONS, Cond, Id, Op, Place},
+    pools::{POOLS, Terms},
     random::Random,
     relay::turns_of,
     sabotage::Sabotage,
@@ -25,6 +29,14 @@ use super::{
 pub(crate) struct Checkpoint {
     /// The first frame that has to be kept beside it.
     pub(crate) since: u64,
+}
+
+/// Why a replica asks for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Pong,
+    Tick,
+    Other,
 }
 
 #[derive(Debug)]
@@ -43,9 +55,18 @@ pub(crate) struct Client {
     /// Whether stored records were lost, so that settled turns may have no effect yet.
     pub(crate) has_amnesia: bool,
     pub(crate) watched: [bool; COLLECTIONS.len()],
+    /// The pools that its app opens.
+    pub(crate) opens: [bool; POOLS.len()],
+    terms: [Terms; POOLS.len()],
+    /// The items that it holds.
+    pub(crate) seen: [BTreeSet<String>; POOLS.len()],
     pub(crate) mirror: BTreeMap<Place, String>,
-    /// Pages of the catch-up under way.
-    pub(crate) pages: Vec<Vec<u8>>,
+    /// Frames that have come since the catch-up under way began.
+    pub(crate) pages: Option<Vec<Vec<u8>>>,
+    /// What came last.
+    pub(crate) input: Cause,
+    /// The frame that has just come.
+    pub(crate) frame: Option<Vec<u8>>,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) next_frame: u64,
     pub(crate) page_records: usize,
@@ -62,7 +83,7 @@ pub(crate) struct Wanted {
 }
 
 impl Client {
-    pub(crate) fn new(random: &mut Random) -> Self {
+    pub(crate) fn new(random: &mut Random, lanes: Lanes, terms: &[Terms; POOLS.len()]) -> Self {
         let (id, spare) = (ReplicaId(random.bytes()), ReplicaId(random.bytes()));
         let page_records = 1 + random.below(4);
         let mut client = Client {
@@ -76,8 +97,13 @@ impl Client {
             records: None,
             has_amnesia: false,
             watched: [false; COLLECTIONS.len()],
+            opens: POOLS.map(|_| lanes.pools && !random.once_in(4)),
+            terms: *terms,
+            seen: Default::default(),
             mirror: BTreeMap::new(),
-            pages: Vec::new(),
+            pages: None,
+            input: Cause::Other,
+            frame: None,
             checkpoint: None,
             next_frame: 0,
             page_records,
@@ -90,8 +116,12 @@ impl Client {
 
     /// The shell's first acts with a new replica.
     pub(crate) fn begin(&mut self, random: &mut Random) {
-        self.pages.clear();
-        self.checkpoint = None;
+        (self.pages, self.frame, self.checkpoint) = (None, None, None);
+        self.seen = Default::default();
+        for (pool, name) in POOLS.into_iter().enumerate().filter(|(pool, _)| self.opens[*pool]) {
+            // A name that is none, or terms that are others, come out as rules that do not hold.
+            let _ = self.replica.open_pool(name, self.terms[pool].choice());
+        }
         self.mirror.clear();
         for (collection, name) in COLLECTIONS.into_iter().enumerate() {
             let level = random.pick(&[Watch::Nothing, Watch::Keys, Watch::Records]);
@@ -110,7 +140,11 @@ impl Client {
         Write::Account { bytes: self.replica.account(), settled: self.replica.settled() }
     }
 
-    /// The name of the turn before the first pending one.
+    pub(crate) fn entry_of(&mut self, id: Id, ops: Rc<Vec<Op>>) -> Entry {
+        Entry { id, ops }
+    }
+
+    /// The pending mutation of a turn.
     pub(crate) fn entry(&self, turn: Turn) -> Option<&Entry> {
         let place = turn.0.checked_sub(self.replica.settled().0 + 1)?;
         self.pending.get(usize::try_from(place).ok()?)
@@ -169,6 +203,7 @@ impl World {
             .replica
             .deadline()
             .is_some_and(|deadline| deadline <= self.now && client.replica.phase() == Phase::Live);
+        client.input = Cause::Tick;
         match client.replica.tick(self.now) {
             Ok(()) => {
                 if was_due {
@@ -190,6 +225,7 @@ impl World {
             return Ok(());
         }
         let now = self.now;
+        self.clients[place].input = Cause::Other;
         let result = match downward {
             Downward::Close(code) => {
                 trace!(self, "replica {place}: closed {code}");
@@ -203,19 +239,20 @@ impl World {
                 if before == Phase::Live && self.clients[place].replica.phase() != before {
                     self.see("pong told of news");
                 }
+                self.clients[place].input = Cause::Pong;
                 result
             }
             Downward::Frame(frame) => {
                 trace!(self, "replica {place}: {:?}", wire::decode_down(&frame));
                 self.note_frame(&frame);
                 let before = self.clients[place].replica.epoch();
+                self.keep(place, &frame);
                 let result = self.clients[place].replica.received(&frame, now);
                 let after = self.clients[place].replica.epoch();
                 if before.is_some() && before != after {
                     self.see("new epoch met");
                     self.forget_old_life(place);
                 }
-                self.keep(place, &frame);
                 result
             }
         };
@@ -242,11 +279,13 @@ impl World {
         }
     }
 
-    /// Keeps pages until they can be stored together.
+    /// Keeps what comes while pages do, until all of it can be stored together.
     fn keep(&mut self, place: usize, frame: &[u8]) {
-        if let Ok((Down::Page(_) | Down::Delta(_), _)) = wire::decode_down(frame) {
-            self.clients[place].pages.push(frame.to_vec());
+        let client = &mut self.clients[place];
+        if client.replica.phase() == Phase::CatchingUp {
+            client.pages.get_or_insert_default().push(frame.to_vec());
         }
+        client.frame = Some(frame.to_vec());
     }
 
     /// Conditions on seqs of a life that is over never hold again.
@@ -262,7 +301,7 @@ impl World {
                     cond => cond,
                 };
             }
-            entry.ops = std::rc::Rc::new(ops);
+            entry.ops = Rc::new(ops);
         }
     }
 
@@ -314,6 +353,13 @@ impl World {
             && hello.cursor.after > client.replica.seq()
         {
             self.report.sights.see("catch-up resumed");
+        }
+        if let Ok(wire::Up::Pool(said)) = wire::decode_up(&frame) {
+            match (client.input, said.ask) {
+                (Cause::Pong, PoolAsk::Next(_)) => self.report.sights.see("pong told of items"),
+                (Cause::Tick, PoolAsk::Open { .. }) => self.report.sights.see("pool asked again"),
+                _ => {}
+            }
         }
         if let Some((id, first, count)) = turns_of(&[client.id], &frame) {
             let image = &client.disk.image;

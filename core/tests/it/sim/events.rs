@@ -64,10 +64,9 @@ impl World {
                     client.records = client.replica.epoch();
                     client.has_amnesia = false;
                 }
-                Event::Reset(reason) => {
-                    if reason == ResetReason::History {
-                        self.see("history too short");
-                    }
+                Event::Reset(ResetReason::History) => self.see("history too short"),
+                Event::Reset(ResetReason::Epoch) => {
+                    self.clients[place].seen = Default::default();
                 }
                 Event::Renumbered => {
                     self.see("renumbered");

@@ -11,6 +11,7 @@ use super::{
     Check,
     check::Group,
     fail,
+    pools::POOLS,
     relay::{Input, receivers},
     sabotage::Sabotage,
     storage::Broken,
@@ -64,6 +65,7 @@ impl World {
             }
         };
         self.check_relay(&group)?;
+        self.note_members(&inputs);
         self.relay.know(self.now);
         let count = if self.chance(self.odds.kill) {
             self.random.below(outputs.len() + 1)
@@ -99,6 +101,7 @@ impl World {
                 }
                 Input::Gone(_)
                 | Input::Request(_)
+                | Input::Merge(_)
                 | Input::Open
                 | Input::Destroy
                 | Input::Upkeep => {}
@@ -133,6 +136,14 @@ impl World {
                     let ops: Vec<_> = ops.iter().map(super::app::RealOp::borrow).collect();
                     if let Some(Ok(outcome)) = authority.mutate(&ops, moment)? {
                         group.request(*id, outcome);
+                    }
+                }
+                Input::Merge(addition) => {
+                    let items: Vec<&str> = addition.items.iter().map(|item| &*item.data).collect();
+                    let choice = self.terms[addition.pool].choice();
+                    let name = POOLS[addition.pool];
+                    if let Some(Ok(merged)) = authority.merge(name, choice, &items, moment.now)? {
+                        group.merge(addition, merged.added);
                     }
                 }
                 Input::Upkeep => authority.upkeep(moment.now)?,

@@ -117,7 +117,10 @@ pub(crate) fn is_linearizable(oracle: &Oracle, life: &Life, said: &[Said], most:
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Plan, *};
+    use super::{
+        super::{Lanes, Plan},
+        *,
+    };
 
     /// What was said, but two mutations were told each other's seqs, of which one was answered before the
     /// other was made.
@@ -149,7 +152,8 @@ mod tests {
     fn ap5_histories_are_linearizable() {
         let (mut lives, mut lies) = (0, 0);
         for seed in 0..60 {
-            let mut world = World::new(Plan { seed, sabotage: None, traced: false });
+            let mut world =
+                World::new(Plan { seed, lanes: Lanes::of(seed), sabotage: None, traced: false });
             assert_eq!(world.live(), Ok(()), "seed {seed}");
             for life in &world.oracle.lives {
                 let fits = |said: &[Said], most| is_linearizable(&world.oracle, life, said, most);

@@ -3,7 +3,6 @@
 use neap_core::{
     id::Turn,
     replica::{Journal, Phase},
-    wire::{self, Down},
 };
 
 use super::{
@@ -43,20 +42,13 @@ impl World {
             Journal::Pages if whole => Journal::Checkpoint,
             journal => journal,
         };
-        let pages = std::mem::take(&mut client.pages);
+        let frame = client.frame.take();
+        let pages = client.pages.take_if(|_| client.replica.phase() != Phase::CatchingUp);
         match journal {
-            Journal::Nothing => {
-                if client.replica.phase() != Phase::Live {
-                    client.pages = pages.into_iter().filter(|frame| is_page(frame)).collect();
-                }
-            }
+            Journal::Nothing => {}
             Journal::Frame | Journal::Pages => {
-                let frames = if journal == Journal::Frame {
-                    pages.into_iter().last().into_iter().collect::<Vec<_>>()
-                } else {
-                    pages
-                };
-                for frame in frames {
+                let pages = pages.filter(|_| journal == Journal::Pages);
+                for frame in pages.unwrap_or_else(|| frame.into_iter().collect()) {
                     log.writes.push(Write::Frame(client.next_frame, frame));
                     client.next_frame += 1;
                 }
@@ -134,8 +126,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-fn is_page(frame: &[u8]) -> bool {
-    matches!(wire::decode_down(frame), Ok((Down::Page(_), _)))
 }

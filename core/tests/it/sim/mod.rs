@@ -11,8 +11,11 @@ mod events;
 mod flush;
 mod history;
 mod journal;
+mod lanes;
+mod members;
 mod naive;
 mod oracle;
+mod pools;
 mod random;
 mod relay;
 mod restore;
@@ -21,6 +24,7 @@ mod shown;
 pub(crate) mod storage;
 mod world;
 
+pub(crate) use lanes::Lanes;
 pub(crate) use sabotage::Sabotage;
 
 /// A rule that did not hold.
@@ -49,6 +53,7 @@ fn fail<T>(rule: &'static str, what: String) -> Result<T, Violation> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
+    pub(crate) lanes: Lanes,
     pub(crate) sabotage: Option<Sabotage>,
     /// Gathers each step as a line.
     pub(crate) traced: bool,
@@ -56,7 +61,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 44] = [
+pub(crate) const SIGHTS: [&str; 56] = [
     "cut by the replica",
     "cut by the relay",
     "frames lost with a cut",
@@ -101,6 +106,18 @@ pub(crate) const SIGHTS: [&str; 44] = [
     "pong told of news",
     "silence noticed",
     "push sent again",
+    "added to a pool",
+    "added offline",
+    "known items passed over",
+    "items known to the relay",
+    "item replaced",
+    "pool converged",
+    "silent member passed over",
+    "pool drained",
+    "drained items erased",
+    "pong told of items",
+    "pool asked again",
+    "pool frame restored",
 ];
 
 /// How often each of [`SIGHTS`] was seen.
@@ -153,7 +170,7 @@ mod tests {
     use super::*;
 
     fn plan(seed: u64) -> Plan {
-        Plan { seed, sabotage: None, traced: false }
+        Plan { seed, lanes: Lanes::of(seed), sabotage: None, traced: false }
     }
 
     /// [SI1] A run is a function of its seed, byte for byte.
@@ -177,7 +194,7 @@ mod tests {
     #[test]
     fn si3_seeds_that_were_bad_stay_good() {
         for seed in [1, 16, 19, 23, 39, 43, 51, 60, 89, 700, 1821, 1913, 4632, 5722, 5980] {
-            let (_, result) = run(plan(seed));
+            let (_, result) = run(Plan { lanes: Lanes::NONE, ..plan(seed) });
             assert_eq!(result, Ok(()), "seed {seed}");
         }
     }
@@ -185,7 +202,7 @@ mod tests {
     /// [SI1] A seed that breaks a rule does so again, at the same step, in the same words, after the same bytes.
     #[test]
     fn si1_a_failing_seed_replays() {
-        let bad = |seed| Plan { seed, sabotage: Some(Sabotage::CorruptRow), traced: true };
+        let bad = |seed| Plan { sabotage: Some(Sabotage::CorruptRow), traced: true, ..plan(seed) };
         let failing = (0..100).map(bad).find(|plan| run(*plan).1.is_err());
         let plan = failing.unwrap_or_else(|| panic!("no seed fails"));
         let (report, result) = run(plan);

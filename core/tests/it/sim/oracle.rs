@@ -14,12 +14,15 @@ use neap_core::{
 use super::{
     Check, fail,
     naive::{COLLECTIONS, Id, KEYS, Op, Place, Record, State, resolve},
+    pools::{Addition, NaivePool, POOLS},
 };
 
 /// A mutation as its app made it.
 #[derive(Debug)]
 pub(crate) struct Mutation {
     pub(crate) ops: Rc<Vec<Op>>,
+    /// What it adds to a pool; then it has no ops.
+    pub(crate) adds: Option<Addition>,
 }
 
 /// One incarnation of the datastore.
@@ -38,6 +41,7 @@ pub(crate) struct Life {
     pub(crate) arrived: Vec<Id>,
     pub(crate) records_max: usize,
     pub(crate) horizon: u64,
+    pub(crate) pools: [NaivePool; POOLS.len()],
 }
 
 /// What a verdict needs to know besides the records.
@@ -174,7 +178,7 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     pub(crate) fn record(&mut self, ops: Vec<Op>) -> Id {
-        self.mutations.push(Mutation { ops: Rc::new(ops) });
+        self.mutations.push(Mutation { ops: Rc::new(ops), adds: None });
         self.mutations.len() - 1
     }
 

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use neap_core::{
     authority::{Admission, Authority, Output, PageSize, SessionId, Settings, Trouble},
     datastore::{Kind, Options},
-    id::ReplicaId,
-    wire::{self, Up},
+    id::{Epoch, ReplicaId, Seq},
+    wire::{self, Pong, Up},
 };
 
 use super::{
-    Check,
+    Check, Lanes,
     naive::Id,
+    pools::Addition,
     random::Random,
     sabotage::Sabotage,
     storage::{Broken, Disk},
@@ -26,6 +27,8 @@ pub(crate) enum Input {
     Gone(SessionId),
     /// A mutation over HTTP.
     Request(Id),
+    /// An addition to a pool over HTTP.
+    Merge(Addition),
     Open,
     Destroy,
     Upkeep,
@@ -48,9 +51,10 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(random: &mut Random, sabotage: Option<Sabotage>) -> Self {
+    pub(crate) fn new(random: &mut Random, lanes: Lanes, sabotage: Option<Sabotage>) -> Self {
         let settings = Settings {
-            records_max: if random.once_in(4) { 7 } else { 1_000 },
+            // Items would count as well.
+            records_max: if random.once_in(4) && !lanes.pools { 7 } else { 1_000 },
             history: if random.once_in(2) { 1 } else { 1_000 },
             ..Settings::default()
         };
@@ -178,6 +182,10 @@ impl World {
             self.relay.open();
             return Ok(());
         }
+        if self.lanes.pools && self.random.once_in(3) {
+            self.request_addition();
+            return Ok(());
+        }
         let id = self.mint_request();
         self.relay.queue.push(Input::Request(id));
         Ok(())
@@ -216,10 +224,8 @@ impl Relay {
         let meta = self.authority.as_ref().and_then(|authority| authority.alive(now));
         self.expires_at = meta.and_then(|meta| meta.info.expires_at);
         // A datastore that is gone has no epoch that anybody knows.
-        self.pong = meta.map_or_else(
-            || String::from("0000000000000000:0"),
-            |meta| format!("{}:{}", meta.epoch.to_hex(), meta.head.0),
-        );
+        let nothing = Pong { epoch: Epoch([0; 8]), head: Seq::ZERO, added: 0 };
+        self.pong = meta.map_or(nothing, Pong::of).to_text();
     }
 }
 

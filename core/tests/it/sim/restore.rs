@@ -91,6 +91,9 @@ impl World {
                         break;
                     }
                     replayed += 1;
+                    if matches!(wire::decode_down(frame), Ok((wire::Down::Pool(_), _))) {
+                        self.report.sights.see("pool frame restored");
+                    }
                 }
                 if let Some(number) = torn {
                     let _ = image.frames.split_off(&number);

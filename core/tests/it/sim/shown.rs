@@ -63,7 +63,8 @@ impl World {
             );
         }
         self.check_mirror(place)?;
-        self.check_settlement(place)
+        self.check_settlement(place)?;
+        self.check_pools(place)
     }
 
     /// The change lists add up to the view.
@@ -131,11 +132,12 @@ impl World {
 
     pub(crate) fn is_settled(&self) -> bool {
         let head = self.stored_meta().map(|meta| (meta.epoch, meta.head));
-        self.clients.iter().all(|client| {
-            client.pending.is_empty()
-                && client.replica.phase() == Phase::Live
-                && head == client.replica.epoch().map(|epoch| (epoch, client.replica.seq()))
-        })
+        self.pools_are_settled()
+            && self.present().all(|client| {
+                client.pending.is_empty()
+                    && client.replica.phase() == Phase::Live
+                    && head == client.replica.epoch().map(|epoch| (epoch, client.replica.seq()))
+            })
     }
 
     /// In the end all are equal.
@@ -143,21 +145,22 @@ impl World {
         let Some(meta) = self.stored_meta() else {
             return fail("LI1", "there is no datastore".into());
         };
-        let digests: BTreeSet<_> =
-            self.clients.iter().map(|client| client.replica.digest().0).collect();
+        let digests: BTreeSet<_> = self.present().map(|client| client.replica.digest().0).collect();
         if digests.len() != 1 || !digests.contains(&meta.totals.digest.0) {
             return fail("LI2", "digests differ in the end".into());
         }
         for place in 0..self.clients.len() {
             self.check_client(place)?;
         }
-        Ok(())
+        self.check_settled_pools()
     }
 
     pub(crate) fn describe(&self) -> String {
         let each = |client: &super::client::Client| {
             let replica = &client.replica;
-            format!("{:?} {} pending at {}", replica.phase(), replica.pending(), replica.seq().0)
+            let pools = super::pools::POOLS.map(|name| replica.pool_state(name));
+            let (phase, pending) = (replica.phase(), replica.pending());
+            format!("{phase:?} {pending} pending at {}, {pools:?}", replica.seq().0)
         };
         let head = self.stored_meta().map(|meta| meta.head.0);
         let clients: Vec<_> = self.clients.iter().map(each).collect();

@@ -5,12 +5,21 @@ use std::collections::VecDeque;
 use neap_core::{
     authority::SessionId,
     id::ReplicaId,
+    limits::SILENCE_MS,
     wire::{self, Down},
 };
 
 use super::{
-    Check, Plan, Report, Sights, Violation, client::Client, history::Said, naive::State,
-    oracle::Oracle, random::Random, relay::Relay, sabotage::Sabotage,
+    Check, Lanes, Plan, Report, Sights, Violation,
+    client::Client,
+    history::Said,
+    members::Member,
+    naive::State,
+    oracle::Oracle,
+    pools::{POOLS, Terms},
+    random::Random,
+    relay::Relay,
+    sabotage::Sabotage,
 };
 
 /// What travels to the relay.
@@ -47,6 +56,7 @@ pub(crate) struct Connection {
     pub(crate) sleeps: u64,
     /// Whom Hello named.
     pub(crate) authors: Vec<ReplicaId>,
+    pub(crate) pools: [Member; POOLS.len()],
 }
 
 /// How often the rarer things happen in this seed, each once in so many steps.
@@ -97,7 +107,10 @@ impl Odds {
 pub(crate) struct World {
     pub(crate) random: Random,
     pub(crate) odds: Odds,
+    pub(crate) lanes: Lanes,
     pub(crate) sabotage: Option<Sabotage>,
+    /// What everybody asks of the pools.
+    pub(crate) terms: [Terms; POOLS.len()],
     /// Milliseconds since 1970.
     pub(crate) now: u64,
     pub(crate) relay: Relay,
@@ -129,12 +142,16 @@ impl World {
         let mut random = Random::new(plan.seed);
         let odds = Odds::new(&mut random);
         let count = 2 + random.below(4);
-        let relay = Relay::new(&mut random, plan.sabotage);
-        let clients = (0..count).map(|_| Client::new(&mut random)).collect();
+        let relay = Relay::new(&mut random, plan.lanes, plan.sabotage);
+        let mut dice = Random::new(plan.seed.rotate_left(32));
+        let terms = POOLS.map(|_| Terms::any(&mut dice));
+        let clients = (0..count).map(|_| Client::new(&mut random, plan.lanes, &terms)).collect();
         World {
             random,
             odds,
+            lanes: plan.lanes,
             sabotage: plan.sabotage,
+            terms,
             now: 1_700_000_000_000,
             relay,
             clients,
@@ -164,6 +181,11 @@ impl World {
             self.step()?;
         }
         self.settle_down()
+    }
+
+    /// The replicas whose apps are there.
+    pub(crate) fn present(&self) -> impl Iterator<Item = &Client> {
+        self.clients.iter()
     }
 
     pub(crate) fn see(&mut self, sight: &'static str) {
@@ -236,10 +258,13 @@ impl World {
     }
 
     fn pass_time(&mut self) -> Check {
-        self.now += match self.random.below(3) {
+        // Long enough for a member to be silent.
+        let sides = if self.lanes.pools { 4 } else { 3 };
+        self.now += match self.random.below(sides) {
             0 => 5,
             1 => 3_000,
-            _ => 10_500,
+            2 => 10_500,
+            _ => SILENCE_MS + 500,
         };
         for client in 0..self.clients.len() {
             self.tick(client)?;

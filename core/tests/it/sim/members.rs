@@ -1,0 +1,132 @@
+//! Who is a member of a pool, as the relay has heard it, and what members are told.
+
+use neap_core::{
+    authority::SessionId,
+    limits::SILENCE_MS,
+    wire::{self, Changes, PoolAsk, PoolDown, PoolNews, Up},
+};
+
+use super::{
+    Check, fail,
+    pools::{POOLS, Told},
+    relay::Input,
+    world::World,
+};
+
+/// What a connection has said and heard of a pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Member {
+    is_member: bool,
+    acked: Option<u64>,
+    /// When it last said something new, in milliseconds since 1970.
+    heard_at: u64,
+    /// Up to where it was told the items.
+    told: Option<u64>,
+}
+
+impl World {
+    /// Takes note of what members have said in a group that was committed.
+    pub(super) fn note_members(&mut self, inputs: &[Input]) {
+        for input in inputs {
+            let Input::Frame(session, frame) = input else { continue };
+            let Ok(Up::Pool(said)) = wire::decode_up(frame) else { continue };
+            let Some(pool) = POOLS.iter().position(|name| *name == said.pool) else { continue };
+            let member = &mut self.connections[*session as usize].pools[pool];
+            let now = self.now;
+            match said.ask {
+                PoolAsk::Open { .. } => {
+                    *member = Member { is_member: true, heard_at: now, ..Member::default() };
+                }
+                PoolAsk::Next(_) => member.heard_at = now,
+                PoolAsk::Ack(seq) if member.acked.is_none_or(|acked| acked < seq.0) => {
+                    (member.acked, member.heard_at) = (Some(seq.0), now);
+                }
+                PoolAsk::Ack(_) => {}
+                PoolAsk::Leave => *member = Member::default(),
+            }
+        }
+    }
+
+    /// What is told of a pool is so, and nobody is told anything twice.
+    pub(super) fn check_pool_news(
+        &mut self,
+        down: &PoolDown,
+        changes: &Changes<'_>,
+        to_whom: &[SessionId],
+    ) -> Check {
+        let Some(place) = POOLS.iter().position(|name| *name == &*down.pool) else {
+            return fail("PO7", format!("told of {}, which nobody has opened", down.pool));
+        };
+        let name = POOLS[place];
+        let rows: Vec<Told> = changes
+            .rows()
+            .flatten()
+            .map(|row| (row.key.into(), row.seq.0, row.data.unwrap_or("").into()))
+            .collect();
+        let Some(life) = self.oracle.lives.last() else { return Ok(()) };
+        let naive = &life.pools[place];
+        match &down.news {
+            PoolNews::Page { from, to, last } => {
+                if !naive.is_page(from.0, to.0, &rows) {
+                    return fail("PO5", format!("a page of {name} is {rows:?}"));
+                }
+                if let Some(last) = last {
+                    naive.check_digest(name, (to.0, last.drained.0, last.digest))?;
+                }
+                for session in to_whom {
+                    self.connections[*session as usize].pools[place].told = Some(to.0);
+                }
+                Ok(())
+            }
+            PoolNews::Delta { from, to, drained, digest } => {
+                if from >= to || !naive.is_between(from.0, to.0, to.0, &rows) {
+                    return fail("PO2", format!("{rows:?} were told of {name} from {}", from.0));
+                }
+                naive.check_digest(name, (to.0, drained.0, *digest))?;
+                for session in to_whom {
+                    let connection = &mut self.connections[*session as usize];
+                    let told = connection.pools[place].told.replace(to.0);
+                    if told.is_some_and(|told| told != from.0) && !connection.tainted {
+                        return fail("PO2", format!("{name} was told to {told:?}, then {from:?}"));
+                    }
+                }
+                Ok(())
+            }
+            PoolNews::Converged { seq, .. } => self.check_converged(place, seq.0),
+            PoolNews::Mismatch => fail("PO7", "all have asked for the same".into()),
+        }
+    }
+
+    /// Who is left behind opens its pools anew; what it hears before that says nothing to it.
+    pub(super) fn note_behind(&mut self, session: SessionId) {
+        for pool in &mut self.connections[session as usize].pools {
+            pool.told = None;
+        }
+    }
+
+    /// All members that count have acknowledged everything.
+    fn check_converged(&mut self, place: usize, seq: u64) -> Check {
+        let mut agreed = 0;
+        let mut has_silent = false;
+        for connection in self.connections.iter().filter(|connection| connection.open) {
+            let Member { is_member, acked, heard_at, .. } = connection.pools[place];
+            if acked == Some(seq) {
+                agreed += 1;
+            } else if is_member && !connection.tainted {
+                has_silent = true;
+                if self.now < heard_at + SILENCE_MS {
+                    return fail("PO4", format!("{} has converged without one", POOLS[place]));
+                }
+            }
+        }
+        let head = self.oracle.lives.last().map(|life| life.pools[place].head());
+        if agreed < 2 || head != Some(seq) {
+            return fail("PO4", format!("{agreed} agreed on {seq} of {head:?}"));
+        }
+        self.see("pool converged");
+        if has_silent {
+            self.see("silent member passed over");
+        }
+        Ok(())
+    }
+}
