@@ -15,6 +15,8 @@ pub(super) struct Author {
     pub(super) birth: Option<u64>,
     /// Newest turn that has an outcome.
     pub(super) settled: Turn,
+    /// Newest turn that the relay has called settled in its welcome.
+    pub(super) known: Turn,
     /// Newest turn that the shell knows to be settled on its disk.
     pub(super) saved: Turn,
     /// Newest turn that was minted, as far as is known here.
@@ -51,6 +53,7 @@ impl Author {
             generation: 1,
             birth: None,
             settled: Turn::ZERO,
+            known: Turn::ZERO,
             saved: Turn::ZERO,
             minted: Turn::ZERO,
             durable: Turn::ZERO,

@@ -110,6 +110,7 @@ impl Replica {
                 self.confirm(collection, key, held, &mut unsettled);
             }
         }
+        self.refuse_up_to(self.acknowledged(&last.settled));
         self.settle(&last.settled, &mut unsettled);
         self.settle_siblings(seq, &mut unsettled);
         if staging.is_whole {

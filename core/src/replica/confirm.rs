@@ -69,6 +69,9 @@ impl Replica {
     /// are known, without gaps, for turns that were minted. What does not make sense changes nothing.
     pub(super) fn makes_sense(&self, changes: &Changes<'_>, settled: &[Settled]) -> bool {
         let mut known: Vec<Turn> = self.authors.iter().map(|author| author.settled).collect();
+        if let Some(mine) = known.first_mut() {
+            *mine = self.acknowledged(settled).max(*mine);
+        }
         let follows = |Settled { author: place, turn, .. }: &Settled| {
             let place = usize::from(*place);
             let (Some(known), Some(author)) = (known.get_mut(place), self.authors.get(place))
@@ -79,12 +82,30 @@ impl Replica {
             *known = *turn.max(known);
             fits
         };
-        changes.rows().all(|row| row.is_ok()) && settled.iter().all(follows)
+        let mut told = settled.iter().filter(|told| !self.is_foreign(told));
+        changes.rows().all(|row| row.is_ok()) && told.all(follows)
+    }
+
+    /// Whether an outcome is that of another life of this replica, which has read the forsaken disk.
+    fn is_foreign(&self, told: &Settled) -> bool {
+        told.author == 0 && self.ceiling.is_some_and(|ceiling| told.turn > ceiling)
+    }
+
+    /// The newest of its turns whose outcome another life of its id has acknowledged, so that the ledger
+    /// tells it no more: settled when this one was welcomed, and before those that are told.
+    pub(super) fn acknowledged(&self, settled: &[Settled]) -> Turn {
+        let told = settled.iter().find(|told| told.author == 0).map(|told| told.turn.before());
+        let known = self.authors.first().map_or(Turn::ZERO, |me| me.known);
+        told.map_or(known, |told| told.min(known))
     }
 
     /// Takes the outcomes of turns, which follow on those that are known.
     pub(super) fn settle(&mut self, settled: &[Settled], unsettled: &mut Unsettled) {
-        for Settled { author: place, turn, outcome } in settled {
+        for told in settled {
+            if self.is_foreign(told) {
+                continue;
+            }
+            let Settled { author: place, turn, outcome } = told;
             let place = usize::from(*place);
             let Some(author) = self.authors.get_mut(place) else {
                 continue;

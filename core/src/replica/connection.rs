@@ -8,9 +8,8 @@ use super::{
 };
 use crate::{
     datastore::Kind,
-    id::{Epoch, ReplicaId, Seq, Turn},
+    id::{Epoch, ReplicaId, Turn},
     limits::{READ_STEP_BYTES, UNACKED_MAX},
-    mutation::{Condition, Outcome, Reason, Refusal},
     wire::{
         self, Changes, Close, Delta, Down, Hello, Introduction, Pong, Push, Role, Standing, Up,
         VERSION, Welcome,
@@ -134,6 +133,11 @@ impl Replica {
 
     fn welcome(&mut self, welcome: Welcome) -> Result<(), Reconnect> {
         let standing = welcome.standings.first().copied().ok_or(Reconnect::BadFrame)?;
+        let standing = match (standing, self.ceiling) {
+            // The turns above are those of whoever reads the disk.
+            (Standing::Settled(known), Some(ceiling)) => Standing::Settled(known.min(ceiling)),
+            (standing, _) => standing,
+        };
         if welcome.version == 0 || welcome.version > VERSION {
             return Err(Reconnect::BadFrame);
         }
@@ -154,31 +158,42 @@ impl Replica {
         }
         let settled = self.settled();
         let minted = self.minted();
+        let is_strange = match standing {
+            Standing::New(_) => settled > Turn::ZERO,
+            Standing::Settled(known) => known < settled,
+            Standing::Forgotten => false,
+        };
+        if let Some(ceiling) = self.ceiling.filter(|_| is_reborn || is_strange) {
+            // Whoever reads the forsaken disk delivers them here, and this one hears nothing of it.
+            self.refuse_up_to(ceiling);
+            self.change_identity();
+            return Err(Reconnect::NewIdentity);
+        }
         match standing {
-            Standing::New(_) if settled > Turn::ZERO => {
+            Standing::New(_) | Standing::Settled(_) if is_strange => {
+                // Another life; or one that was set back behind what it told: what is pending it has
+                // never seen.
                 self.change_identity();
                 return Err(Reconnect::NewIdentity);
             }
             Standing::New(birth) => {
                 if let Some(me) = self.me() {
                     has_news |= me.birth != Some(birth);
-                    me.birth = Some(birth);
+                    (me.birth, me.known) = (Some(birth), Turn::ZERO);
                 }
-            }
-            // It has been set back behind what it told: what is pending it has never seen.
-            Standing::Settled(known) if known < settled => {
-                self.change_identity();
-                return Err(Reconnect::NewIdentity);
             }
             Standing::Settled(known) if known <= minted => {
                 if let Some(me) = self.me() {
-                    me.pushed = known.max(settled);
+                    (me.pushed, me.known) = (known, known);
+                    // Another life of it has the stamp: it was born before all others.
+                    has_news |= me.birth.is_none();
+                    me.birth.get_or_insert(0);
                 }
             }
             // The ledger has forgotten this replica, or this replica has forgotten turns that it
             // minted. Whether what is pending was applied nobody can tell any more.
             Standing::Settled(_) | Standing::Forgotten => {
-                self.refuse_all();
+                self.refuse_up_to(self.ceiling.unwrap_or(minted));
                 self.change_identity();
                 return Err(Reconnect::NewIdentity);
             }
@@ -189,87 +204,6 @@ impl Replica {
         }
         self.phase = Phase::CatchingUp;
         Ok(())
-    }
-
-    /// Lets go of a life that is over: conditions on its seqs can never hold again, so what is
-    /// pending has to be stored anew, and only then may it be pushed to the new one.
-    fn outlive(&mut self) {
-        self.is_stale = true;
-        self.staging = None;
-        let ordinals: Vec<_> = self.outbox.ordinals().collect();
-        for ordinal in ordinals {
-            self.outbox.rewrite(ordinal, |condition| match condition {
-                Condition::Seq(_) => Condition::Seq(Seq::ZERO),
-                Condition::None | Condition::Absent | Condition::Present | Condition::Mine(_) => {
-                    condition
-                }
-            });
-        }
-        self.rebase_all();
-        if let Some(me) = self.authors.first_mut().filter(|me| !me.queue.is_empty()) {
-            me.durable = me.settled;
-            self.blocked = me.settled;
-            self.events.push_back(Event::Renumbered);
-        }
-    }
-
-    /// Goes on under the spare id, with what is pending renumbered.
-    pub(super) fn change_identity(&mut self) {
-        let spare = self.spare;
-        let Some(me) = self.authors.first_mut() else {
-            return;
-        };
-        let before = me.settled;
-        self.siblings.renamed(me.id);
-        // The session that stands speaks for the old id: nothing may be said in it any more.
-        self.phase = Phase::Offline;
-        (self.hello_is_due, self.next_is_due) = (false, None);
-        me.id = spare;
-        me.birth = None;
-        me.generation = 1;
-        me.minted = Turn(me.minted.0 - before.0);
-        (me.settled, me.saved, me.pushed) = (Turn::ZERO, Turn::ZERO, Turn::ZERO);
-        (me.durable, me.stored) = (Turn::ZERO, Turn::ZERO);
-        me.placed.clear();
-        self.ceiling = None;
-        self.blocked = Turn::ZERO;
-        self.outbox.renumber(0, before);
-        self.events.retain(|event| *event != Event::Renumbered);
-        self.events.push_back(Event::Renumbered);
-    }
-
-    /// The disk that holds the outbox can be written no more. Whoever reads it later will deliver what
-    /// is on it, and mint the turns that follow anew: so this replica delivers the same turns, and goes
-    /// on under another id with everything that came too late for the disk.
-    ///
-    /// # Errors
-    /// [`Reconnect::NewIdentity`] when that id is taken at once.
-    pub fn forsake_disk(&mut self) -> Result<(), Reconnect> {
-        self.ceiling = self.authors.first().map(|me| me.stored);
-        self.is_alone = true;
-        self.outgrow()
-    }
-
-    /// Takes another id once all that the forsaken disk holds is settled.
-    fn outgrow(&mut self) -> Result<(), Reconnect> {
-        if self.ceiling.is_none_or(|ceiling| self.settled() < ceiling) {
-            return Ok(());
-        }
-        self.change_identity();
-        Err(Reconnect::NewIdentity)
-    }
-
-    /// Refuses everything pending.
-    fn refuse_all(&mut self) {
-        let mut unsettled = Unsettled::default();
-        while let Some(me) = self.authors.first_mut()
-            && let Some(ordinal) = me.queue.pop_front()
-        {
-            me.settled = me.settled.next();
-            let (turn, refusal) = (me.settled, Refusal { reason: Reason::OutcomeUnknown, op: 0 });
-            self.finish(0, turn, Outcome::Refused(refusal), ordinal, &mut unsettled);
-        }
-        self.rebase(unsettled);
     }
 
     fn take_delta(&mut self, delta: &Delta, changes: &Changes<'_>) {

@@ -5,6 +5,7 @@
 
 mod archive;
 mod forgotten;
+mod forsaken;
 mod golden;
 mod laws;
 mod pace;

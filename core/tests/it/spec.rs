@@ -304,44 +304,6 @@ fn re11_another_primary_field() {
     assert_eq!(replica.take_frame(), None);
 }
 
-/// [OU4] When the disk can be written no more, what it holds is delivered under its names and no other,
-/// and what came too late for it goes on under another id: whoever reads the disk later mints the
-/// turns that follow anew, and none of them is taken for a repeat.
-#[test]
-fn ou4_a_forsaken_disk() {
-    let mut authority = authority();
-    let mut here = replica(1);
-    set(&mut here, "a");
-    set(&mut here, "b");
-    let Some((first, last, block)) = here.take_block() else { panic!("nothing to store") };
-    assert_eq!((first, last), (Turn(1), Turn(2)));
-    assert_eq!(here.forsake_disk(), Ok(()));
-    set(&mut here, "c");
-    join(&mut authority, 1, &mut here, NOW);
-    carry(&mut authority, &mut [(1, &mut here)], NOW);
-    assert_eq!(
-        (here.id(), here.pending()),
-        (ReplicaId([101; 16]), 1),
-        "a and b are settled, c is not"
-    );
-    here.durable(here.minted());
-    assert_eq!(here.take_frame(), None, "the session of the old id says nothing more");
-    authority.disconnect(1);
-    here.closed(1006);
-    join(&mut authority, 2, &mut here, NOW);
-    carry(&mut authority, &mut [(2, &mut here)], NOW);
-    assert_eq!(here.pending(), 0);
-
-    let mut later = replica(1);
-    assert_eq!(later.restore_block(first, &block), Ok(()));
-    later.restored();
-    assert_eq!(set(&mut later, "d"), Turn(3));
-    join(&mut authority, 3, &mut later, NOW);
-    carry(&mut authority, &mut [(3, &mut later)], NOW);
-    assert_eq!((later.pending(), later.seq()), (0, Seq(4)));
-    assert_eq!(later.keys("c").iter().map(|key| &**key).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
-}
-
 /// [EX2] A life that is prolonged, shortened or made endless is told to everybody who is live.
 #[test]
 fn ex2_another_end_is_told() {

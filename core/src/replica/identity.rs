@@ -1,0 +1,94 @@
+//! Under which id a replica goes on, and what becomes of its pending mutations when it is another.
+
+use alloc::vec::Vec;
+
+use super::{Event, Phase, Reconnect, Replica, confirm::Unsettled};
+use crate::{
+    id::{Seq, Turn},
+    mutation::{Condition, Outcome, Reason, Refusal},
+};
+
+impl Replica {
+    /// Lets go of a life that is over: conditions on its seqs can never hold again, so what is
+    /// pending has to be stored anew, and only then may it be pushed to the new one.
+    pub(super) fn outlive(&mut self) {
+        self.is_stale = true;
+        self.staging = None;
+        let ordinals: Vec<_> = self.outbox.ordinals().collect();
+        for ordinal in ordinals {
+            self.outbox.rewrite(ordinal, |condition| match condition {
+                Condition::Seq(_) => Condition::Seq(Seq::ZERO),
+                Condition::None | Condition::Absent | Condition::Present | Condition::Mine(_) => {
+                    condition
+                }
+            });
+        }
+        self.rebase_all();
+        if let Some(me) = self.authors.first_mut().filter(|me| !me.queue.is_empty()) {
+            me.durable = me.settled;
+            self.blocked = me.settled;
+            self.events.push_back(Event::Renumbered);
+        }
+    }
+
+    /// Goes on under the spare id, with what is pending renumbered.
+    pub(super) fn change_identity(&mut self) {
+        let spare = self.spare;
+        let Some(me) = self.authors.first_mut() else {
+            return;
+        };
+        let before = me.settled;
+        self.siblings.renamed(me.id);
+        // The session that stands speaks for the old id: nothing may be said in it any more.
+        self.phase = Phase::Offline;
+        (self.hello_is_due, self.next_is_due) = (false, None);
+        me.id = spare;
+        me.known = Turn::ZERO;
+        me.birth = None;
+        me.generation = 1;
+        me.minted = Turn(me.minted.0 - before.0);
+        (me.settled, me.saved, me.pushed) = (Turn::ZERO, Turn::ZERO, Turn::ZERO);
+        (me.durable, me.stored) = (Turn::ZERO, Turn::ZERO);
+        me.placed.clear();
+        self.ceiling = None;
+        self.blocked = Turn::ZERO;
+        self.outbox.renumber(0, before);
+        self.events.retain(|event| *event != Event::Renumbered);
+        self.events.push_back(Event::Renumbered);
+    }
+
+    /// The disk that holds the outbox can be written no more. Whoever reads it later will deliver what
+    /// is on it, and mint the turns that follow anew: so this replica delivers the same turns, and goes
+    /// on under another id with everything that came too late for the disk. The spare id may be on the
+    /// disk too: [`set_spare`](Self::set_spare) gives another one before this is called.
+    ///
+    /// # Errors
+    /// [`Reconnect::NewIdentity`] when that id is taken at once.
+    pub fn forsake_disk(&mut self) -> Result<(), Reconnect> {
+        self.ceiling = self.authors.first().map(|me| me.stored);
+        self.is_alone = true;
+        self.outgrow()
+    }
+
+    /// Takes another id once all that the forsaken disk holds is settled.
+    pub(super) fn outgrow(&mut self) -> Result<(), Reconnect> {
+        if self.ceiling.is_none_or(|ceiling| self.settled() < ceiling) {
+            return Ok(());
+        }
+        self.change_identity();
+        Err(Reconnect::NewIdentity)
+    }
+
+    /// Refuses what is pending up to a turn, since nobody can tell what became of it.
+    pub(super) fn refuse_up_to(&mut self, turn: Turn) {
+        let mut unsettled = Unsettled::default();
+        while let Some(me) = self.authors.first_mut().filter(|me| me.settled < turn)
+            && let Some(ordinal) = me.queue.pop_front()
+        {
+            me.settled = me.settled.next();
+            let (turn, refusal) = (me.settled, Refusal { reason: Reason::OutcomeUnknown, op: 0 });
+            self.finish(0, turn, Outcome::Refused(refusal), ordinal, &mut unsettled);
+        }
+        self.rebase(unsettled);
+    }
+}

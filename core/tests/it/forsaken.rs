@@ -1,0 +1,151 @@
+//! Rules about a disk that can be written no more, and about whoever reads it later.
+
+use neap_core::{
+    authority::Authority,
+    id::{ReplicaId, Seq, Turn},
+    mutation::Reason,
+    replica::{Event, Replica},
+    storage::MemoryStorage,
+};
+
+use super::spec::{NOW, authority, carry, join, replica, set};
+
+/// [OU4] When the disk can be written no more, what it holds is delivered under its names and no other,
+/// and what came too late for it goes on under another id: whoever reads the disk later mints the
+/// turns that follow anew, and none of them is taken for a repeat.
+#[test]
+fn ou4_a_forsaken_disk() {
+    let mut authority = authority();
+    let mut here = replica(1);
+    set(&mut here, "a");
+    set(&mut here, "b");
+    let Some((first, last, block)) = here.take_block() else { panic!("nothing to store") };
+    assert_eq!((first, last), (Turn(1), Turn(2)));
+    assert_eq!(here.forsake_disk(), Ok(()));
+    set(&mut here, "c");
+    join(&mut authority, 1, &mut here, NOW);
+    carry(&mut authority, &mut [(1, &mut here)], NOW);
+    assert_eq!(
+        (here.id(), here.pending()),
+        (ReplicaId([101; 16]), 1),
+        "a and b are settled, c is not"
+    );
+    here.durable(here.minted());
+    assert_eq!(here.take_frame(), None, "the session of the old id says nothing more");
+    authority.disconnect(1);
+    here.closed(1006);
+    join(&mut authority, 2, &mut here, NOW);
+    carry(&mut authority, &mut [(2, &mut here)], NOW);
+    assert_eq!(here.pending(), 0);
+
+    let mut later = replica(1);
+    assert_eq!(later.restore_block(first, &block), Ok(()));
+    later.restored();
+    assert_eq!(set(&mut later, "d"), Turn(3));
+    join(&mut authority, 3, &mut later, NOW);
+    carry(&mut authority, &mut [(3, &mut later)], NOW);
+    assert_eq!((later.pending(), later.seq()), (0, Seq(4)));
+    assert_eq!(later.keys("c").iter().map(|key| &**key).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+}
+
+/// A replica with `a` and `b` on a disk that it then forsakes, and the later life that reads the disk.
+fn two_lives(authority: &mut Authority<MemoryStorage>, settled: usize) -> (Replica, Replica) {
+    let mut here = replica(1);
+    for _ in 0..settled {
+        set(&mut here, "s");
+    }
+    join(authority, 1, &mut here, NOW);
+    carry(authority, &mut [(1, &mut here)], NOW);
+    here.saved(here.settled());
+    authority.disconnect(1);
+    here.closed(1006);
+    let (account, info) = (here.account(), here.info().unwrap_or_default());
+    while here.take_block().is_some() {}
+    set(&mut here, "a");
+    set(&mut here, "b");
+    let Some((first, _, block)) = here.take_block() else { panic!("nothing to store") };
+    // The spare id is on the disk as well.
+    here.set_spare(ReplicaId([77; 16]));
+    assert_eq!(here.forsake_disk(), Ok(()));
+    let mut later = replica(1);
+    assert_eq!(later.restore_account(&account), Ok(()));
+    assert_eq!(later.restore_info(&info), Ok(()));
+    assert_eq!(later.restore_block(first, &block), Ok(()));
+    later.restored();
+    while here.take_events().is_some() {}
+    (here, later)
+}
+
+/// Lets a replica say all that it has to say, under another id too.
+fn visit(authority: &mut Authority<MemoryStorage>, session: u64, one: &mut Replica, now: u64) {
+    for session in [session, session + 1] {
+        join(authority, session, one, now);
+        one.durable(one.minted());
+        one.saved(one.settled());
+        carry(authority, &mut [(session, one)], now);
+        authority.disconnect(session);
+        one.closed(1006);
+    }
+}
+
+fn unknown(one: &mut Replica) -> usize {
+    let events = std::iter::from_fn(|| one.take_events());
+    let is_it = |event: &Event| matches!(event, Event::Refused { refusal, .. } if refusal.reason == Reason::OutcomeUnknown);
+    events.filter(is_it).count()
+}
+
+fn keys(one: &Replica) -> Vec<String> {
+    one.keys("c").iter().map(ToString::to_string).collect()
+}
+
+/// [OU4] The outcomes of turns that another life has minted over the same disk are not taken for those of
+/// its own; and outcomes that the other life has acknowledged are unknown here, which holds nothing up.
+#[test]
+fn ou4_another_life_has_gone_on() {
+    for acknowledges in [false, true] {
+        let mut authority = authority();
+        let (mut here, mut later) = two_lives(&mut authority, 0);
+        set(&mut here, "late");
+        set(&mut later, "other");
+        join(&mut authority, 2, &mut later, NOW);
+        carry(&mut authority, &mut [(2, &mut later)], NOW);
+        assert_eq!((later.pending(), later.settled()), (0, Turn(3)));
+        if acknowledges {
+            later.saved(Turn(3));
+            set(&mut later, "then");
+            carry(&mut authority, &mut [(2, &mut later)], NOW);
+        }
+        authority.disconnect(2);
+        visit(&mut authority, 3, &mut here, NOW);
+        assert_eq!(here.pending(), 0);
+        assert_eq!(unknown(&mut here), if acknowledges { 2 } else { 0 });
+        let all: &[&str] = if acknowledges {
+            &["a", "b", "late", "other", "then"]
+        } else {
+            &["a", "b", "late", "other"]
+        };
+        assert_eq!(keys(&here), all);
+        assert_eq!(here.seq(), Seq(all.len() as u64), "each of them once");
+    }
+}
+
+/// [OU4] In another life of the datastore what the disk holds is delivered by whoever reads it, and by
+/// nobody else.
+#[test]
+fn ou4_another_life_of_the_datastore() {
+    for settled in [0, 1] {
+        let mut first = authority();
+        let (mut here, mut later) = two_lives(&mut first, settled);
+        set(&mut here, "late");
+        let (mut second, now) = (authority(), NOW + 70_000);
+        join(&mut second, 9, &mut replica(9), now);
+        visit(&mut second, 1, &mut here, now);
+        assert_eq!((here.pending(), unknown(&mut here)), (0, 2));
+        visit(&mut second, 3, &mut later, now);
+        assert_eq!((later.pending(), unknown(&mut later)), (0, 0));
+        assert_eq!(
+            (keys(&later), later.seq()),
+            (["a", "b", "late"].map(Into::into).into(), Seq(3))
+        );
+    }
+}
