@@ -279,7 +279,12 @@ impl World {
 
     /// Gives a mutation its name.
     pub(crate) fn name_pending(&mut self, place: usize, turn: Turn, id: Id) -> Check {
-        self.oracle.name(self.clients[place].id, turn, id)
+        let client = &self.clients[place];
+        // Whoever reads the forsaken disk gives these turns to other mutations.
+        if client.ceiling.is_some_and(|ceiling| turn > ceiling) {
+            return Ok(());
+        }
+        self.oracle.name(client.id, turn, id)
     }
 
     /// Whether what shows under an item's identity is an addition of a sibling without an outcome.

@@ -303,7 +303,13 @@ impl World {
         let current = self.clients[connection.client].connection == Some(session as usize);
         let right = match why {
             Close::BadRequest => connection.tainted,
-            Close::Superseded => !current || connection.tainted,
+            Close::Superseded => {
+                // Several lives of a replica may have connections.
+                let speaks =
+                    |id| self.connections.iter().filter(move |other| other.authors.contains(id));
+                let is_rival = |id| speaks(id).any(|other| other.client != connection.client);
+                !current || connection.tainted || connection.authors.iter().any(is_rival)
+            }
             Close::Expired => true,
             Close::Unauthorized
             | Close::Forbidden

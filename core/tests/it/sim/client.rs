@@ -7,21 +7,21 @@ use std::{
 
 use neap_core::{
     datastore::Options,
-    id::{Epoch, ReplicaId, Seq, Turn},
-    replica::{Phase, Replica, Watch},
-    wire::{self, Down, PoolAsk},
+    id::{Epoch, ReplicaId, Turn},
+    replica::{Replica, Watch},
+    wire::{self, PoolAsk},
 };
 
 use super::{
     Check, Lanes,
     disk::{Disk, Entry, Note, Transaction, Write},
     fail,
-    naive::{COLLECTIONS, Cond, Id, Op, Place},
+    naive::{COLLECTIONS, Id, Op, Place},
     pools::{POOLS, Terms},
     random::Random,
     relay::turns_of,
     sabotage::Sabotage,
-    world::{Connection, Downward, Upward, World, trace},
+    world::{Upward, World},
 };
 
 /// A checkpoint that is being written page by page.
@@ -70,6 +70,20 @@ pub(crate) struct Client {
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) next_frame: u64,
     pub(crate) page_records: usize,
+    /// How often a relay's welcome was to be stored.
+    pub(crate) welcomes: u64,
+    /// When a relay last welcomed it, in milliseconds since 1970.
+    pub(crate) contact: Option<u64>,
+    /// The same as far as its disk knows.
+    pub(crate) stored_contact: Option<u64>,
+    /// For how long it had been away when a relay last welcomed it.
+    pub(crate) away: u64,
+    /// Whether its disk can be written no more.
+    pub(crate) in_memory: bool,
+    /// The newest turn of its own on a disk that was forsaken.
+    pub(crate) ceiling: Option<Turn>,
+    /// Whether its page is gone for ever.
+    pub(crate) retired: bool,
     /// Whether it is on the disk that this owner has begun: before that nobody may hear of it.
     pub(crate) is_ready: bool,
 }
@@ -107,6 +121,13 @@ impl Client {
             checkpoint: None,
             next_frame: 0,
             page_records,
+            welcomes: 0,
+            contact: None,
+            stored_contact: None,
+            away: 0,
+            in_memory: false,
+            ceiling: None,
+            retired: false,
             is_ready: false,
         };
         client.replica.set_page_records(page_records);
@@ -152,159 +173,6 @@ impl Client {
 }
 
 impl World {
-    pub(crate) fn connect(&mut self, place: usize) -> Check {
-        if !self.clients[place].is_ready {
-            return Ok(());
-        }
-        let number = self.connections.len();
-        let up = VecDeque::from([Upward::Open]);
-        self.connections.push(Connection { client: place, up, ..Connection::default() });
-        trace!(self, "replica {place}: connects as {number}");
-        let client = &mut self.clients[place];
-        client.connection = Some(number);
-        client.replica.connected(self.now);
-        self.drain(place)
-    }
-
-    /// The replica's end of the connection is gone; the relay notices later, and may yet get some of
-    /// what was under way.
-    pub(crate) fn cut(&mut self, place: usize, code: u16) -> Check {
-        let Some(number) = self.clients[place].connection.take() else {
-            return Ok(());
-        };
-        trace!(self, "replica {place}: cut");
-        self.see("cut by the replica");
-        let connection = &mut self.connections[number];
-        let kept = self.random.below(connection.up.len() + 1);
-        if kept < connection.up.len() {
-            self.report.sights.see("frames lost with a cut");
-        }
-        connection.up.truncate(kept);
-        if connection.open || kept > 0 {
-            connection.up.push_back(Upward::Gone);
-        }
-        connection.down.clear();
-        self.clients[place].replica.closed(code);
-        self.drain(place)
-    }
-
-    pub(crate) fn ping(&mut self, place: usize) -> Check {
-        if let Some(number) = self.clients[place].connection
-            && let Some(text) = self.relay.pong(number as u64)
-        {
-            self.connections[number].down.push_back(Downward::Pong(text));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn tick(&mut self, place: usize) -> Check {
-        let client = &mut self.clients[place];
-        let was_due = client
-            .replica
-            .deadline()
-            .is_some_and(|deadline| deadline <= self.now && client.replica.phase() == Phase::Live);
-        client.input = Cause::Tick;
-        match client.replica.tick(self.now) {
-            Ok(()) => {
-                if was_due {
-                    self.report.sights.see("push sent again");
-                }
-                self.drain(place)
-            }
-            Err(_) => {
-                self.see("silence noticed");
-                self.cut(place, 1006)
-            }
-        }
-    }
-
-    /// Takes what has come for a replica.
-    pub(crate) fn hear(&mut self, number: usize, downward: Downward) -> Check {
-        let place = self.connections[number].client;
-        if self.clients[place].connection != Some(number) {
-            return Ok(());
-        }
-        let now = self.now;
-        self.clients[place].input = Cause::Other;
-        let result = match downward {
-            Downward::Close(code) => {
-                trace!(self, "replica {place}: closed {code}");
-                self.clients[place].connection = None;
-                self.clients[place].replica.closed(code);
-                Ok(())
-            }
-            Downward::Pong(text) => {
-                let before = self.clients[place].replica.phase();
-                let result = self.clients[place].replica.pong(&text, now);
-                if before == Phase::Live && self.clients[place].replica.phase() != before {
-                    self.see("pong told of news");
-                }
-                self.clients[place].input = Cause::Pong;
-                result
-            }
-            Downward::Frame(frame) => {
-                trace!(self, "replica {place}: {:?}", wire::decode_down(&frame));
-                self.note_frame(&frame);
-                let before = self.clients[place].replica.epoch();
-                self.keep(place, &frame);
-                let result = self.clients[place].replica.received(&frame, now);
-                let after = self.clients[place].replica.epoch();
-                if before.is_some() && before != after {
-                    self.see("new epoch met");
-                    self.forget_old_life(place);
-                }
-                result
-            }
-        };
-        match result {
-            Ok(()) => self.drain(place),
-            Err(_) => {
-                self.drain(place)?;
-                self.cut(place, 1006)
-            }
-        }
-    }
-
-    fn note_frame(&mut self, frame: &[u8]) {
-        let Ok((down, _)) = wire::decode_down(frame) else {
-            return;
-        };
-        match down {
-            Down::Behind => self.see("told Behind"),
-            Down::Page(page) if page.last.is_none() => self.see("catch-up in several pages"),
-            Down::Page(page) if page.from.after == Seq::ZERO => {
-                self.see("catch-up from the start");
-            }
-            _ => {}
-        }
-    }
-
-    /// Keeps what comes while pages do, until all of it can be stored together.
-    fn keep(&mut self, place: usize, frame: &[u8]) {
-        let client = &mut self.clients[place];
-        if client.replica.phase() == Phase::CatchingUp {
-            client.pages.get_or_insert_default().push(frame.to_vec());
-        }
-        client.frame = Some(frame.to_vec());
-    }
-
-    /// Conditions on seqs of a life that is over never hold again.
-    fn forget_old_life(&mut self, place: usize) {
-        let client = &mut self.clients[place];
-        let pending: BTreeSet<Id> = client.pending.iter().map(|entry| entry.id).collect();
-        for entry in &mut client.pending {
-            let mut ops = (*entry.ops).clone();
-            for op in &mut ops {
-                op.cond = match op.cond {
-                    Cond::Seq(..) => Cond::Never,
-                    Cond::By(id) if !pending.contains(&id) => Cond::Never,
-                    cond => cond,
-                };
-            }
-            entry.ops = Rc::new(ops);
-        }
-    }
-
     /// Carries out what the replica wants done, in order. A crash may fall between any two.
     pub(crate) fn drain(&mut self, place: usize) -> Check {
         self.take_changes(place)?;
@@ -315,12 +183,16 @@ impl World {
             let settled = self.clients[place].replica.settled();
             self.clients[place].replica.saved(settled);
         }
+        if self.sabotage == Some(Sabotage::StampLate) {
+            self.clients[place].replica.info_saved();
+        }
         for transaction in self.transactions(place, &wanted) {
             if self.dies() {
                 return self.crash(place);
             }
             self.clients[place].disk.queue.push_back(transaction);
         }
+        self.settle_memory(place);
         if self.sabotage == Some(Sabotage::SendBeforePersist) {
             let minted = self.clients[place].replica.minted();
             self.clients[place].replica.durable(minted);
@@ -364,7 +236,11 @@ impl World {
         if let Some((id, first, count)) = turns_of(&[client.id], &frame) {
             let image = &client.disk.image;
             let kept = image.settled.0 + image.outbox().len() as u64;
-            let stored = image.identity.map(|(id, _)| id) == Some(id) && kept >= first + count - 1;
+            if !client.in_memory {
+                self.check_stamp(place)?;
+            }
+            let stored = client.in_memory
+                || image.identity.map(|(id, _)| id) == Some(id) && kept >= first + count - 1;
             let last_settled = client.replica.settled().0;
             if !stored && last_settled < first + count - 1 && self.sabotage.is_none() {
                 return fail("OU1", format!("turns to {} are sent, not stored", first + count - 1));

@@ -50,7 +50,11 @@ pub(crate) struct Entry {
 pub(crate) enum Note {
     Durable(ReplicaId, Turn),
     Saved(ReplicaId, Turn),
-    InfoSaved,
+    /// What came with the newest of so many welcomes, at this moment.
+    InfoSaved {
+        welcomes: u64,
+        at: u64,
+    },
     Ready,
 }
 

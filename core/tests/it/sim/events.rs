@@ -74,6 +74,7 @@ impl World {
                     wanted.outbox = true;
                 }
                 Event::Expired | Event::Pool(_) | Event::Mismatch(_) | Event::Presence(_) => {}
+                Event::Stopped("superseded") if self.lanes.forsakes => {}
                 Event::Stopped(code) => {
                     if code != "superseded" {
                         return fail("SE2", format!("stopped: {code}"));
@@ -89,6 +90,9 @@ impl World {
     fn renumber(&mut self, place: usize) -> Check {
         let spare = ReplicaId(self.random.bytes());
         let client = &mut self.clients[place];
+        if client.id != client.replica.id() {
+            client.ceiling = None;
+        }
         client.id = client.replica.id();
         if client.id == client.spare {
             client.spare = spare;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, rc::Rc};
 
 use neap_core::{
     id::{Epoch, Turn},
-    mutation::Outcome,
+    mutation::{Outcome, Reason, Refusal},
 };
 use stateright::semantics::{ConsistencyTester, LinearizabilityTester, SequentialSpec};
 
@@ -37,6 +37,9 @@ impl World {
         let named = self.oracle.names.get(&(client.id, turn)).map(|(id, _)| *id);
         if named != Some(id) {
             return fail("RE7", format!("told of turn {}, but {id} is next", turn.0));
+        }
+        if matches!(outcome, Outcome::Refused(Refusal { reason: Reason::OutcomeUnknown, .. })) {
+            return self.told_unknown(place, id);
         }
         let life = epoch.and_then(|epoch| self.oracle.life(epoch));
         if life.and_then(|life| life.outcomes.get(&id)) != Some(&outcome) {

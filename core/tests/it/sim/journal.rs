@@ -7,7 +7,7 @@ use neap_core::{
 
 use super::{
     Check,
-    client::{Checkpoint, Wanted},
+    client::{Checkpoint, Client, Wanted},
     disk::{Block, Entry, Note, Transaction, Write},
     sabotage::Sabotage,
     world::World,
@@ -18,6 +18,7 @@ impl World {
     pub(crate) fn transactions(&mut self, place: usize, wanted: &Wanted) -> Vec<Transaction> {
         let lose_block = self.sabotage == Some(Sabotage::LoseBlock) && self.random.once_in(10);
         let whole = self.random.once_in(8);
+        let now = self.now;
         let client = &mut self.clients[place];
         let mut all = Vec::new();
         let mut blocks = Transaction::default();
@@ -74,7 +75,9 @@ impl World {
         if wanted.info {
             let mut writes = vec![client.account()];
             writes.extend(client.replica.info().map(Write::Info));
-            all.push(Transaction { writes, notes: vec![Note::InfoSaved] });
+            client.welcomes += 1;
+            let note = Note::InfoSaved { welcomes: client.welcomes, at: now };
+            all.push(Transaction { writes, notes: vec![note] });
         }
         all
     }
@@ -85,15 +88,7 @@ impl World {
         let Some(notes) = client.disk.settle_one() else {
             return Ok(());
         };
-        for note in notes {
-            match note {
-                Note::Durable(id, turn) if id == client.id => client.replica.durable(turn),
-                Note::Saved(id, turn) if id == client.id => client.replica.saved(turn),
-                Note::InfoSaved => client.replica.info_saved(),
-                Note::Ready => client.is_ready = true,
-                Note::Durable(..) | Note::Saved(..) => {}
-            }
-        }
+        notes.into_iter().for_each(|note| client.hear_disk(note));
         self.drain(place)
     }
 
@@ -125,5 +120,22 @@ impl World {
             self.see("checkpoint page by page");
         }
         Ok(())
+    }
+}
+
+impl Client {
+    /// Hears that something is durable. What was stored of another id, or before another welcome, says
+    /// nothing of the present one.
+    pub(crate) fn hear_disk(&mut self, note: Note) {
+        match note {
+            Note::Durable(id, turn) if id == self.id => self.replica.durable(turn),
+            Note::Saved(id, turn) if id == self.id => self.replica.saved(turn),
+            Note::InfoSaved { welcomes, at } if welcomes == self.welcomes => {
+                self.stored_contact = Some(at);
+                self.replica.info_saved();
+            }
+            Note::Ready => self.is_ready = true,
+            Note::Durable(..) | Note::Saved(..) | Note::InfoSaved { .. } => {}
+        }
     }
 }

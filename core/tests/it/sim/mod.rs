@@ -9,9 +9,11 @@ mod client;
 mod disk;
 mod events;
 mod flush;
+mod forsake;
 mod history;
 mod journal;
 mod lanes;
+mod link;
 mod members;
 mod naive;
 mod oracle;
@@ -23,6 +25,7 @@ mod sabotage;
 mod shown;
 pub(crate) mod storage;
 mod world;
+mod years;
 
 pub(crate) use lanes::Lanes;
 pub(crate) use sabotage::Sabotage;
@@ -61,7 +64,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 56] = [
+pub(crate) const SIGHTS: [&str; 66] = [
     "cut by the replica",
     "cut by the relay",
     "frames lost with a cut",
@@ -118,6 +121,16 @@ pub(crate) const SIGHTS: [&str; 56] = [
     "pong told of items",
     "pool asked again",
     "pool frame restored",
+    "years passed",
+    "back just in time",
+    "unknown, though applied",
+    "unknown, and not applied",
+    "disk forsaken",
+    "too late for the disk",
+    "later life beside the first",
+    "later life after the first",
+    "first life superseded",
+    "left to another life",
 ];
 
 /// How often each of [`SIGHTS`] was seen.

@@ -13,7 +13,7 @@ use neap_core::{
 
 use super::{
     Check, fail,
-    naive::{COLLECTIONS, Id, KEYS, Op, Place, Record, State, resolve},
+    naive::{COLLECTIONS, Cond, Id, KEYS, Op, Place, Record, State, resolve},
     pools::{Addition, NaivePool, POOLS},
 };
 
@@ -167,6 +167,17 @@ pub(crate) fn place_of(collection: &str, key: &str) -> Option<Place> {
     Some((collection, KEYS.iter().position(|name| *name == key)?))
 }
 
+/// Ops whose conditions on what some mutations wrote never hold.
+pub(crate) fn without(ops: &[Op], writers: &BTreeSet<Id>) -> Vec<Op> {
+    let mut ops = ops.to_vec();
+    for op in &mut ops {
+        if matches!(op.cond, Cond::By(writer) if writers.contains(&writer)) {
+            op.cond = Cond::Never;
+        }
+    }
+    ops
+}
+
 /// All that apps did, and all lives of the datastore.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -174,6 +185,11 @@ pub(crate) struct Oracle {
     pub(crate) lives: Vec<Life>,
     /// Which mutation goes under which name, and whether that name was ever sent.
     pub(crate) names: BTreeMap<(ReplicaId, Turn), (Id, bool)>,
+    /// What apps were told that nobody knows of.
+    pub(crate) unknown: BTreeSet<Id>,
+    /// What one life of a replica has not heard the outcome of, since another life has. Its conditions on
+    /// what that wrote never hold.
+    pub(crate) unheard: BTreeSet<Id>,
 }
 
 impl Oracle {
@@ -214,12 +230,18 @@ impl Oracle {
         let Some((id, _)) = self.names.get(&(replica, turn)).copied() else {
             return fail("LE1", format!("nobody made turn {} of {replica:?}", turn.0));
         };
+        if self.unknown.contains(&id) {
+            return fail("LE6", format!("mutation {id} was told as unknown, and is applied"));
+        }
         let ops = Rc::clone(&self.mutations[id].ops);
         let Some(life) = self.lives.last_mut() else {
             return fail("LE1", "settled in no life".into());
         };
         if let Err(wanted) = life.arrive(id, &ops, seen) {
-            return Ok(Err(wanted));
+            let ops = without(&ops, &self.unheard);
+            if life.arrive(id, &ops, seen).is_err() {
+                return Ok(Err(wanted));
+            }
         }
         if let Some(before) = life.outcomes.insert(id, seen) {
             return fail("LE2", format!("mutation {id} took effect twice: {before:?}, {seen:?}"));

@@ -55,7 +55,7 @@ impl Relay {
         let settings = Settings {
             // Items would count as well.
             records_max: if random.once_in(4) && !lanes.pools { 7 } else { 1_000 },
-            history: if random.once_in(2) { 1 } else { 1_000 },
+            history: if random.once_in(2) { 0 } else { 1_000 },
             ..Settings::default()
         };
         let kind = if random.once_in(2) { Kind::Temp } else { Kind::Permanent };

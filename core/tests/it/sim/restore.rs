@@ -24,6 +24,9 @@ impl World {
         trace!(self, "replica {place}: crashes");
         self.see("replica crashed");
         self.hang_up(place);
+        if self.clients[place].in_memory {
+            return if self.close_page(place) { self.restore(place) } else { Ok(()) };
+        }
         let client = &mut self.clients[place];
         if !client.disk.queue.is_empty() {
             self.report.sights.see("writes lost in a crash");
@@ -41,6 +44,7 @@ impl World {
         self.hang_up(place);
         let client = &mut self.clients[place];
         client.disk = Disk::default();
+        (client.in_memory, client.ceiling, client.stored_contact) = (false, None, None);
         self.restore(place)
     }
 
@@ -52,7 +56,7 @@ impl World {
         }
     }
 
-    fn restore(&mut self, place: usize) -> Check {
+    pub(super) fn restore(&mut self, place: usize) -> Check {
         let (id, spare) = (ReplicaId(self.random.bytes()), ReplicaId(self.random.bytes()));
         let seed = self.random.next();
         let client = &mut self.clients[place];
@@ -121,6 +125,7 @@ impl World {
             self.report.sights.see("pending restored");
         }
         (client.id, client.spare) = (id, spare);
+        client.contact = client.stored_contact;
         client.next_frame = image.frames.keys().next_back().map_or(0, |last| last + 1);
         client.records = replica.epoch();
         client.has_amnesia = amnesia;

@@ -36,10 +36,20 @@ pub(crate) enum Sabotage {
     LoseSessions,
     /// Its sessions are told everything, whether they read or not.
     FeedTheStalled,
+    /// The relay's storage finds an item of a pool no more, now and then.
+    LoseItem,
+    /// The replica's shell hears no pong.
+    DeafToPongs,
+    /// It says that a birth stamp is stored before it is.
+    StampLate,
+    /// The relay's storage forgets replicas that were there lately.
+    ForgetTooSoon,
+    /// A replica whose disk is forsaken goes on with turns that the disk does not hold, under the same id.
+    KeepName,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Sabotage; 16] = [
+    pub(crate) const ALL: [Sabotage; 21] = [
         Sabotage::SendBeforePersist,
         Sabotage::DropTurn,
         Sabotage::ReuseTurns,
@@ -56,6 +66,11 @@ impl Sabotage {
         Sabotage::DeltaBeforePage,
         Sabotage::LoseSessions,
         Sabotage::FeedTheStalled,
+        Sabotage::LoseItem,
+        Sabotage::DeafToPongs,
+        Sabotage::StampLate,
+        Sabotage::ForgetTooSoon,
+        Sabotage::KeepName,
     ];
     /// The rules, any of which may be the first to show it.
     pub(crate) const fn breaks(self) -> &'static [&'static str] {
@@ -63,7 +78,7 @@ impl Sabotage {
             Sabotage::SendBeforePersist | Sabotage::ReuseTurns => &["OU1", "OU3"],
             Sabotage::DropTurn => &["AP1", "LE1"],
             Sabotage::LoseBlock => &["OU1", "OU3"],
-            Sabotage::AckBeforeSaved => &["LI1", "RE7"],
+            Sabotage::AckBeforeSaved => &["LI1", "RE7", "LE6"],
             Sabotage::DropLogEarly => &["RE1"],
             Sabotage::TellTwice => &["RE7"],
             Sabotage::ForgetLedger | Sabotage::LoseLedgerRow => {
@@ -76,6 +91,11 @@ impl Sabotage {
             Sabotage::DeltaBeforePage => &["LI1", "CU1", "SE1"],
             Sabotage::LoseSessions => &["CU1", "LI1"],
             Sabotage::FeedTheStalled => &["SE6"],
+            Sabotage::LoseItem => &["PO2", "PO3"],
+            Sabotage::DeafToPongs => &["LI1"],
+            Sabotage::StampLate => &["LE7"],
+            Sabotage::ForgetTooSoon => &["LE1", "LE2", "LE6"],
+            Sabotage::KeepName => &["OU1", "OU3", "RE7"],
         }
     }
 }

@@ -15,6 +15,9 @@ impl World {
     /// A replica shows what it must.
     pub(crate) fn check_client(&mut self, place: usize) -> Check {
         let client = &self.clients[place];
+        if client.retired {
+            return Ok(());
+        }
         let replica = &client.replica;
         let confirmed = self.confirmed_of(place)?;
         let (view, _) = self.view_of(place, confirmed);

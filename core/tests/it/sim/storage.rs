@@ -8,6 +8,7 @@ use std::{
 
 use neap_core::{
     id::{ReplicaId, Seq},
+    limits::LEDGER_MS,
     pool::Item,
     record::Row,
     storage::{MemoryStorage, Pruned, Range, Storage, Transact},
@@ -173,7 +174,11 @@ impl Storage for Disk {
     }
 
     fn forget_entries(&mut self, floor: u64) -> Result<(), Broken> {
-        self.call(|inner| sure(inner.memory.forget_entries(floor)))
+        self.call(|inner| {
+            let hasty = inner.sabotage == Some(Sabotage::ForgetTooSoon);
+            let floor = if hasty { floor + LEDGER_MS } else { floor };
+            sure(inner.memory.forget_entries(floor))
+        })
     }
 
     fn pool(&self, pool: &str) -> Result<Option<Vec<u8>>, Broken> {
@@ -189,7 +194,10 @@ impl Storage for Disk {
     }
 
     fn item(&self, pool: &str, ident: &str) -> Result<Option<Item>, Broken> {
-        self.call(|inner| sure(inner.memory.item(pool, ident)))
+        self.call(|inner| {
+            let is_lost = inner.sabotage == Some(Sabotage::LoseItem) && inner.writes % 5 == 0;
+            if is_lost { None } else { sure(inner.memory.item(pool, ident)) }
+        })
     }
 
     fn put_item(&mut self, pool: &str, ident: &str, item: &Item) -> Result<(), Broken> {

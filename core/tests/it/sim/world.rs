@@ -12,6 +12,7 @@ use neap_core::{
 use super::{
     Check, Lanes, Plan, Report, Sights, Violation,
     client::Client,
+    forsake::Orphan,
     history::Said,
     members::Member,
     naive::State,
@@ -115,6 +116,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) relay: Relay,
     pub(crate) clients: Vec<Client>,
+    /// Disks that were forsaken and nobody has read since.
+    pub(crate) orphans: Vec<Orphan>,
     pub(crate) connections: Vec<Connection>,
     pub(crate) oracle: Oracle,
     pub(crate) empty: State,
@@ -155,6 +158,7 @@ impl World {
             now: 1_700_000_000_000,
             relay,
             clients,
+            orphans: Vec::new(),
             connections: Vec::new(),
             oracle: Oracle::default(),
             empty: State::new(),
@@ -185,7 +189,7 @@ impl World {
 
     /// The replicas whose apps are there.
     pub(crate) fn present(&self) -> impl Iterator<Item = &Client> {
-        self.clients.iter()
+        self.clients.iter().filter(|client| !client.retired)
     }
 
     pub(crate) fn see(&mut self, sight: &'static str) {
@@ -199,8 +203,20 @@ impl World {
     fn step(&mut self) -> Check {
         let odds = self.odds;
         let client = self.random.below(self.clients.len());
+        if self.clients[client].retired {
+            return Ok(());
+        }
         if self.chance(odds.cut) {
             return self.cut(client, 1006);
+        }
+        if self.lanes.years && self.chance(120) {
+            return self.pass_years();
+        }
+        if self.lanes.forsakes && self.chance(60) {
+            return self.forsake(client);
+        }
+        if self.lanes.forsakes && self.chance(40) {
+            return self.read_orphan();
         }
         if self.chance(odds.restart) {
             return self.restart();
@@ -268,6 +284,9 @@ impl World {
         };
         for client in 0..self.clients.len() {
             self.tick(client)?;
+            if self.lanes.pools {
+                self.ping(client)?;
+            }
         }
         Ok(())
     }
@@ -292,7 +311,9 @@ impl World {
     /// A replica stops reading for a while; its connection stays.
     fn stall(&mut self, client: usize) {
         if let Some(number) = self.clients[client].connection {
-            let steps = 20 + self.random.below(60) as u64;
+            // Long enough for a member to count as silent.
+            let most = if self.lanes.pools { 240 } else { 60 };
+            let steps = 20 + self.random.below(most) as u64;
             self.connections[number].stalled_until = self.report.steps + steps;
             self.see("reader stalled");
         }
