@@ -146,7 +146,8 @@ impl Replica {
             self.closed(Close::Options.code());
             return Ok(());
         }
-        let is_reborn = self.epoch().is_some_and(|epoch| epoch != welcome.epoch);
+        let before = self.epoch().filter(|epoch| *epoch != welcome.epoch);
+        let is_reborn = before.is_some();
         self.head = if is_reborn { welcome.head } else { self.head.max(welcome.head) };
         self.pace.set_rates(welcome.rates);
         self.pace.set_debt(welcome.debt);
@@ -154,7 +155,7 @@ impl Replica {
         let mut has_news = self.life.as_ref() != Some(&life);
         self.life = Some(life);
         if is_reborn {
-            self.outlive();
+            self.outlive(before);
         }
         let settled = self.settled();
         let minted = self.minted();

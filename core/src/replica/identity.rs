@@ -4,16 +4,17 @@ use alloc::vec::Vec;
 
 use super::{Event, Phase, Reconnect, Replica, confirm::Unsettled};
 use crate::{
-    id::{Seq, Turn},
+    id::{Epoch, Seq, Turn},
     mutation::{Condition, Outcome, Reason, Refusal},
 };
 
 impl Replica {
     /// Lets go of a life that is over: conditions on its seqs can never hold again, so what is
     /// pending has to be stored anew, and only then may it be pushed to the new one.
-    pub(super) fn outlive(&mut self) {
+    pub(super) fn outlive(&mut self, before: Option<Epoch>) {
         self.is_stale = true;
         self.staging = None;
+        self.outlive_siblings(before);
         let ordinals: Vec<_> = self.outbox.ordinals().collect();
         for ordinal in ordinals {
             self.outbox.rewrite(ordinal, |condition| match condition {

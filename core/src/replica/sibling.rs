@@ -143,6 +143,8 @@ impl Replica {
         };
         self.forget_after(place, note.minted, unsettled);
         let Some(author) = self.authors.get_mut(place) else { return };
+        // Once a sibling is in another life, what was settled in the one before never counts.
+        author.awaited.retain(|one| note.epoch.is_none() || one.epoch == note.epoch);
         let mut settled = note.settled;
         settled.retain(|one| one.turn <= author.minted);
         author.await_effects(Awaited {
@@ -293,6 +295,19 @@ impl Replica {
             self.finish(place, turn, outcome, ordinal, unsettled);
         }
         self.pass_over(place, turn, unsettled);
+    }
+
+    /// Forgets what siblings have had settled in a life that is over: nobody will hold its effects.
+    pub(super) fn outlive_siblings(&mut self, before: Option<Epoch>) {
+        let mut unsettled = Unsettled::default();
+        for place in 1..self.authors.len() {
+            let Some(author) = self.authors.get_mut(place) else { continue };
+            let over = author.awaited.iter().filter(|one| one.epoch == before);
+            let last = over.filter_map(|one| one.settled.last()).map(|told| told.turn).max();
+            author.awaited.retain(|one| one.epoch != before);
+            self.pass_over(place, last.unwrap_or_default(), &mut unsettled);
+        }
+        self.rebase(unsettled);
     }
 
     /// Forgets a sibling's mutations after `turn`.

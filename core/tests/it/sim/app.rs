@@ -9,7 +9,9 @@ use neap_core::{
 };
 
 use super::{
-    Check, fail,
+    Check,
+    disk::Entry,
+    fail,
     history::Said,
     naive::{
         Act, COLLECTIONS, Cond, Draft, Id, KEYS, Op, Place, State, any_patch, any_record, resolve,
@@ -51,7 +53,7 @@ pub(crate) fn real_ops(ops: &[Op]) -> Vec<RealOp> {
             Cond::Absent => Condition::Absent,
             Cond::Present => Condition::Present,
             Cond::At(seq) | Cond::Seq(seq, _) => Condition::Seq(Seq(seq)),
-            Cond::By(_) | Cond::Never => Condition::Seq(Seq::ZERO),
+            Cond::By(_) | Cond::Pending(_) | Cond::Never => Condition::Seq(Seq::ZERO),
         },
     };
     ops.iter().map(real).collect()
@@ -83,13 +85,17 @@ impl World {
         let epoch = client.replica.epoch();
         let mut view = confirmed.clone();
         let mut newest = Newest::new();
-        for entry in &client.pending {
+        for entry in client.shows() {
             let draft = resolve(&view, entry.id, &entry.ops, epoch);
             if draft.refusal.is_some() {
                 continue;
             }
             for place in draft.changed() {
-                newest.insert(place, entry.id);
+                if client.is_own(entry) {
+                    newest.insert(place, entry.id);
+                } else {
+                    newest.remove(&place);
+                }
             }
             view = draft.now;
         }
@@ -288,7 +294,14 @@ impl World {
     }
 
     /// Whether what shows under an item's identity is an addition of a sibling without an outcome.
-    pub(crate) fn is_a_siblings(&self, _place: usize, _pool: usize, _ident: &str) -> bool {
-        false
+    pub(crate) fn is_a_siblings(&self, place: usize, pool: usize, ident: &str) -> bool {
+        let client = &self.clients[place];
+        let adds = |entry: &&Entry| {
+            self.added_by(entry).is_some_and(|addition| {
+                addition.pool == pool && addition.items.iter().any(|item| item.ident == ident)
+            })
+        };
+        let newest = client.shows().into_iter().rev().find(adds);
+        newest.is_some_and(|entry| !client.is_own(entry))
     }
 }

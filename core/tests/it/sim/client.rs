@@ -7,7 +7,7 @@ use std::{
 
 use neap_core::{
     datastore::Options,
-    id::{Epoch, ReplicaId, Turn},
+    id::{Epoch, ReplicaId, Seq, Turn},
     replica::{Replica, Watch},
     wire::{self, PoolAsk},
 };
@@ -21,6 +21,7 @@ use super::{
     random::Random,
     relay::turns_of,
     sabotage::Sabotage,
+    tabs::Tab,
     world::{Upward, World},
 };
 
@@ -70,6 +71,17 @@ pub(crate) struct Client {
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) next_frame: u64,
     pub(crate) page_records: usize,
+    /// Siblings share one.
+    pub(crate) device: Option<usize>,
+    pub(crate) tabs: Vec<Tab>,
+    /// What siblings have told and it has yet to hear.
+    pub(crate) notes: VecDeque<Vec<u8>>,
+    /// Whether a note has been lost on its way here.
+    pub(crate) has_missed: bool,
+    /// The seq at which it last looked what siblings have told.
+    pub(crate) held: Seq,
+    /// How many mutations it has shown.
+    ordinals: u64,
     /// How often a relay's welcome was to be stored.
     pub(crate) welcomes: u64,
     /// When a relay last welcomed it, in milliseconds since 1970.
@@ -121,6 +133,12 @@ impl Client {
             checkpoint: None,
             next_frame: 0,
             page_records,
+            device: None,
+            tabs: Vec::new(),
+            notes: VecDeque::new(),
+            has_missed: false,
+            held: Seq::ZERO,
+            ordinals: 0,
             welcomes: 0,
             contact: None,
             stored_contact: None,
@@ -138,6 +156,9 @@ impl Client {
     /// The shell's first acts with a new replica.
     pub(crate) fn begin(&mut self, random: &mut Random) {
         (self.pages, self.frame, self.checkpoint) = (None, None, None);
+        if self.device.is_some() {
+            self.replica.meet_siblings();
+        }
         self.seen = Default::default();
         for (pool, name) in POOLS.into_iter().enumerate().filter(|(pool, _)| self.opens[*pool]) {
             // A name that is none, or terms that are others, come out as rules that do not hold.
@@ -153,6 +174,12 @@ impl Client {
         self.disk.queue.push_back(Transaction { writes, notes: vec![Note::Ready] });
     }
 
+    /// Makes it a sibling of all others on the device.
+    pub(crate) fn share(&mut self, device: usize) {
+        self.device = Some(device);
+        self.replica.meet_siblings();
+    }
+
     pub(crate) fn identity(&self) -> Write {
         Write::Identity(self.id, self.spare)
     }
@@ -162,7 +189,8 @@ impl Client {
     }
 
     pub(crate) fn entry_of(&mut self, id: Id, ops: Rc<Vec<Op>>) -> Entry {
-        Entry { id, ops }
+        self.ordinals += 1;
+        Entry { id, ops, ordinal: self.ordinals }
     }
 
     /// The pending mutation of a turn.
@@ -177,6 +205,7 @@ impl World {
     pub(crate) fn drain(&mut self, place: usize) -> Check {
         self.take_changes(place)?;
         let wanted = self.take_events(place)?;
+        self.hold_more(place)?;
         self.check_client(place)?;
         self.check_news()?;
         if self.sabotage == Some(Sabotage::AckBeforeSaved) {
@@ -203,7 +232,7 @@ impl World {
             }
             self.send_up(place, frame)?;
         }
-        Ok(())
+        self.tell_siblings(place)
     }
 
     fn dies(&mut self) -> bool {

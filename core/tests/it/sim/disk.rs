@@ -43,6 +43,8 @@ pub(crate) struct Block {
 pub(crate) struct Entry {
     pub(crate) id: Id,
     pub(crate) ops: std::rc::Rc<Vec<super::naive::Op>>,
+    /// Its place among all that its replica shows.
+    pub(crate) ordinal: u64,
 }
 
 /// What the shell may tell its replica once a transaction is durable.

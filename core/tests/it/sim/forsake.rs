@@ -30,7 +30,12 @@ impl World {
         let is_its_own = image.identity.is_some_and(|(id, _)| id == client.id);
         // Who reads it after more than a year cannot know what the first life has pushed.
         let has_stamp = !self.lanes.years || image.has_stamp();
-        if client.in_memory || !client.is_ready || !is_its_own || !has_stamp {
+        if client.device.is_some()
+            || client.in_memory
+            || !client.is_ready
+            || !is_its_own
+            || !has_stamp
+        {
             return Ok(());
         }
         let disk = std::mem::take(&mut client.disk);

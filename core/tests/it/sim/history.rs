@@ -45,7 +45,8 @@ impl World {
         if life.and_then(|life| life.outcomes.get(&id)) != Some(&outcome) {
             return fail("RE7", format!("mutation {id} was told {outcome:?}"));
         }
-        if let Some(epoch) = epoch {
+        let adds = self.oracle.mutations[id].adds.is_some();
+        if let Some(epoch) = epoch.filter(|_| !adds) {
             self.said.push(Said::Returned(id, epoch, outcome));
         }
         let client = &self.clients[place];

@@ -6,7 +6,7 @@ use std::{
 };
 
 use neap_core::{
-    id::Seq,
+    id::{Epoch, Seq},
     replica::Phase,
     wire::{self, Down},
 };
@@ -127,7 +127,7 @@ impl World {
                 let after = self.clients[place].replica.epoch();
                 if before.is_some() && before != after {
                     self.see("new epoch met");
-                    self.forget_old_life(place);
+                    self.forget_old_life(place, before);
                 }
                 result
             }
@@ -165,8 +165,9 @@ impl World {
     }
 
     /// Conditions on seqs of a life that is over never hold again.
-    fn forget_old_life(&mut self, place: usize) {
+    fn forget_old_life(&mut self, place: usize, before: Option<Epoch>) {
         let client = &mut self.clients[place];
+        client.tabs_outlive(before);
         let pending: BTreeSet<Id> = client.pending.iter().map(|entry| entry.id).collect();
         for entry in &mut client.pending {
             let mut ops = (*entry.ops).clone();

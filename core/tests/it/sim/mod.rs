@@ -24,6 +24,7 @@ mod restore;
 mod sabotage;
 mod shown;
 pub(crate) mod storage;
+mod tabs;
 mod world;
 mod years;
 
@@ -64,7 +65,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 66] = [
+pub(crate) const SIGHTS: [&str; 74] = [
     "cut by the replica",
     "cut by the relay",
     "frames lost with a cut",
@@ -131,6 +132,14 @@ pub(crate) const SIGHTS: [&str; 66] = [
     "later life after the first",
     "first life superseded",
     "left to another life",
+    "sibling's edit shown",
+    "sibling's edit settled",
+    "sibling's outcome awaited",
+    "sibling died and was adopted",
+    "sibling renamed",
+    "note lost",
+    "settled while notes were missed",
+    "tab asks what it has missed",
 ];
 
 /// How often each of [`SIGHTS`] was seen.

@@ -77,6 +77,8 @@ pub(crate) enum Cond {
     At(u64),
     /// Last written by this mutation.
     By(Id),
+    /// The same, as long as that has no outcome.
+    Pending(Id),
     /// It speaks of a life that is over.
     Never,
 }
@@ -138,6 +140,9 @@ impl<'a> Draft<'a> {
                     && self.epoch == Some(epoch)
             }
             Cond::At(seq) => record.as_ref().is_some_and(|record| record.seq == Some(seq)),
+            Cond::Pending(id) => {
+                record.as_ref().is_some_and(|record| record.writer == id && record.seq.is_none())
+            }
             Cond::By(id) => record.as_ref().is_some_and(|record| record.writer == id),
             Cond::Never => false,
         };

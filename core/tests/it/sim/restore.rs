@@ -1,7 +1,5 @@
 //! A replica's crash, and how its shell brings it back from its disk.
 
-use std::collections::VecDeque;
-
 use neap_core::{
     datastore::Options,
     id::{ReplicaId, Turn},
@@ -24,6 +22,7 @@ impl World {
         trace!(self, "replica {place}: crashes");
         self.see("replica crashed");
         self.hang_up(place);
+        self.note_death(place);
         if self.clients[place].in_memory {
             return if self.close_page(place) { self.restore(place) } else { Ok(()) };
         }
@@ -39,6 +38,10 @@ impl World {
 
     /// The disk is lost with everything else.
     pub(crate) fn lose_disk(&mut self, place: usize) -> Check {
+        if self.clients[place].device.is_some() {
+            // Others live on it.
+            return self.crash(place);
+        }
         trace!(self, "replica {place}: loses its disk");
         self.see("disk lost");
         self.hang_up(place);
@@ -120,13 +123,19 @@ impl World {
         }
         replica.restored();
 
-        client.pending = VecDeque::from(image.outbox());
+        let stored = image.outbox();
+        let next_frame = image.frames.keys().next_back().map_or(0, |last| last + 1);
+        client.pending.clear();
+        for Entry { id, ops, .. } in stored {
+            let entry = client.entry_of(id, ops);
+            client.pending.push_back(entry);
+        }
         if !client.pending.is_empty() {
             self.report.sights.see("pending restored");
         }
         (client.id, client.spare) = (id, spare);
         client.contact = client.stored_contact;
-        client.next_frame = image.frames.keys().next_back().map_or(0, |last| last + 1);
+        client.next_frame = next_frame;
         client.records = replica.epoch();
         client.has_amnesia = amnesia;
         client.doomed.clear();

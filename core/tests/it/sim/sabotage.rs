@@ -46,10 +46,12 @@ pub(crate) enum Sabotage {
     ForgetTooSoon,
     /// A replica whose disk is forsaken goes on with turns that the disk does not hold, under the same id.
     KeepName,
+    /// A note is lost between two tabs that run.
+    LoseNote,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Sabotage; 21] = [
+    pub(crate) const ALL: [Sabotage; 22] = [
         Sabotage::SendBeforePersist,
         Sabotage::DropTurn,
         Sabotage::ReuseTurns,
@@ -71,13 +73,14 @@ impl Sabotage {
         Sabotage::StampLate,
         Sabotage::ForgetTooSoon,
         Sabotage::KeepName,
+        Sabotage::LoseNote,
     ];
     /// The rules, any of which may be the first to show it.
     pub(crate) const fn breaks(self) -> &'static [&'static str] {
         match self {
-            Sabotage::SendBeforePersist | Sabotage::ReuseTurns => &["OU1", "OU3"],
+            Sabotage::SendBeforePersist | Sabotage::ReuseTurns => &["OU1", "OU3", "TA1"],
             Sabotage::DropTurn => &["AP1", "LE1"],
-            Sabotage::LoseBlock => &["OU1", "OU3"],
+            Sabotage::LoseBlock => &["OU1", "OU3", "TA1"],
             Sabotage::AckBeforeSaved => &["LI1", "RE7", "LE6"],
             Sabotage::DropLogEarly => &["RE1"],
             Sabotage::TellTwice => &["RE7"],
@@ -91,10 +94,11 @@ impl Sabotage {
             Sabotage::DeltaBeforePage => &["LI1", "CU1", "SE1"],
             Sabotage::LoseSessions => &["CU1", "LI1"],
             Sabotage::FeedTheStalled => &["SE6"],
-            Sabotage::LoseItem => &["PO2", "PO3"],
+            Sabotage::LoseItem => &["PO2", "PO3", "PO5"],
             Sabotage::DeafToPongs => &["LI1"],
             Sabotage::StampLate => &["LE7"],
             Sabotage::ForgetTooSoon => &["LE1", "LE2", "LE6"],
+            Sabotage::LoseNote => &["TA1"],
             Sabotage::KeepName => &["OU1", "OU3", "RE7"],
         }
     }

@@ -40,7 +40,7 @@ impl World {
                 let meta = replica.meta(name, text);
                 let speaks =
                     |entry: &super::disk::Entry| entry.ops.iter().any(|op| op.place == place);
-                let pending = client.pending.iter().any(speaks);
+                let pending = client.shows().into_iter().any(speaks);
                 if meta.seq != held.map(|held| held.0) || meta.pending != pending {
                     return fail("RE3", format!("{name}/{text} has {meta:?}"));
                 }
@@ -155,6 +155,7 @@ impl World {
         for place in 0..self.clients.len() {
             self.check_client(place)?;
         }
+        self.check_settled_tabs()?;
         self.check_settled_pools()
     }
 

@@ -148,7 +148,12 @@ impl World {
         let relay = Relay::new(&mut random, plan.lanes, plan.sabotage);
         let mut dice = Random::new(plan.seed.rotate_left(32));
         let terms = POOLS.map(|_| Terms::any(&mut dice));
-        let clients = (0..count).map(|_| Client::new(&mut random, plan.lanes, &terms)).collect();
+        let mut clients: Vec<Client> =
+            (0..count).map(|_| Client::new(&mut random, plan.lanes, &terms)).collect();
+        if plan.lanes.tabs {
+            let tabs = clients.len().min(2 + dice.below(2));
+            clients.iter_mut().take(tabs).for_each(|client| client.share(0));
+        }
         World {
             random,
             odds,
@@ -209,7 +214,7 @@ impl World {
         if self.chance(odds.cut) {
             return self.cut(client, 1006);
         }
-        if self.lanes.years && self.chance(120) {
+        if self.lanes.years && self.chance(80) {
             return self.pass_years();
         }
         if self.lanes.forsakes && self.chance(60) {
@@ -239,6 +244,9 @@ impl World {
         if self.chance(odds.expire) && self.relay.outlive(&mut self.now) {
             self.see("expired");
         }
+        if self.lanes.tabs && self.random.once_in(3) {
+            self.hear_note(client)?;
+        }
         if self.chance(odds.stall) {
             self.stall(client);
         }
@@ -248,7 +256,8 @@ impl World {
         if self.chance(odds.request) {
             return self.request();
         }
-        if self.chance(odds.clock) {
+        let clock = if self.lanes.pools { odds.clock.min(15) } else { odds.clock };
+        if self.chance(clock) {
             return self.pass_time();
         }
         match self.random.below(20) {
@@ -274,13 +283,14 @@ impl World {
     }
 
     fn pass_time(&mut self) -> Check {
+        let stalled = |one: &Connection| one.open && one.stalled_until > self.report.steps;
         // Long enough for a member to be silent.
-        let sides = if self.lanes.pools { 4 } else { 3 };
-        self.now += match self.random.below(sides) {
+        let is_long = self.lanes.pools && self.connections.iter().any(stalled);
+        self.now += match self.random.below(3) {
             0 => 5,
+            1 if is_long => SILENCE_MS + 500,
             1 => 3_000,
-            2 => 10_500,
-            _ => SILENCE_MS + 500,
+            _ => 10_500,
         };
         for client in 0..self.clients.len() {
             self.tick(client)?;
@@ -373,6 +383,10 @@ impl World {
     fn settle_down(&mut self) -> Check {
         self.calm = true;
         trace!(self, "calm");
+        // Whoever has missed a note asks when it comes back to life.
+        for client in self.clients.iter_mut().filter(|client| client.device.is_some()) {
+            client.replica.meet_siblings();
+        }
         self.relay.calm();
         for _ in 0..40 {
             self.relay.open();
@@ -417,6 +431,9 @@ impl World {
             while !self.clients[client].disk.queue.is_empty() {
                 self.write_disk(client)?;
             }
+            while !self.clients[client].notes.is_empty() {
+                self.hear_note(client)?;
+            }
         }
         Ok(())
     }
@@ -424,6 +441,6 @@ impl World {
     fn is_quiet(&self) -> bool {
         self.relay.queue.is_empty()
             && self.connections.iter().all(|one| one.up.is_empty() && one.down.is_empty())
-            && self.clients.iter().all(|client| client.disk.queue.is_empty())
+            && self.clients.iter().all(|one| one.disk.queue.is_empty() && one.notes.is_empty())
     }
 }
