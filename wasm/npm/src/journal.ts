@@ -247,7 +247,10 @@ export class Journal {
       this.replicaIsDue = true;
       this.knownIsDue ||= batch.known !== undefined;
       this.makeCheckpoint(WHOLE);
-    } else if (batch.known || batch.checkpoint) core.infoSaved();
+    } else if ((batch.known || batch.checkpoint) && !this.knownIsDue) {
+      // A welcome that has come meanwhile has brought what is not in this batch, a birth stamp perhaps.
+      core.infoSaved();
+    }
     if (life !== this.life) return;
     this.stored.push(...batch.blocks.map(({ first, last }) => ({ first, last })));
     if (verdict !== "gap") {

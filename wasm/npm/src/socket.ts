@@ -161,11 +161,10 @@ export class Socket {
 
   private message(socket: WebSocketLike, data: unknown): void {
     if (socket !== this.socket) return;
-    // Whatever comes shows that the connection stands.
+    // Whatever comes shows that the connection stands. But it takes a pong to tell what did not come.
     this.cancelPong();
     if (typeof data === "string") this.listener.pong(data);
     else if (data instanceof ArrayBuffer) this.listener.frame(new Uint8Array(data));
-    this.pingLater();
   }
 
   private lost(socket: WebSocketLike | undefined, code: number): void {
@@ -238,6 +237,7 @@ export class Socket {
     this.socket?.send(PING);
     const socket = this.socket;
     this.cancelPong = after(PONG_MS, () => this.lost(socket, DEAD));
+    this.pingLater();
   }
 
   private listen(type: string, listener: () => void, on: EventTarget | undefined = globalThis.window): void {

@@ -141,6 +141,16 @@ test("online, and a page that is shown again, connect at once or ask whether the
   assert.deepEqual(last().sent, ["ping"]);
 });
 
+test("a connection on which frames come is asked all the same for what did not come", async (t) => {
+  const { last, pass } = await fake(t);
+  last().tell("open");
+  for (let i = 0; i < 8; i += 1) {
+    await pass(PING_MS / 4);
+    last().tell("message", { data: new ArrayBuffer(1) });
+  }
+  assert.deepEqual(last().sent, ["ping", "ping"]);
+});
+
 test("a hidden page keeps its connection and sends no pings; shown again it asks at once", async (t) => {
   const { made, last, pass, show } = await fake(t);
   last().tell("open");

@@ -141,8 +141,10 @@ impl Disk {
         }
         let next = self.queue.pop_front();
         self.queue.clear();
+        // A page of a checkpoint is rare enough as it is.
+        let is_torn = random.once_in(2);
         if let Some([write]) = next.as_ref().map(|next| next.writes.as_slice())
-            && random.once_in(2)
+            && (is_torn || matches!(write, Write::Page(..)))
         {
             return self.tear(write.clone(), random);
         }

@@ -67,7 +67,9 @@ impl World {
         self.check_relay(&group)?;
         self.note_members(&inputs);
         self.relay.know(self.now);
-        let count = if self.chance(self.odds.kill) {
+        let count = if self.is_mute {
+            0
+        } else if self.chance(self.odds.kill) {
             self.random.below(outputs.len() + 1)
         } else {
             usize::MAX
@@ -79,7 +81,7 @@ impl World {
         }
         self.see("killed between outputs");
         trace!(self, "relay: dies after {count} outputs");
-        if self.random.once_in(2) {
+        if !self.is_mute && self.random.once_in(2) {
             return self.restart();
         }
         self.relay.authority = None;

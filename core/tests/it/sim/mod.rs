@@ -238,7 +238,8 @@ mod tests {
     fn si4_sabotage_is_caught() {
         for sabotage in Sabotage::ALL {
             let caught = (0..300).find_map(|seed| {
-                let plan = Plan { sabotage: Some(sabotage), ..plan(seed) };
+                let lanes = sabotage.lanes();
+                let plan = Plan { lanes, sabotage: Some(sabotage), ..plan(seed) };
                 run(plan).1.err()
             });
             let rule = caught.as_ref().map(|violation| violation.rule);

@@ -1,6 +1,8 @@
 //! Shells and storages that break a promise. Each must be caught: a checker that cannot fail is a
 //! defect.
 
+use super::Lanes;
+
 /// What is done wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sabotage {
@@ -75,12 +77,39 @@ impl Sabotage {
         Sabotage::KeepName,
         Sabotage::LoseNote,
     ];
+
+    /// The lanes in which it shows.
+    pub(crate) const fn lanes(self) -> Lanes {
+        match self {
+            Sabotage::LoseItem | Sabotage::DeafToPongs => Lanes { pools: true, ..Lanes::NONE },
+            Sabotage::StampLate | Sabotage::ForgetTooSoon => Lanes { years: true, ..Lanes::NONE },
+            Sabotage::KeepName => Lanes { forsakes: true, ..Lanes::NONE },
+            Sabotage::LoseNote => Lanes { tabs: true, ..Lanes::NONE },
+            Sabotage::SendBeforePersist
+            | Sabotage::DropTurn
+            | Sabotage::ReuseTurns
+            | Sabotage::LoseBlock
+            | Sabotage::AckBeforeSaved
+            | Sabotage::DropLogEarly
+            | Sabotage::TellTwice
+            | Sabotage::ForgetLedger
+            | Sabotage::LoseLedgerRow
+            | Sabotage::CorruptRow
+            | Sabotage::HideTombstones
+            | Sabotage::KeepHalf
+            | Sabotage::SendBeforeCommit
+            | Sabotage::DeltaBeforePage
+            | Sabotage::LoseSessions
+            | Sabotage::FeedTheStalled => Lanes::NONE,
+        }
+    }
+
     /// The rules, any of which may be the first to show it.
     pub(crate) const fn breaks(self) -> &'static [&'static str] {
         match self {
-            Sabotage::SendBeforePersist | Sabotage::ReuseTurns => &["OU1", "OU3", "TA1"],
+            Sabotage::SendBeforePersist | Sabotage::ReuseTurns => &["OU1", "OU3"],
             Sabotage::DropTurn => &["AP1", "LE1"],
-            Sabotage::LoseBlock => &["OU1", "OU3", "TA1"],
+            Sabotage::LoseBlock => &["OU1", "OU3"],
             Sabotage::AckBeforeSaved => &["LI1", "RE7", "LE6"],
             Sabotage::DropLogEarly => &["RE1"],
             Sabotage::TellTwice => &["RE7"],
@@ -97,7 +126,7 @@ impl Sabotage {
             Sabotage::LoseItem => &["PO2", "PO3", "PO5"],
             Sabotage::DeafToPongs => &["LI1"],
             Sabotage::StampLate => &["LE7"],
-            Sabotage::ForgetTooSoon => &["LE1", "LE2", "LE6"],
+            Sabotage::ForgetTooSoon => &["LE1", "LE2", "LE6", "RE5"],
             Sabotage::LoseNote => &["TA1"],
             Sabotage::KeepName => &["OU1", "OU3", "RE7"],
         }

@@ -121,6 +121,8 @@ pub(crate) struct World {
     pub(crate) connections: Vec<Connection>,
     pub(crate) oracle: Oracle,
     pub(crate) empty: State,
+    /// Whether the relay dies before it tells anything.
+    pub(crate) is_mute: bool,
     /// Whether there are no more faults.
     pub(crate) calm: bool,
     pub(crate) unique: u64,
@@ -167,6 +169,7 @@ impl World {
             connections: Vec::new(),
             oracle: Oracle::default(),
             empty: State::new(),
+            is_mute: false,
             calm: false,
             unique: 100,
             report: Report { sights: Sights::default(), ..Report::default() },
@@ -244,11 +247,14 @@ impl World {
         if self.chance(odds.expire) && self.relay.outlive(&mut self.now) {
             self.see("expired");
         }
+        if self.lanes.pools && self.random.once_in(6) {
+            self.ping(client)?;
+        }
         if self.lanes.tabs && self.random.once_in(3) {
             self.hear_note(client)?;
         }
         if self.chance(odds.stall) {
-            self.stall(client);
+            self.stall(client)?;
         }
         if self.random.once_in(8) {
             self.relay.upkeep();
@@ -287,8 +293,8 @@ impl World {
         // Long enough for a member to be silent.
         let is_long = self.lanes.pools && self.connections.iter().any(stalled);
         self.now += match self.random.below(3) {
+            0 | 1 if is_long => SILENCE_MS + 500,
             0 => 5,
-            1 if is_long => SILENCE_MS + 500,
             1 => 3_000,
             _ => 10_500,
         };
@@ -319,14 +325,18 @@ impl World {
     }
 
     /// A replica stops reading for a while; its connection stays.
-    fn stall(&mut self, client: usize) {
+    fn stall(&mut self, client: usize) -> Check {
         if let Some(number) = self.clients[client].connection {
             // Long enough for a member to count as silent.
             let most = if self.lanes.pools { 240 } else { 60 };
             let steps = 20 + self.random.below(most) as u64;
             self.connections[number].stalled_until = self.report.steps + steps;
             self.see("reader stalled");
+            if self.lanes.pools {
+                return self.add((client + 1) % self.clients.len());
+            }
         }
+        Ok(())
     }
 
     pub(crate) fn note_sleep(&mut self) {
@@ -381,6 +391,9 @@ impl World {
 
     /// No more faults: everything must settle in a bounded number of rounds.
     fn settle_down(&mut self) -> Check {
+        if self.lanes.pools && self.random.once_in(2) {
+            self.lose_last_word()?;
+        }
         self.calm = true;
         trace!(self, "calm");
         // Whoever has missed a note asks when it comes back to life.
@@ -413,6 +426,16 @@ impl World {
             }
         }
         super::fail("LI1", format!("not settled: {}", self.describe()))
+    }
+
+    /// Something is added to a pool, and the handler dies before it has told anybody.
+    fn lose_last_word(&mut self) -> Check {
+        self.flush()?;
+        self.request_addition();
+        self.is_mute = true;
+        self.flush()?;
+        self.is_mute = false;
+        Ok(())
     }
 
     fn carry_all(&mut self) -> Check {
