@@ -261,8 +261,8 @@ impl Replica {
         let frame = wire::encode_up(&Up::Pool(PoolUp { pool: &pool.name, ask }));
         if matches!(pool.stage, Stage::Due(_)) {
             pool.stage = Stage::CatchingUp;
+            pool.waits_since = None;
         }
-        pool.waits_since = None;
         Some(frame)
     }
 

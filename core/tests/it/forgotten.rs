@@ -109,6 +109,7 @@ fn le6_who_comes_back_in_time_is_known() {
     let mut authority = permanent();
     let (mut reader, mut writer) = (replica(1), replica(2));
     set(&mut writer, "w");
+    let ids = (reader.id(), writer.id());
     let mut now = NOW;
     for visits in 0..4_u64 {
         visit(&mut authority, 10 + visits, &mut reader, now);
@@ -116,7 +117,7 @@ fn le6_who_comes_back_in_time_is_known() {
         now += LEDGER_MS - DAY;
         sweep(&mut authority, now);
     }
-    let (ids, seq) = ((reader.id(), writer.id()), reader.seq());
+    let seq = reader.seq();
     push_into_the_void(&mut authority, 30, &mut writer, now);
     set(&mut reader, "r");
     set(&mut writer, "x");

@@ -142,6 +142,7 @@ impl Replica {
         let Some(pool) = self.pools.get_mut(place) else { return };
         if pool.digest == digest {
             pool.ack_is_due = !pool.converged;
+            pool.waits_since = None;
         } else if pool.healing {
             self.events.push_back(Event::Trouble("diverged"));
         } else {
