@@ -1,11 +1,13 @@
 //! Rules about what a disk gives back torn.
 
 use neap_core::{
+    authority::Output,
     id::{Seq, Turn},
-    wire,
+    replica::Phase,
+    wire::{self, Down},
 };
 
-use super::spec::{NOW, authority, carry, join, replica, set};
+use super::spec::{NOW, authority, carry, join, moment, replica, set};
 
 /// [OU5] Stored mutations that are torn or missing are settled without effect, and counted; what stands
 /// before and behind them is delivered under its names, also where they had arrived and where nobody
@@ -57,6 +59,60 @@ fn ou5_a_torn_outbox() {
         );
         assert_eq!(after.seq(), Seq(wanted.len() as u64));
     }
+}
+
+/// [RS1] A log that was kept while pages came holds what came between them as well: what others show, and
+/// news that was passed over. It is read back all the same.
+#[test]
+fn rs1_what_came_between_pages() {
+    let mut authority = authority();
+    let (mut writer, mut reader) = (replica(1), replica(2));
+    set(&mut writer, "a");
+    join(&mut authority, 1, &mut writer, NOW);
+    join(&mut authority, 2, &mut reader, NOW);
+    let info = reader.info().unwrap_or_default();
+    let pages: Vec<_> = (0..reader.page_count()).map(|page| reader.page(page)).collect();
+
+    let mut log = Vec::new();
+    for (step, key) in ["b", "c", "d", "e"].into_iter().enumerate() {
+        let now = NOW + 1_000 * step as u64;
+        set(&mut writer, key);
+        if step == 2 {
+            writer.show(Some("1"));
+        }
+        // In the end the reader asks for the page.
+        let (session, one) = if step == 3 { (2, &mut reader) } else { (1, &mut writer) };
+        while let Some(frame) = one.take_frame() {
+            assert_eq!(authority.receive(session, &frame, moment(now)), Ok(()));
+        }
+        for output in authority.commit().unwrap_or_default() {
+            let Output::Send { to, frame } = output else { continue };
+            // The first delta is lost; those that follow are of no use until a page has come.
+            if to.contains(&2) && step > 0 {
+                if reader.phase() == Phase::CatchingUp {
+                    log.push(frame.clone());
+                }
+                assert_eq!(reader.received(&frame, now), Ok(()));
+            }
+            if to.contains(&1) {
+                assert_eq!(writer.received(&frame, now), Ok(()));
+            }
+        }
+    }
+    assert_eq!(reader.phase(), Phase::Live);
+    let kinds = log.iter().map(|frame| wire::decode_down(frame).map(|(down, _)| down));
+    let kinds: Vec<_> = kinds.flatten().collect();
+    assert!(matches!(
+        kinds.as_slice(),
+        [Down::Delta(_), Down::Presence(_), Down::Page(_)]
+            | [Down::Presence(_), Down::Delta(_), Down::Page(_)]
+    ));
+    let mut later = replica(2);
+    assert_eq!(later.restore_info(&info), Ok(()));
+    assert!(pages.iter().all(|page| later.restore_page(page).is_ok()));
+    assert!(log.iter().all(|frame| later.restore_frame(frame).is_ok()));
+    later.restored();
+    assert_eq!((later.seq(), later.digest()), (reader.seq(), reader.digest()));
 }
 
 /// [RS2] A checksum over bytes, the place where they are stored and whose they are tells the torn, the
