@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt};
 
 mod app;
+mod calm;
 mod check;
 mod client;
 mod disk;
@@ -16,6 +17,7 @@ mod lanes;
 mod link;
 mod members;
 mod naive;
+mod odds;
 mod oracle;
 mod pools;
 mod random;

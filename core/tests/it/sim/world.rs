@@ -16,6 +16,7 @@ use super::{
     history::Said,
     members::Member,
     naive::State,
+    odds::Odds,
     oracle::Oracle,
     pools::{POOLS, Terms},
     random::Random,
@@ -58,49 +59,6 @@ pub(crate) struct Connection {
     /// Whom Hello named.
     pub(crate) authors: Vec<ReplicaId>,
     pub(crate) pools: [Member; POOLS.len()],
-}
-
-/// How often the rarer things happen in this seed, each once in so many steps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Odds {
-    pub(crate) cut: usize,
-    pub(crate) restart: usize,
-    pub(crate) sleep: usize,
-    pub(crate) trap: usize,
-    pub(crate) kill: usize,
-    pub(crate) crash: usize,
-    pub(crate) lose_disk: usize,
-    pub(crate) checkpoint: usize,
-    pub(crate) destroy: usize,
-    pub(crate) expire: usize,
-    pub(crate) clock: usize,
-    pub(crate) request: usize,
-    pub(crate) stall: usize,
-}
-
-impl Odds {
-    fn new(random: &mut Random) -> Self {
-        let mut odds = |often: usize| match random.below(4) {
-            0 => usize::MAX,
-            1 => often * 4,
-            _ => often,
-        };
-        Odds {
-            cut: odds(40),
-            restart: odds(200),
-            sleep: odds(15),
-            trap: odds(8),
-            kill: odds(20),
-            crash: odds(60),
-            lose_disk: odds(300),
-            checkpoint: odds(25),
-            destroy: odds(400),
-            expire: odds(400),
-            clock: odds(30),
-            request: odds(30),
-            stall: odds(50),
-        }
-    }
 }
 
 /// Everything there is.
@@ -387,83 +345,5 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// No more faults: everything must settle in a bounded number of rounds.
-    fn settle_down(&mut self) -> Check {
-        if self.lanes.pools && self.random.once_in(2) {
-            self.lose_last_word()?;
-        }
-        self.calm = true;
-        trace!(self, "calm");
-        // Whoever has missed a note asks when it comes back to life.
-        for client in self.clients.iter_mut().filter(|client| client.device.is_some()) {
-            client.replica.meet_siblings();
-        }
-        self.relay.calm();
-        for _ in 0..40 {
-            self.relay.open();
-            self.flush()?;
-            for client in 0..self.clients.len() {
-                if self.clients[client].connection.is_none() {
-                    self.connect(client)?;
-                }
-            }
-            for _ in 0..400 {
-                self.report.steps += 1;
-                if self.is_quiet() {
-                    break;
-                }
-                self.carry_all()?;
-            }
-            if self.is_settled() {
-                return self.check_settled();
-            }
-            self.now += 10_500;
-            for client in 0..self.clients.len() {
-                self.tick(client)?;
-                self.ping(client)?;
-            }
-        }
-        super::fail("LI1", format!("not settled: {}", self.describe()))
-    }
-
-    /// Something is added to a pool, and the handler dies before it has told anybody.
-    fn lose_last_word(&mut self) -> Check {
-        self.flush()?;
-        self.request_addition();
-        self.is_mute = true;
-        self.flush()?;
-        self.is_mute = false;
-        Ok(())
-    }
-
-    fn carry_all(&mut self) -> Check {
-        for number in 0..self.connections.len() {
-            while let Some(upward) = self.connections[number].up.pop_front() {
-                self.arrive(number, upward);
-            }
-        }
-        self.flush()?;
-        for number in 0..self.connections.len() {
-            while let Some(downward) = self.connections[number].down.pop_front() {
-                self.hear(number, downward)?;
-            }
-        }
-        for client in 0..self.clients.len() {
-            while !self.clients[client].disk.queue.is_empty() {
-                self.write_disk(client)?;
-            }
-            while !self.clients[client].notes.is_empty() {
-                self.hear_note(client)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn is_quiet(&self) -> bool {
-        self.relay.queue.is_empty()
-            && self.connections.iter().all(|one| one.up.is_empty() && one.down.is_empty())
-            && self.clients.iter().all(|one| one.disk.queue.is_empty() && one.notes.is_empty())
     }
 }
