@@ -187,6 +187,13 @@ impl Replica {
     /// # Errors
     /// When the bytes are torn, or turns are missing before them; what came before them counts.
     pub fn restore_block(&mut self, first: Turn, bytes: &[u8]) -> Result<(), BadFrame> {
+        let taken = self.take_back_block(first, bytes);
+        // What of a torn block can be read is on the disk as it is: to write it again is to risk it.
+        self.blocked = self.minted();
+        taken
+    }
+
+    fn take_back_block(&mut self, first: Turn, bytes: &[u8]) -> Result<(), BadFrame> {
         let mut turn = first;
         for mutation in wire::split_block(bytes) {
             let mutation = mutation?;
@@ -199,7 +206,6 @@ impl Replica {
             }
             turn = turn.next();
         }
-        self.blocked = self.minted();
         Ok(())
     }
 

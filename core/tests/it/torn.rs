@@ -61,6 +61,22 @@ fn ou5_a_torn_outbox() {
     }
 }
 
+/// [OU1] What of a torn block can be read is on the disk, and is not put at risk by being written again.
+#[test]
+fn ou1_a_torn_block_is_left_as_it_is() {
+    let mut before = replica(1);
+    for key in ["a", "b"] {
+        set(&mut before, key);
+    }
+    let Some((first, _, block)) = before.take_block() else { panic!("nothing to store") };
+    let mut after = replica(1);
+    assert!(after.restore_block(first, &block[..block.len() - 1]).is_err());
+    after.restored();
+    assert_eq!((after.minted(), after.take_block()), (Turn(1), None));
+    assert_eq!(set(&mut after, "c"), Turn(2));
+    assert_eq!(after.take_block().map(|(first, last, _)| (first, last)), Some((Turn(2), Turn(2))));
+}
+
 /// [RS1] A log that was kept while pages came holds what came between them as well: what others show, and
 /// news that was passed over. It is read back all the same.
 #[test]

@@ -288,9 +288,7 @@ impl World {
         if self.relay.authority.as_ref().is_some_and(|one| one.alive(self.now).is_none()) {
             return fail("EX1", "told of a datastore that is over".into());
         }
-        if matches!(down, Down::Behind) {
-            to.iter().for_each(|session| self.note_behind(*session));
-        }
+        to.iter().for_each(|session| self.note_page(&down, *session));
         if let Down::Pool(news) = &down {
             return self.check_pool_news(news, &changes, to);
         }

@@ -3,7 +3,7 @@
 use neap_core::{
     authority::SessionId,
     limits::SILENCE_MS,
-    wire::{self, Changes, PoolAsk, PoolDown, PoolNews, Up},
+    wire::{self, Changes, Down, Page, PoolAsk, PoolDown, PoolNews, Up},
 };
 
 use super::{
@@ -74,7 +74,9 @@ impl World {
                     naive.check_digest(name, (to.0, last.drained.0, last.digest))?;
                 }
                 for session in to_whom {
-                    self.connections[*session as usize].pools[place].told = Some(to.0);
+                    let connection = &mut self.connections[*session as usize];
+                    let told = Some(to.0).filter(|_| !connection.is_behind);
+                    connection.pools[place].told = told;
                 }
                 Ok(())
             }
@@ -98,9 +100,15 @@ impl World {
     }
 
     /// Who is left behind opens its pools anew; what it hears before that says nothing to it.
-    pub(super) fn note_behind(&mut self, session: SessionId) {
-        for pool in &mut self.connections[session as usize].pools {
-            pool.told = None;
+    pub(super) fn note_page(&mut self, down: &Down, session: SessionId) {
+        let connection = &mut self.connections[session as usize];
+        match down {
+            Down::Behind => {
+                connection.is_behind = true;
+                connection.pools.iter_mut().for_each(|pool| pool.told = None);
+            }
+            Down::Page(Page { last: Some(_), .. }) => connection.is_behind = false,
+            _ => {}
         }
     }
 

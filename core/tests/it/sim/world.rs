@@ -59,6 +59,8 @@ pub(crate) struct Connection {
     /// Whom Hello named.
     pub(crate) authors: Vec<ReplicaId>,
     pub(crate) pools: [Member; POOLS.len()],
+    /// Whether the relay has told it that it has missed something, and it has not caught up since.
+    pub(crate) is_behind: bool,
 }
 
 /// Everything there is.
