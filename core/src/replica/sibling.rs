@@ -303,7 +303,7 @@ impl Replica {
         for place in 1..self.authors.len() {
             let Some(author) = self.authors.get_mut(place) else { continue };
             let over = author.awaited.iter().filter(|one| one.epoch == before);
-            let last = over.filter_map(|one| one.settled.last()).map(|told| told.turn).max();
+            let last = over.map(|one| one.acked).max();
             author.awaited.retain(|one| one.epoch != before);
             self.pass_over(place, last.unwrap_or_default(), &mut unsettled);
         }

@@ -76,8 +76,6 @@ pub(crate) struct Client {
     pub(crate) tabs: Vec<Tab>,
     /// What siblings have told and it has yet to hear.
     pub(crate) notes: VecDeque<Vec<u8>>,
-    /// Whether a note has been lost on its way here.
-    pub(crate) has_missed: bool,
     /// The seq at which it last looked what siblings have told.
     pub(crate) held: Seq,
     /// How many mutations it has shown.
@@ -136,7 +134,6 @@ impl Client {
             device: None,
             tabs: Vec::new(),
             notes: VecDeque::new(),
-            has_missed: false,
             held: Seq::ZERO,
             ordinals: 0,
             welcomes: 0,

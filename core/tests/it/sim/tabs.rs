@@ -25,6 +25,7 @@ struct Awaited {
     epoch: Option<Epoch>,
     at: Seq,
     settled: Vec<(u64, Outcome)>,
+    acked: u64,
 }
 
 /// What a replica knows of a sibling.
@@ -33,34 +34,33 @@ pub(crate) struct Tab {
     id: ReplicaId,
     settled: u64,
     minted: u64,
-    /// What it shows of it: the turns after `settled`.
-    pub(crate) queue: VecDeque<Entry>,
+    /// What it shows of it, each with its turn.
+    pub(crate) queue: VecDeque<(u64, Entry)>,
     awaited: VecDeque<Awaited>,
 }
 
 impl Tab {
     fn forget_after(&mut self, turn: u64) {
-        while self.minted > turn.max(self.settled) {
-            self.minted -= 1;
-            self.queue.pop_back();
-        }
+        self.queue.retain(|(of, _)| *of <= turn);
+        self.minted = self.minted.min(turn.max(self.settled));
+    }
+
+    /// Takes the oldest out that it shows, if that is of a turn up to this one.
+    fn oldest(&mut self, turn: u64) -> Option<Id> {
+        self.queue.pop_front_if(|(of, _)| *of <= turn).map(|(_, entry)| entry.id)
     }
 
     /// Lets go of the turns up to one; gives those that were shown.
     fn pass_over(&mut self, turn: u64) -> Vec<Id> {
-        let mut gone = Vec::new();
-        while self.settled < turn {
-            let entry = self.queue.pop_front();
-            self.settled = if entry.is_some() { self.settled + 1 } else { turn };
-            self.minted = self.minted.max(self.settled);
-            gone.extend(entry.map(|entry| entry.id));
-        }
+        let gone = std::iter::from_fn(|| self.oldest(turn)).collect();
+        self.settled = self.settled.max(turn);
+        self.minted = self.minted.max(self.settled);
         gone
     }
 
     /// Conditions on what a turn wrote mean the seq that it took, and nothing where it took none.
     fn place_conditions(&mut self, writer: Id, seq: Option<Seq>) {
-        for entry in &mut self.queue {
+        for (_, entry) in &mut self.queue {
             let mut ops = (*entry.ops).clone();
             for op in ops.iter_mut().filter(|op| op.cond == Cond::Pending(writer)) {
                 op.cond = seq.map_or(Cond::Never, |seq| Cond::At(seq.0));
@@ -73,7 +73,7 @@ impl Tab {
 impl Client {
     /// Everything pending that it shows, in order.
     pub(crate) fn shows(&self) -> Vec<&Entry> {
-        let theirs = self.tabs.iter().flat_map(|tab| &tab.queue);
+        let theirs = self.tabs.iter().flat_map(|tab| &tab.queue).map(|(_, entry)| entry);
         let mut all: Vec<&Entry> = self.pending.iter().chain(theirs).collect();
         all.sort_by_key(|entry| entry.ordinal);
         all
@@ -88,11 +88,11 @@ impl Client {
     pub(super) fn tabs_outlive(&mut self, old: Option<Epoch>) {
         for tab in &mut self.tabs {
             let over = tab.awaited.iter().filter(|one| one.epoch == old);
-            let last = over.filter_map(|one| one.settled.last()).map(|told| told.0).max();
+            let last = over.map(|one| one.acked).max();
             tab.awaited.retain(|one| one.epoch != old);
             tab.pass_over(last.unwrap_or(0));
         }
-        for entry in self.tabs.iter_mut().flat_map(|tab| &mut tab.queue) {
+        for (_, entry) in self.tabs.iter_mut().flat_map(|tab| &mut tab.queue) {
             let mut ops = (*entry.ops).clone();
             for op in ops.iter_mut().filter(|op| matches!(op.cond, Cond::At(_))) {
                 op.cond = Cond::Never;
@@ -130,7 +130,6 @@ impl World {
                 }
                 if self.chance(60) {
                     self.see("note lost");
-                    self.clients[*sibling].has_missed = true;
                 } else {
                     self.clients[*sibling].notes.push_back(bytes.clone());
                 }
@@ -141,8 +140,7 @@ impl World {
 
     /// A tab's process has died before it told all.
     pub(super) fn note_death(&mut self, place: usize) {
-        for sibling in self.siblings_of(place) {
-            self.clients[sibling].has_missed = true;
+        if !self.siblings_of(place).is_empty() {
             self.see("sibling died and was adopted");
         }
         let client = &mut self.clients[place];
@@ -185,14 +183,16 @@ impl World {
         let settled = note.settled.iter().map(|told| (told.turn.0, told.outcome));
         let settled: Vec<(u64, Outcome)> = settled.filter(|told| told.0 <= tab.minted).collect();
         // A sibling has gone on to another life.
-        let is_over = |one: &Awaited| note.epoch.is_some() && one.epoch != note.epoch;
-        let has_dropped = tab.awaited.iter().any(is_over);
-        tab.awaited.retain(|one| !is_over(one));
-        if !settled.is_empty() {
-            tab.awaited.push_back(Awaited { epoch: note.epoch, at: note.at, settled });
+        tab.awaited.retain(|one| note.epoch.is_none() || one.epoch == note.epoch);
+        let (epoch_there, at, acked) = (note.epoch, note.at, note.acked.0);
+        let last = tab.awaited.back_mut().filter(|last| last.epoch == epoch_there);
+        match last {
+            Some(last) if settled.is_empty() => {
+                (last.at, last.acked) = (last.at.max(at), last.acked.max(acked));
+            }
+            _ if settled.is_empty() && acked <= tab.settled => {}
+            _ => tab.awaited.push_back(Awaited { epoch: epoch_there, at, settled, acked }),
         }
-        let told = tab.awaited.back().and_then(|last| last.settled.last());
-        let missed = told.is_none_or(|told| told.0 < note.acked.0);
         let minted = tab.minted;
         if !is_stale {
             self.settle_tabs(place, epoch, seq)?;
@@ -204,15 +204,6 @@ impl World {
         if note.first.0 > minted.max(note.acked.0) + 1 {
             self.report.sights.see("tab asks what it has missed");
             return Ok(());
-        }
-        if missed {
-            let gone = client.tabs[which].pass_over(note.acked.0);
-            if !gone.is_empty() && !client.has_missed && !has_dropped {
-                return fail("TA1", format!("{gone:?} vanish before they are held"));
-            }
-            if !gone.is_empty() {
-                self.report.sights.see("settled while notes were missed");
-            }
         }
         let mutations = wire::split_block(note.block).filter_map(Result::ok);
         for (turn, bytes) in (note.first.0..).zip(mutations) {
@@ -231,7 +222,7 @@ impl World {
             return fail("TA2", format!("nobody made turn {turn} of {id:?}"));
         };
         let queue = &self.clients[place].tabs[which].queue;
-        let is_shown = |id: &Id| *id == mutation || queue.iter().any(|entry| entry.id == *id);
+        let is_shown = |id: &Id| *id == mutation || queue.iter().any(|(_, entry)| entry.id == *id);
         let mut ops: Vec<Op> = (*self.oracle.mutations[mutation].ops).clone();
         let said = wire::decode_ops(bytes).unwrap_or_default();
         for (op, said) in ops.iter_mut().zip(said) {
@@ -248,7 +239,7 @@ impl World {
         let client = &mut self.clients[place];
         let entry = client.entry_of(mutation, Rc::new(ops));
         client.tabs[which].minted = turn;
-        client.tabs[which].queue.push_back(entry);
+        client.tabs[which].queue.push_back((turn, entry));
         self.see("sibling's edit shown");
         Ok(())
     }
@@ -262,24 +253,21 @@ impl World {
             {
                 let client = &mut self.clients[place];
                 let Some(next) = client.tabs[which].awaited.pop_front() else { break };
+                let mut missed = Vec::new();
                 for (turn, outcome) in next.settled {
                     let tab = &mut client.tabs[which];
-                    let gone = tab.pass_over(turn.saturating_sub(1));
-                    if !gone.is_empty() && !client.has_missed {
-                        return fail("TA1", format!("{gone:?} vanish before they are held"));
+                    missed.extend(tab.pass_over(turn.saturating_sub(1)));
+                    if let Some(id) = tab.oldest(turn) {
+                        tab.place_conditions(id, outcome.seq());
+                        self.report.sights.see("sibling's edit settled");
                     }
-                    if tab.settled >= turn {
-                        continue;
-                    }
-                    (tab.settled, tab.minted) = (turn, tab.minted.max(turn));
+                    missed.extend(tab.pass_over(turn));
                     if outcome.seq().is_some_and(|at| at > seq) {
                         return fail("TA1", format!("turn {turn} vanishes before it is held"));
                     }
-                    if let Some(entry) = tab.queue.pop_front() {
-                        tab.place_conditions(entry.id, outcome.seq());
-                        self.report.sights.see("sibling's edit settled");
-                    }
                 }
+                missed.extend(self.clients[place].tabs[which].pass_over(next.acked));
+                self.check_missed(epoch, seq, &missed)?;
             }
         }
         Ok(())
@@ -298,6 +286,19 @@ impl World {
         }
         self.clients[place].held = seq;
         self.settle_tabs(place, epoch, seq)
+    }
+
+    /// What a tab lets go of without having heard of its outcome has no effect that it does not hold.
+    fn check_missed(&mut self, epoch: Option<Epoch>, seq: Seq, missed: &[Id]) -> Check {
+        let life = epoch.and_then(|epoch| self.oracle.life(epoch));
+        let outcome = |id: &&Id| life.and_then(|life| life.outcomes.get(*id)?.seq());
+        if let Some(id) = missed.iter().find(|id| outcome(id).is_some_and(|at| at > seq)) {
+            return fail("TA1", format!("mutation {id} vanishes before it is held"));
+        }
+        if !missed.is_empty() {
+            self.see("settled while notes were missed");
+        }
+        Ok(())
     }
 
     /// In the end nobody shows anything of a sibling.
