@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     datastore::{Info, Meta, Options},
+    limits::TTL_DEFAULT_S,
     storage::Storage,
 };
 
@@ -40,7 +41,10 @@ impl<S: Storage> Authority<S> {
             self.destroy()?;
         }
         let Some(meta) = &mut self.meta else {
-            self.meta = Some(Meta::create(options, moment.dice, moment.now));
+            // Who names no life gets the usual one, as far as the relay allows that.
+            let ttl = options.ttl.unwrap_or(TTL_DEFAULT_S).min(self.settings.ttl_max);
+            let options = Options { ttl: Some(ttl), ..options.clone() };
+            self.meta = Some(Meta::create(&options, moment.dice, moment.now));
             self.meta_is_dirty = true;
             return Ok(Opened::Created);
         };

@@ -7,7 +7,7 @@ use std::{
 
 use neap_core::{
     authority::{Authority, Closing, Fact, Flaw, ImportId, Moment, Opening},
-    datastore::{BadOptions, Options},
+    datastore::{BadOptions, Kind, Options},
     id::Seq,
     limits::{ARCHIVE_LINE_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, PAGE_BYTES},
     mutation::Malformed,
@@ -187,7 +187,8 @@ impl Importer {
             (Stage::Header, Read::Header(opening, seq, digest)) => {
                 let options = Options {
                     primary: Some(opening.info.primary.clone()),
-                    ttl: Some(opening.info.ttl),
+                    // Where the life has no end, its length means nothing.
+                    ttl: (opening.info.kind == Kind::Temp).then_some(opening.info.ttl),
                     ..Options::default()
                 };
                 options.check(self.ttl_max).map_err(|bad| {
