@@ -6,7 +6,7 @@ use neap_core::{authority::Admission, limits::TOKEN_BYTES_MAX};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::settings::Settings;
+use crate::{input::Named, settings::Settings};
 
 /// The subprotocol that carries a token begins so.
 pub(crate) const TOKEN_PROTOCOL: &str = "neap.token.";
@@ -132,7 +132,8 @@ impl Claims {
 fn verify(secrets: &[String], token: &str) -> Option<Claims> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (head, claims) = signed.split_once('.')?;
-    let head: Head = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(head).ok()?).ok()?;
+    let Named(head) =
+        serde_json::from_slice::<Named<Head>>(&URL_SAFE_NO_PAD.decode(head).ok()?).ok()?;
     if head.alg != "HS256" || head.crit.is_some() {
         return None;
     }
@@ -144,7 +145,8 @@ fn verify(secrets: &[String], token: &str) -> Option<Claims> {
     if !secrets.iter().any(fits) {
         return None;
     }
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
+    let claims = serde_json::from_slice::<Named<Claims>>(&URL_SAFE_NO_PAD.decode(claims).ok()?);
+    claims.map(|Named(claims)| claims).ok()
 }
 
 /// Stands for a subject in the ledger, or for an address.

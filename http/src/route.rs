@@ -21,7 +21,8 @@ pub(crate) enum Method {
 impl Method {
     pub(crate) fn from_name(name: &str) -> Option<Method> {
         Some(match name {
-            "GET" => Method::Get,
+            // Whoever carries the answer leaves its body out.
+            "GET" | "HEAD" => Method::Get,
             "POST" => Method::Post,
             "PUT" => Method::Put,
             "PATCH" => Method::Patch,
@@ -124,11 +125,11 @@ impl Route {
             | Target::Changes
             | Target::Socket
             | Target::Stats
-            | Target::Export => "GET, OPTIONS",
+            | Target::Export => "GET, HEAD, OPTIONS",
             Target::Datastores | Target::Mutations | Target::Import => "POST, OPTIONS",
-            Target::Items { .. } => "GET, POST, OPTIONS",
-            Target::Datastore => "GET, PATCH, DELETE, OPTIONS",
-            Target::Record { .. } => "GET, PUT, PATCH, DELETE, OPTIONS",
+            Target::Items { .. } => "GET, HEAD, POST, OPTIONS",
+            Target::Datastore => "GET, HEAD, PATCH, DELETE, OPTIONS",
+            Target::Record { .. } => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
             #[cfg(feature = "contract")]
             Target::Contract => "POST, OPTIONS",
         }

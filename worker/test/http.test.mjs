@@ -36,18 +36,18 @@ test("what is not there is 404, what is there takes its methods only", async () 
   }
   assert.equal((await r.call("GET", "/v1x")).status, 404);
   const allowed = {
-    "/health": "GET, OPTIONS",
+    "/health": "GET, HEAD, OPTIONS",
     "/datastores": "POST, OPTIONS",
-    "/datastores/a": "GET, PATCH, DELETE, OPTIONS",
-    "/datastores/a/changes": "GET, OPTIONS",
+    "/datastores/a": "GET, HEAD, PATCH, DELETE, OPTIONS",
+    "/datastores/a/changes": "GET, HEAD, OPTIONS",
     "/datastores/a/mutations": "POST, OPTIONS",
-    "/datastores/a/socket": "GET, OPTIONS",
-    "/datastores/a/stats": "GET, OPTIONS",
-    "/datastores/a/export": "GET, OPTIONS",
+    "/datastores/a/socket": "GET, HEAD, OPTIONS",
+    "/datastores/a/stats": "GET, HEAD, OPTIONS",
+    "/datastores/a/export": "GET, HEAD, OPTIONS",
     "/datastores/a/import": "POST, OPTIONS",
-    "/openapi.json": "GET, OPTIONS",
-    "/datastores/a/collections/c/records": "GET, OPTIONS",
-    "/datastores/a/collections/c/records/k": "GET, PUT, PATCH, DELETE, OPTIONS",
+    "/openapi.json": "GET, HEAD, OPTIONS",
+    "/datastores/a/collections/c/records": "GET, HEAD, OPTIONS",
+    "/datastores/a/collections/c/records/k": "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
   };
   for (const [path, allow] of Object.entries(allowed)) {
     for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE"].filter((method) => !allow.includes(method))) {

@@ -88,7 +88,7 @@ test("bad items are refused by their place, the rest is taken", async (t) => {
   assertProblem(await r.call("GET", items("a", "x".repeat(65))), 400, "invalid-name");
   assertProblem(await r.call("GET", items("none")), 404, "not-found");
   assertProblem(await r.call("POST", items("none"), { items: [] }), 404, "not-found");
-  assert.equal((await r.call("PUT", items("a"), {})).headers.get("allow"), "GET, POST, OPTIONS");
+  assert.equal((await r.call("PUT", items("a"), {})).headers.get("allow"), "GET, HEAD, POST, OPTIONS");
 });
 
 test("a repeat under an Idempotency-Key is answered like the first", async (t) => {
