@@ -63,10 +63,20 @@ impl Answer {
         Answer::json(200, Object::new().flag("ok", true).text("version", version))
     }
 
-    /// Our own fault. Whether anything was done cannot be told.
+    /// Our own fault.
     #[must_use]
     pub fn internal() -> Answer {
         Answer::problem(500, "internal", "the relay failed; nothing was changed")
+    }
+
+    /// The relay was restarted while it was at it. Whether anything was done cannot be told.
+    #[must_use]
+    pub fn lost() -> Answer {
+        let detail =
+            "the relay was restarted meanwhile; whether it has carried this out is not known";
+        let mut answer = Answer::problem(503, "unavailable", detail);
+        answer.set("Retry-After", "1");
+        answer
     }
 
     /// Our own fault, as far as it can be told: nothing of it has happened.

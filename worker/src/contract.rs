@@ -4,9 +4,10 @@ use std::cell::Cell;
 
 use js_sys::JsString;
 use neap_http::{Answer, Object};
+use wasm_bindgen::prelude::*;
 
 use crate::{
-    platform::{Cursor, say},
+    platform::{Cursor, State, say},
     relay::Relay,
     storage::SqlRows,
 };
@@ -48,6 +49,14 @@ pub(crate) fn trap_at(place: Trap) {
     }
 }
 
+#[wasm_bindgen(
+    inline_js = "export const abort_soon = (state) => setTimeout(() => state.abort('as a deploy'), 20);"
+)]
+extern "C" {
+    /// Not at once: that would end this very call, and with it all of the isolate.
+    fn abort_soon(state: &State);
+}
+
 /// Adds to a counter.
 pub(crate) fn count(which: impl FnOnce(&Counts) -> &Cell<u64>, more: u64) {
     COUNTS.with(|counts| {
@@ -67,13 +76,15 @@ pub(crate) fn count_rows(cursor: &Cursor) {
     count(|counts| &counts.rows_read, cursor.rows_read().unwrap_or(0.0) as u64);
 }
 
-/// Does what a test orders: `trap`, now; `trap within`, `trap behind`, in the next group; `alarm`, as if it had
-/// gone off; `counts`; `sql`, a statement that follows; or else the storage contract.
+/// Does what a test orders: `trap`, now; `trap within`, `trap behind`, in the next group; `abort`, as a deploy
+/// does; `alarm`, as if it had gone off; `counts`; `sql`, a statement that follows; or else the storage
+/// contract.
 pub(crate) fn answer(relay: &Relay, order: &[u8]) -> Answer {
     match order {
         b"trap" => core::arch::wasm32::unreachable(),
         b"trap within" => TRAP.set(Some(Trap::Within)),
         b"trap behind" => TRAP.set(Some(Trap::Behind)),
+        b"abort" => abort_soon(relay.state()),
         b"alarm" => relay.wake(),
         b"counts" => return counts(),
         _ => match relay.storage().and_then(|storage| storage.sql()) {

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod archive;
+pub(crate) mod outlive;
 pub(crate) mod pass;
 
 /// The header in which the worker tells the object what a request may do.

@@ -17,10 +17,13 @@
 )]
 
 use futures_util::StreamExt as _;
+use js_sys::Promise;
 use neap_core::{authority::Stats, limits::BODY_BYTES_MAX};
 use neap_http::{Answer, Denial, Head, Pass, Settings, enter, share};
-use wasm_bindgen::JsValue;
-use worker::{Context, Env, Fetcher, Headers, Request, RequestInit, Response, Result, event};
+use wasm_bindgen::prelude::*;
+use worker::{
+    Env, Fetcher, Headers, Method, Request, RequestInit, Response, Result, worker_sys::web_sys,
+};
 
 #[cfg(feature = "contract")]
 mod contract;
@@ -31,7 +34,7 @@ mod platform;
 mod relay;
 mod storage;
 
-use http::{PASS, head_of, pass, refuse_socket, respond, to_js};
+use http::{PASS, head_of, outlive::answering, pass, refuse_socket, respond, to_js};
 use log::{Event, Log};
 pub use object::Datastore;
 use platform::{mint_id, now, settings};
@@ -44,8 +47,23 @@ const ASSETS: &str = "ASSETS";
 /// Headers of a request that an object is told.
 const FORWARDED: [&str; 3] = ["If-Match", "If-None-Match", "Idempotency-Key"];
 
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+/// Answers a request, whatever becomes of the wasm meanwhile.
+#[wasm_bindgen]
+pub fn fetch(request: web_sys::Request, env: Env, _context: JsValue) -> Promise {
+    let request = Request::from(request);
+    let settings = settings(env.as_ref());
+    let origin = request.headers().get("Origin").ok().flatten();
+    let shared = share(&settings, origin.as_deref());
+    let headers = shared.clone();
+    answering(async move { serve(request, &env, &settings, shared).await }, &headers)
+}
+
+async fn serve(
+    request: Request,
+    env: &Env,
+    settings: &Settings,
+    shared: Vec<(&'static str, String)>,
+) -> Result<Response> {
     let head = head_of(&request)?;
     if !head.is_ours() {
         return match env.get_binding::<Fetcher>(ASSETS) {
@@ -53,9 +71,8 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
             Err(_) => respond(Answer::nothing_here()),
         };
     }
-    let settings = settings(env.as_ref());
     let log = Log::new(String::new(), env.as_ref());
-    let response = match let_in(request, &env, &settings, &head, &log).await {
+    let response = match let_in(request, env, settings, &head, &log).await {
         Ok(response) => response,
         Err(error) => {
             log.tell(Event::Error, &error.to_string(), 1, Stats::default());
@@ -67,7 +84,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     }
     // The headers of an object's answer cannot be changed; a copy of them can.
     let headers = response.headers().clone();
-    for (name, value) in share(&settings, head.header("Origin")) {
+    for (name, value) in shared {
         headers.set(name, &value)?;
     }
     Ok(response.with_headers(headers))
@@ -94,7 +111,7 @@ async fn let_in(
         (bytes, payload)
     };
     match visit.admit(&bytes, mint_id) {
-        Ok(pass) => forward(&request, env, &pass, is_socket, payload).await,
+        Ok(pass) => forward(&request, env, &pass, is_socket, payload, log).await,
         Err(denial) => deny(denial, log),
     }
 }
@@ -120,15 +137,40 @@ fn deny(denial: Denial, log: &Log) -> Result<Response> {
     }
 }
 
-/// Hands a request to the object of its datastore. What a client sends in our own header never
-/// arrives there, since the request is made anew.
+/// Hands a request to the object of its datastore. A deploy, or whatever else restarts an object, cuts off
+/// what it was at: reading is then tried again, of anything else nobody knows whether it was carried out.
 async fn forward(
     request: &Request,
     env: &Env,
     admitted: &Pass,
     is_socket: bool,
     body: Option<JsValue>,
+    log: &Log,
 ) -> Result<Response> {
+    let ask = async || {
+        let inner = inner(request, admitted, is_socket, body.clone())?;
+        let stub = env.durable_object(DATASTORES)?.id_from_name(&admitted.id)?.get_stub()?;
+        stub.fetch_with_request(inner).await
+    };
+    let mut answered = ask().await;
+    if answered.is_err() && body.is_none() && matches!(request.method(), Method::Get | Method::Head)
+    {
+        answered = ask().await;
+    }
+    answered.or_else(|error| {
+        log.tell(Event::Error, &error.to_string(), 1, Stats::default());
+        respond(Answer::lost())
+    })
+}
+
+/// The request that an object gets. What a client sends in our own header never arrives there, since the
+/// request is made anew.
+fn inner(
+    request: &Request,
+    admitted: &Pass,
+    is_socket: bool,
+    body: Option<JsValue>,
+) -> Result<Request> {
     let headers = Headers::new();
     for name in FORWARDED {
         if let Some(value) = request.headers().get(name)? {
@@ -142,9 +184,7 @@ async fn forward(
     let mut init = RequestInit::new();
     init.with_method(request.method()).with_headers(headers);
     init.with_body(body);
-    let inner = Request::new_with_init(&request.inner().url(), &init)?;
-    let stub = env.durable_object(DATASTORES)?.id_from_name(&admitted.id)?.get_stub()?;
-    stub.fetch_with_request(inner).await
+    Request::new_with_init(&request.inner().url(), &init)
 }
 
 /// Reads a body; `None` when it is longer than it may be, and then no further.

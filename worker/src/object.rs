@@ -1,42 +1,42 @@
 //! The Durable Object as the platform sees it: a class and its handlers.
-#![allow(missing_docs, reason = "the macro writes methods without any")]
 
 use std::rc::Rc;
 
+use js_sys::Promise;
 use wasm_bindgen::prelude::*;
-use worker::{DurableObject, Env, Request, Response, Result, durable_object};
+use worker::worker_sys::web_sys;
 
 use crate::{
-    http,
+    http::{self, outlive::answering},
     log::Log,
     platform::{self, Socket, State},
     relay::{Relay, sanitised},
 };
 
-/// The object. Only `fetch` goes through the worker crate; the other handlers are exported below, as
-/// plain synchronous functions, and look at the size of a message before they copy it.
-#[durable_object(fetch)]
+/// The object. Its handlers are plain synchronous functions, but for `fetch`, and look at the size of a
+/// message before they copy it.
+#[wasm_bindgen]
 pub struct Datastore {
     relay: Rc<Relay>,
 }
 
-impl DurableObject for Datastore {
-    /// Opens nothing: an id that nobody creates must leave nothing behind.
-    fn new(state: worker::State, env: Env) -> Self {
-        let raw: &JsValue = state.as_raw().as_ref();
-        let settings = platform::settings(env.as_ref());
-        let state: State = raw.clone().unchecked_into();
-        let log = Log::new(state.name(), env.as_ref());
-        Datastore { relay: Relay::new(state, settings, log) }
-    }
-
-    async fn fetch(&self, request: Request) -> Result<Response> {
-        http::serve(&self.relay, request).await
-    }
-}
-
 #[wasm_bindgen]
 impl Datastore {
+    /// Opens nothing: an id that nobody creates must leave nothing behind.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn new(state: JsValue, env: &JsValue) -> Datastore {
+        let state: State = state.unchecked_into();
+        let log = Log::new(state.name(), env);
+        Datastore { relay: Relay::new(state, platform::settings(env), log) }
+    }
+
+    /// Answers a request that the worker has forwarded.
+    pub fn fetch(&self, request: web_sys::Request) -> Promise {
+        let relay = Rc::clone(&self.relay);
+        answering(async move { http::serve(&relay, request.into()).await }, &[])
+    }
+
     /// A frame, or a text, has arrived.
     #[wasm_bindgen(js_name = webSocketMessage)]
     pub fn websocket_message(&self, socket: JsValue, message: JsValue) {

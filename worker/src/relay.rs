@@ -479,6 +479,11 @@ impl Relay {
         }
     }
 
+    #[cfg(feature = "contract")]
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
     pub(crate) fn storage(&self) -> Result<Storage, JsValue> {
         self.state.storage()
     }

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { before, test } from "node:test";
-import { assertProblem, contractBuild, native, relay, set, until } from "./house.mjs";
+import { assertProblem, contractBuild, long, native, relay, set, until } from "./house.mjs";
 import { hello, next } from "./wire.mjs";
 
 const skip = native && "workerd's relay has the doors that make it fail";
@@ -86,6 +86,73 @@ test("a full disk refuses writes, answers reads, and takes writes again when the
   await goesOn();
 });
 
+test("whichever statement fails, it is told, nothing of it is kept, and all goes on when it works again", { skip }, async (t) => {
+  const { r, order, goesOn } = await two(t);
+  const ask = (method, rest, body, headers) => () => r.call(method, at("a", rest), body, headers);
+  const put = ask("PUT", "/collections/c/records/before", { again: true });
+  const make = ask("PUT", "/collections/c/records/new", {});
+  const add = (...items) => ask("POST", "/pools/p/items", { items }, undefined);
+  const once = (key) => ask("POST", "/mutations", { ops: [set("c", "once")] }, { "Idempotency-Key": key });
+  assert.equal((await ask("POST", "/pools/p/items", { items: [{ id: "x", n: 0 }], primary: "id" })()).status, 200);
+  assert.equal((await once("kept")()).status, 200);
+  const { body: before } = await r.call("GET", at("a"));
+  const fails = async (what, requests) => {
+    for (const request of requests) {
+      const answer = await request();
+      assert.deepEqual([answer.status, answer.body?.code], [500, "internal"], `${what}: ${answer.text}`);
+    }
+  };
+  // A table that is not there fails for whoever reads it, too.
+  const reads = {
+    records: [put, make, ask("GET", "/collections/c/records/before"), ask("GET", "/collections/c/records"), ask("GET", "/changes"), ask("DELETE", "/collections/c/records/before")],
+    answers: [once("new"), once("kept")],
+    pools: [add(1), ask("GET", "/pools/p/items")],
+    items: [add(1), ask("GET", "/pools/p/items")],
+  };
+  for (const [table, requests] of Object.entries(reads)) {
+    await order("a", `sql ALTER TABLE ${table} RENAME TO elsewhere`);
+    await fails(table, requests);
+    await order("a", `sql ALTER TABLE elsewhere RENAME TO ${table}`);
+    assert.deepEqual((await r.call("GET", at("a"))).body, before, table);
+  }
+  const writes = [
+    ["INSERT", "records", [make]],
+    ["UPDATE", "records", [put, ask("DELETE", "/collections/c/records/before")]],
+    ["UPDATE", "meta", [put, make, ask("PATCH", "", { ttl: 9 }), add("text")]],
+    ["INSERT", "answers", [once("new")]],
+    ["UPDATE", "pools", [add("text")]],
+    ["INSERT", "pools", [ask("POST", "/pools/q/items", { items: [1] })]],
+    ["INSERT", "items", [add("text")]],
+    ["UPDATE", "items", [add({ id: "x", n: 1 })]],
+  ];
+  for (const [what, table, requests] of writes) {
+    await order("a", `sql CREATE TRIGGER fails BEFORE ${what} ON ${table} BEGIN SELECT RAISE(ABORT, 'no'); END`);
+    await fails(`${what} ${table}`, requests);
+    await order("a", "sql DROP TRIGGER fails");
+    assert.deepEqual((await r.call("GET", at("a"))).body, before, `${what} ${table}`);
+  }
+  // The ledger is the sockets' own.
+  for (const what of ["INSERT", "UPDATE"]) {
+    const raw = await r.socket("a");
+    await raw.greet();
+    if (what === "UPDATE") await raw.outcome(raw.push([set("c", "fine")]));
+    await order("a", `sql CREATE TRIGGER fails BEFORE ${what} ON ledger BEGIN SELECT RAISE(ABORT, 'no'); END`);
+    const { body } = await r.call("GET", at("a"));
+    raw.push([set("c", "lost")]);
+    assert.deepEqual(await raw.whenClosed(), { code: 1011, reason: "internal" }, what);
+    await order("a", "sql DROP TRIGGER fails");
+    assert.deepEqual((await r.call("GET", at("a"))).body, body, what);
+    const again = await r.socket("a");
+    await again.greet({ id: raw.id, generation: 2 });
+    again.turn = raw.turn - 1;
+    assert.equal((await again.outcome(again.push([set("c", "lost")]))).seq, body.seq + 1, "sent again, it is applied once");
+    again.socket.close();
+    await again.whenClosed();
+  }
+  for (const request of [put, make, add(1), once("new")]) assert.equal((await request()).status, 200);
+  await goesOn();
+});
+
 test("values up to the limits are stored, beyond them refused", { skip }, async (t) => {
   const { r, goesOn } = await two(t);
   const text = (bytes) => "x".repeat(bytes);
@@ -132,6 +199,117 @@ test("a trap behind the commit loses the answer, which the repeat brings", { ski
   b.socket.send("ping");
   await until("an answer", () => b.texts.length > 0);
   assert.equal(b.texts[0], `${a.epoch}:2:0`);
+});
+
+/** Asserts that a request was lost, and that whoever asked hears what to do about it. */
+function assertLost(answer) {
+  assertProblem(answer, 503, "unavailable");
+  assert.match(answer.headers.get("retry-after"), /^[1-9]\d*$/);
+  assert.equal(answer.headers.get("access-control-allow-origin"), "*");
+  return 1;
+}
+
+test("a trap leaves no request without an answer, and what it answers is true", { skip }, async (t) => {
+  const { r, order, a, b, other, goesOn } = await two(t);
+  // Frames may be lost as well, which a replica learns by its next ping: here they are not followed.
+  for (const raw of [a, b, other]) raw.take = (frame) => raw.frames.push(frame);
+  for (const where of ["within", "behind"]) {
+    await order("a", `trap ${where}`);
+    const keys = ["a", "other"].flatMap((id) => Array.from({ length: 20 }, (_, n) => [id, `${where}-${n}`]));
+    const start = performance.now();
+    const answers = await Promise.all(keys.map(([id, key]) => r.call("POST", at(id, "/mutations"), { ops: [set("c", key)] }, { "Idempotency-Key": key })));
+    const took = performance.now() - start;
+    const lost = answers.filter(({ status }) => status === 503);
+    t.diagnostic(`trap ${where} the commit: ${lost.length} of ${answers.length} lost, all answered within ${took.toFixed(0)} ms`);
+    assert(took < 2_000, `${took} ms`);
+    assert(lost.length > 0);
+    lost.forEach(assertLost);
+    for (const [place, [id, key]] of keys.entries()) {
+      const { status, body } = answers[place];
+      if (status !== 503) assert.equal(status, 200);
+      const is = await r.call("GET", record(id, key));
+      if (status === 200) assert.equal(is.body.seq, body.seq, "what was answered is kept");
+      else if (id === "a" && where === "within") assert.equal(is.status, 404, "what was rolled back is not");
+      // Whoever asks again under the same key gets it done, once.
+      const again = await r.call("POST", at(id, "/mutations"), { ops: [set("c", key)] }, { "Idempotency-Key": key });
+      assert.equal(again.status, 200);
+      if (is.status === 200) assert.equal(again.body.seq, is.body.seq, "it was applied once");
+    }
+    await goesOn();
+  }
+});
+
+test("a trap ends exports and imports that are under way, and leaves nothing of an import", { skip }, async (t) => {
+  const { r, goesOn } = await two(t);
+  const text = "x".repeat(200_000);
+  await r.call("POST", "/v1/datastores", { id: "large", kind: "permanent" });
+  for (let n = 0; n < 40; n += 1) assert.equal((await r.call("PUT", record("large", `${n}`), { text })).status, 200);
+  const whole = (await r.call("GET", at("large", "/export"))).text;
+  const outgoing = await fetch(r.url() + at("large", "/export"));
+  const reader = outgoing.body.getReader();
+  await reader.read();
+  let push;
+  const body = new ReadableStream({ start: (to) => (push = to) });
+  const incoming = fetch(r.url() + at("copy", "/import"), { method: "POST", body, duplex: "half" });
+  push.enqueue(Buffer.from(whole.slice(0, 2_000_000)));
+  await until("its first rows", () => r.databases().filter(({ records }) => records > 3).length > 1);
+  assertLost(await r.call("POST", at("other", "/contract"), "trap"));
+  const answer = await incoming;
+  assert.equal(answer.status, 503);
+  await assert.rejects(async () => {
+    for (;;) if ((await reader.read()).done) return;
+  }, "an export that is not whole does not look whole");
+  await goesOn();
+  assertProblem(await r.call("GET", at("copy")), 404, "not-found");
+  assert.equal((await r.call("GET", at("large", "/export"))).text.length, whole.length);
+  await until("the remains to be gone", () => r.databases().filter(({ records }) => records > 3).length === 1, 30_000);
+});
+
+test("a deploy cuts all off: reading is tried again, writing is told to ask again, and nothing is lost", { skip }, async (t) => {
+  const { r, order, a, b, other } = await two(t);
+  const answered = new Map();
+  let [lost, read] = [0, 0];
+  const rounds = long ? 50 : 10;
+  for (let round = 0; round < rounds; round += 1) {
+    const socket = await r.socket("a");
+    await socket.greet();
+    const write = async (_, n) => {
+      for (let i = 0; !socket.closed; i += 1) {
+        const key = `${round}-${n}-${i}`;
+        const answer = await r.call("PUT", record("a", key), {});
+        if (answer.status === 200) answered.set(key, answer.body.seq);
+        else lost += assertLost(answer);
+      }
+    };
+    const look = async () => {
+      for (; !socket.closed; read += 1) {
+        const answer = await r.call("GET", record("a", "before"));
+        assert.equal(answer.status, 200, answer.text);
+      }
+    };
+    const all = [...Array.from({ length: 8 }, write), ...Array.from({ length: 4 }, look)];
+    await order("a", "abort");
+    await Promise.all(all);
+  }
+  // What takes long is certainly cut off.
+  const body = new ReadableStream({ start: (to) => to.enqueue(Buffer.from("{")) });
+  const incoming = r.call("POST", at("a", "/import"), body);
+  await order("a", "abort");
+  lost += assertLost(await incoming);
+  t.diagnostic(`${rounds} deploys: ${answered.size} writes answered, ${lost} told to ask again, ${read} reads answered`);
+  for (const raw of [a, b]) assert.equal((await raw.whenClosed()).code, 1006);
+  assert.equal(other.closed, null);
+  const stored = new Map();
+  for (let after = 0; after !== null; ) {
+    const { body } = await r.call("GET", at("a", `/collections/c/records?after=${after}`));
+    for (const { key, seq } of body.records) stored.set(key, seq);
+    after = body.next;
+  }
+  for (const [key, seq] of answered) assert.equal(stored.get(key), seq, "what was answered is kept");
+  const again = await r.socket("a");
+  await again.greet({ id: a.id, generation: 2 });
+  again.turn = a.turn;
+  for (const raw of [again, other]) assert.equal(typeof (await raw.outcome(raw.push([set("c", "after")]))).seq, "number");
 });
 
 test("an alarm that comes too early, late or twice does no harm", { skip }, async (t) => {

@@ -48,9 +48,10 @@ export async function relay(t, { vars, build } = {}) {
     lines: () => lines,
     call: (method, path, body, headers) => call(url(), method, path, body, headers),
     socket: (id, options) => Raw.open(url(), id, options),
-    /** Ends the process as a power cut would, and starts it again on the same data. */
-    async restart() {
+    /** Ends the process as a power cut would, and starts it again on the same data, if wanted under other settings. */
+    async restart(vars = options.vars) {
       const port = Number(new URL(running.url).port);
+      options.vars = vars;
       await running.kill();
       running = await startRelay({ ...options, port });
     },
@@ -71,8 +72,8 @@ export async function contractBuild() {
 }
 
 async function call(url, method, path, body, headers = {}) {
-  const payload = body === undefined || typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
-  const answer = await fetch(url + path, { method, body: payload, headers });
+  const isRaw = body === undefined || typeof body === "string" || body instanceof Uint8Array || body instanceof ReadableStream;
+  const answer = await fetch(url + path, { method, body: isRaw ? body : JSON.stringify(body), headers, duplex: "half" });
   const text = await answer.text();
   const type = answer.headers.get("content-type") ?? "";
   return { status: answer.status, headers: answer.headers, type, text, body: /[/+]json/.test(type) ? JSON.parse(text) : null };

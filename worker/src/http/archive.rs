@@ -8,7 +8,7 @@ use neap_core::limits::PAGE_BYTES;
 use neap_http::{Answer, Exporter, Importer, Piece};
 use worker::{Error, Request, Response, Result};
 
-use super::{begin, respond};
+use super::{begin, outlive::breaking_off, respond};
 use crate::relay::Relay;
 
 /// An export that is under way.
@@ -48,7 +48,7 @@ pub(super) fn export(relay: &Rc<Relay>, mut exporter: Exporter) -> Result<Respon
     };
     let outgoing = Outgoing { relay: Rc::clone(relay), exporter, piece: Some(first) };
     let chunks = stream::try_unfold(outgoing, |outgoing| async { outgoing.chunk() });
-    begin(&Exporter::head())?.from_stream(chunks)
+    breaking_off(begin(&Exporter::head())?.from_stream(chunks)?)
 }
 
 /// Carries out an import as its body comes.
