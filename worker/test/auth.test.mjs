@@ -70,6 +70,39 @@ test("the secret before counts too", async () => {
   assert.equal(answer.status, 200);
 });
 
+test("a rotation of secrets sends nobody away and loses nothing", async (t) => {
+  const [old, fresh] = ["the secret of yesterday", "the secret of tomorrow"];
+  const own = await relay(t, { vars: { NEAP_SECRET: old } });
+  const by = (secret, n) => ({ protocols: ["neap.v1", `neap.token.${token(secret, claims({ sub: `user-${n}` }))}`] });
+  const crowd = Array.from({ length: 10 }, () => ({ id: randomBytes(16), generation: 0, turn: 0 }));
+  /** All of them come with a token under this secret, and each writes. */
+  const write = async (secret) => {
+    const raws = await Promise.all(crowd.map(async (one, n) => {
+      const raw = await Raw.open(own.url(), "a", by(secret, n));
+      await raw.greet({ id: one.id, generation: (one.generation += 1) });
+      raw.turn = one.turn;
+      assert.equal(typeof (await raw.outcome((one.turn = raw.push([set("c", `${n}-${raw.turn}`)])))).seq, "number");
+      return raw;
+    }));
+    return raws;
+  };
+  await write(old);
+  await own.restart({ NEAP_SECRET: fresh, NEAP_SECRET_PREVIOUS: old });
+  const live = await write(old);
+  // Those who are connected go on, and change over without a gap.
+  for (const [n, raw] of live.entries()) {
+    raw.socket.send(`token ${token(fresh, claims({ sub: `user-${n}` }))}`);
+    await raw.outcome((crowd[n].turn = raw.push([set("c", `${n}-${raw.turn}`)])));
+    assert.equal(raw.closed, null);
+  }
+  await own.restart({ NEAP_SECRET: fresh });
+  await write(fresh);
+  const late = await Raw.open(own.url(), "a", by(old, 0));
+  assert.deepEqual(await late.whenClosed(), { code: 4401, reason: "unauthorized" });
+  const { seq, records } = (await own.call("GET", "/v1/datastores/a", undefined, bearer(token(fresh, claims())))).body;
+  assert.deepEqual([seq, records], [40, 40], "ten people, four times each");
+});
+
 test("a token for another datastore sees as much as there is of one that is not there", async () => {
   const other = claims({ ds: "b" });
   for (const [method, path, body] of [["GET", "/a"], ["DELETE", "/a"], ["PUT", "/a/collections/c/records/k", {}], ["POST", "", { id: "a" }], ["POST", "", {}]]) {

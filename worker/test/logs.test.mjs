@@ -2,7 +2,12 @@
 // belongs to a user, and no more of them than somebody can pay for.
 
 import assert from "node:assert/strict";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { before, test } from "node:test";
+import { build as bundle } from "esbuild";
+import { at as path } from "../../tools/house.mjs";
 import { contractBuild, native, relay, set, token, until } from "./house.mjs";
 
 const skip = native && "the lines are workerd's relay's";
@@ -49,4 +54,39 @@ test("a flood is counted and not told line by line", { skip }, async (t) => {
   for (let i = 0; i < 300; i += 1) assert.equal((await r.call("GET", "/v1/datastores/a")).status, 401);
   const lines = r.lines().filter((line) => line.includes('"refusal"'));
   assert(lines.length > 0 && lines.length <= 200, `${lines.length} lines`);
+});
+
+/** The shipped relay with a data set bound that says what it is given; a real one asks for workerd's experiments. */
+async function withAnalytics(t) {
+  const [built, dir] = [path("worker", "build"), mkdtempSync(join(tmpdir(), "neap-relay-"))];
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const contents = `
+    import * as relay from "./index.js";
+    const bound = (env) => ({ ...env, NEAP_ANALYTICS: { writeDataPoint: (point) => console.log(JSON.stringify({ point })) } });
+    const binding = (made) => new Proxy(made, { construct: (made, [state, env], self) => Reflect.construct(made, [state, bound(env)], self) });
+    export default binding(relay.default);
+    export const Datastore = binding(relay.Datastore);`;
+  const external = ["cloudflare:workers", "*.wasm"];
+  await bundle({ stdin: { contents, resolveDir: built }, outfile: join(dir, "index.js"), bundle: true, format: "esm", external });
+  copyFileSync(join(built, "index_bg.wasm"), join(dir, "index_bg.wasm"));
+  return dir;
+}
+
+test("a data point for each of them, where a data set is bound", { skip }, async (t) => {
+  const r = await relay(t, { build: await withAnalytics(t) });
+  const points = () => r.lines().filter((line) => line.startsWith('{"point"')).map((line) => JSON.parse(line).point);
+  const heard = (event) => until(event, () => points().find(({ blobs }) => blobs[0] === event));
+  const a = await r.socket("public-id");
+  await a.greet();
+  assert.deepEqual((await heard("connect")).doubles, [1, 1, 0, 0, 0, 0, 0, 0, 0]);
+  await a.outcome(a.push([set("c", "k")], [{ op: "delete", collection: "c", key: "k" }], [{ op: "patch", collection: "c", key: "k", data: {} }]));
+  const refusal = await heard("refusal");
+  assert.deepEqual(refusal.blobs, ["refusal", "mutation"]);
+  // Count; sockets, members, records, bytes, tombstones; mutations, refusals, wakes.
+  assert.deepEqual(refusal.doubles, [1, 1, 0, 0, 0, 1, 2, 1, 0]);
+  assert.match(refusal.indexes[0], /^[0-9a-f]{64}$/);
+  a.socket.close();
+  assert.deepEqual((await heard("leave")).doubles, [1, 0, 0, 0, 0, 1, 2, 1, 0]);
+  assert(points().every(({ indexes, blobs, doubles }) => indexes.length === 1 && blobs.length === 2 && doubles.length === 9));
+  assert(!r.lines().join().includes("public-id"));
 });
