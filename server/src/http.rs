@@ -13,13 +13,13 @@ use neap_core::{
     id::Name,
     limits::{BODY_BYTES_MAX, MESSAGE_BYTES_MAX},
 };
-use neap_http::{Answer, Denial, Head, PROTOCOL, Pass, enter, share};
+use neap_http::{Answer, Denial, Exporter, Head, PROTOCOL, Pass, enter, share};
 use tokio::sync::oneshot;
 
 use crate::{
-    complain,
+    archive, complain,
     links::Link,
-    queue::What,
+    queue::{Upshot, What},
     relay::Relay,
     shard::{dice, now},
     socket::{self, Seat},
@@ -39,11 +39,11 @@ pub(crate) async fn handle(
         return files(&relay, request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let answer = match let_in(&relay, &head, &mut parts, body).await {
-        Reply::Answer(answer) => answer,
+    let mut response = match let_in(&relay, &head, &mut parts, body).await {
+        Reply::Answer(answer) => respond(answer),
+        Reply::Stream(response) => response,
         Reply::Socket(response) => return response,
     };
-    let mut response = respond(answer);
     for (name, value) in share(&relay.settings, head.header("Origin")) {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             response.headers_mut().insert(name, value);
@@ -54,6 +54,7 @@ pub(crate) async fn handle(
 
 enum Reply {
     Answer(Answer),
+    Stream(Response),
     Socket(Response),
 }
 
@@ -64,10 +65,14 @@ async fn let_in(relay: &Arc<Relay>, head: &Head, parts: &mut Parts, body: Body) 
         Err(denial) => return deny(denial, parts).await,
     };
     let is_socket = visit.is_socket();
-    let body = match read(&parts.headers, body).await {
-        Ok(Some(body)) => body,
-        Ok(None) => return Reply::Answer(Answer::too_large()),
-        Err(_) => return Reply::Answer(Answer::internal()),
+    let (bytes, body) = if head.is_streamed() {
+        (Vec::new(), body)
+    } else {
+        match read(&parts.headers, body).await {
+            Ok(Some(bytes)) => (bytes, Body::empty()),
+            Ok(None) => return Reply::Answer(Answer::too_large()),
+            Err(_) => return Reply::Answer(Answer::internal()),
+        }
     };
     let fresh = match dice() {
         Ok(dice) => Name::mint(dice),
@@ -76,7 +81,7 @@ async fn let_in(relay: &Arc<Relay>, head: &Head, parts: &mut Parts, body: Body) 
             return Reply::Answer(Answer::internal());
         }
     };
-    let pass = match visit.admit(&body, || String::from(&*fresh)) {
+    let pass = match visit.admit(&bytes, || String::from(&*fresh)) {
         Ok(pass) => pass,
         Err(denial) => return deny(denial, parts).await,
     };
@@ -84,10 +89,20 @@ async fn let_in(relay: &Arc<Relay>, head: &Head, parts: &mut Parts, body: Body) 
     if is_socket {
         return take_socket(relay, id, &pass, parts).await;
     }
-    let (reply, answer) = oneshot::channel();
-    let request = neap_http::Request { head: head.clone(), pass, body, now: now() };
-    relay.ask(id, What::Request { request, reply }).await;
-    Reply::Answer(answer.await.unwrap_or_else(|_| Answer::internal()))
+    let (reply, upshot) = oneshot::channel();
+    let request = neap_http::Request { head: head.clone(), pass, body: bytes, now: now() };
+    relay.ask(id.clone(), What::Request { request, reply }).await;
+    match upshot.await {
+        Ok(Upshot::Answer(answer)) => Reply::Answer(answer),
+        Ok(Upshot::Export(exporter)) => match archive::export(relay, id, exporter).await {
+            Ok(body) => Reply::Stream(begin(&Exporter::head(), body)),
+            Err(answer) => Reply::Answer(answer),
+        },
+        Ok(Upshot::Import(importer)) => {
+            Reply::Answer(archive::import(relay, id, importer, body).await)
+        }
+        Err(_) => Reply::Answer(Answer::internal()),
+    }
 }
 
 async fn take_socket(relay: &Arc<Relay>, id: Name, pass: &Pass, parts: &mut Parts) -> Reply {
@@ -164,11 +179,17 @@ fn head_of(relay: &Relay, peer: SocketAddr, request: &Request) -> Result<Head, (
 }
 
 fn respond(answer: Answer) -> Response {
+    let head = answer.clone();
+    begin(&head, Body::from(answer.into_body()))
+}
+
+/// A response with the head of an answer.
+fn begin(answer: &Answer, body: Body) -> Response {
     let mut response = Response::builder().status(answer.status());
     for (name, value) in answer.headers() {
         response = response.header(*name, value);
     }
-    response.body(Body::from(answer.into_body())).unwrap_or_else(|error| {
+    response.body(body).unwrap_or_else(|error| {
         complain(&error.to_string());
         respond(Answer::internal())
     })

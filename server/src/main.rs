@@ -5,6 +5,7 @@
 //! bytes between them, the sockets and the disk. Nothing that was answered 2xx is lost, whatever is
 //! killed afterwards: a group is flushed to the disk before anybody hears of it.
 
+mod archive;
 mod args;
 mod data;
 mod http;

@@ -5,7 +5,7 @@ use neap_core::{
     authority::{Admission, Authority, Moment, SessionId, Trouble},
     id::Name,
 };
-use neap_http::{Answer, Request, Write};
+use neap_http::{Answer, Exporter, Importer, Piece, Request, Write};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -21,8 +21,15 @@ pub(crate) struct Job {
 
 /// What is to be done.
 pub(crate) enum What {
-    /// Answer a request.
-    Request { request: Request, reply: oneshot::Sender<Answer> },
+    /// Answer a request, or say how it goes on.
+    Request { request: Request, reply: Reply },
+    /// Read the next piece of an export.
+    Piece {
+        exporter: Box<Exporter>,
+        reply: oneshot::Sender<(Box<Exporter>, Result<Piece, Answer>)>,
+    },
+    /// Take the next step of an import.
+    Write { run: Write<SqlRows>, reply: Reply },
     /// Take a socket, and name its session; no name where there are too many.
     Welcome { admission: Admission, link: Link, reply: oneshot::Sender<Option<SessionId>> },
     /// Take a frame.
@@ -37,13 +44,38 @@ pub(crate) enum What {
     Leave { session: SessionId },
 }
 
+/// What a request comes to.
+pub(crate) enum Upshot {
+    /// This answer.
+    Answer(Answer),
+    /// An answer that is streamed, piece by piece.
+    Export(Box<Exporter>),
+    /// A body that is to be read as it comes.
+    Import(Box<Importer>),
+}
+
+/// Where somebody waits to hear it. Whoever has gone away does not.
+pub(crate) type Reply = oneshot::Sender<Upshot>;
+
 /// One step of a group.
 pub(crate) enum Step {
     Frame { session: SessionId, bytes: Bytes },
-    Ask { run: Write<SqlRows>, answer: Option<Answer>, reply: oneshot::Sender<Answer> },
+    Ask { run: Write<SqlRows>, answer: Option<Answer>, reply: Reply },
 }
 
 impl Step {
+    /// Removes the datastore; every session hears that it is gone.
+    pub(crate) fn remove(reply: Reply) -> Step {
+        let run = Box::new(|authority: &mut Authority<_>, moment: Moment| {
+            if authority.alive(moment.now).is_none() {
+                return Ok(Answer::absent());
+            }
+            authority.destroy()?;
+            Ok(Answer::empty(204))
+        });
+        Step::Ask { run, answer: None, reply }
+    }
+
     pub(crate) fn run(
         &mut self,
         authority: &mut Authority<SqlRows>,
@@ -61,8 +93,7 @@ impl Step {
     /// Tells what came of it. Only for a group that has been committed.
     pub(crate) fn tell(self) {
         if let Step::Ask { answer, reply, .. } = self {
-            // Whoever has gone away does not hear it.
-            let _ = reply.send(answer.unwrap_or_else(Answer::internal));
+            let _ = reply.send(Upshot::Answer(answer.unwrap_or_else(Answer::internal)));
         }
     }
 }

@@ -19,10 +19,10 @@ use neap_core::{
     store::Store,
     wire::Pong,
 };
-use neap_http::{Answer, Buckets, Read, Request, Settings, Todo, answer, readmit};
+use neap_http::{Answer, Buckets, Exporter, Piece, Read, Request, Settings, Todo, answer, readmit};
 use tokio::{
     runtime::Handle,
-    sync::{mpsc::Receiver, oneshot, watch},
+    sync::{mpsc::Receiver, watch},
     time::timeout,
 };
 
@@ -30,7 +30,7 @@ use crate::{
     complain,
     data::Data,
     links::{Link, Links, first_until},
-    queue::{Job, Step, What},
+    queue::{Job, Reply, Step, Upshot, What},
     rows::{Failure, SqlRows},
 };
 
@@ -104,24 +104,23 @@ impl Shard {
 
     fn work(&mut self, jobs: Vec<Job>) {
         let mut groups = Groups::new();
-        let mut reads = Vec::new();
-        let mut pings = Vec::new();
+        let (mut reads, mut pieces, mut pings) = (Vec::new(), Vec::new(), Vec::new());
         for Job { id, what } in jobs {
             let mut step = |step| groups.entry(id.clone()).or_default().push(step);
             match what {
                 What::Frame { session, bytes } => step(Step::Frame { session, bytes }),
                 What::Request { request, reply } => match self.plan(&id, request) {
-                    Todo::Answer(answer) => drop(reply.send(answer)),
+                    Todo::Answer(answer) => tell(reply, answer),
                     Todo::Read(run) => reads.push((id, run, reply)),
                     Todo::Write(run) => step(Step::Ask { run, answer: None, reply }),
                     Todo::Remove => step(Step::remove(reply)),
-                    Todo::Export(_) | Todo::Import(_) => {
-                        let detail = "this relay neither exports nor imports yet";
-                        drop(reply.send(Answer::problem(503, "unavailable", detail)));
-                    }
+                    Todo::Export(exporter) => drop(reply.send(Upshot::Export(Box::new(exporter)))),
+                    Todo::Import(importer) => drop(reply.send(Upshot::Import(Box::new(importer)))),
                     // Sockets come by another way.
-                    Todo::Socket => drop(reply.send(Answer::internal())),
+                    Todo::Socket => tell(reply, Answer::internal()),
                 },
+                What::Write { run, reply } => step(Step::Ask { run, answer: None, reply }),
+                What::Piece { exporter, reply } => pieces.push((id, exporter, reply)),
                 What::Ping { session } => pings.push(session),
                 What::Probe { session } => {
                     if let Some(link) = self.links.get(&session) {
@@ -150,8 +149,11 @@ impl Shard {
             self.group(&id, steps);
         }
         for (id, run, reply) in reads {
-            // Whoever has gone away does not hear it.
-            let _ = reply.send(self.read(&id, run));
+            tell(reply, self.read(&id, run));
+        }
+        for (id, mut exporter, reply) in pieces {
+            let piece = self.read_piece(&id, &mut exporter);
+            let _ = reply.send((exporter, piece));
         }
         for session in pings {
             self.answer_ping(session);
@@ -193,7 +195,7 @@ impl Shard {
                 }
                 self.leave(id, session);
             }
-            Some(Step::Ask { reply, .. }) => drop(reply.send(Answer::trouble(&trouble))),
+            Some(Step::Ask { reply, .. }) => tell(reply, Answer::trouble(&trouble)),
             None => {}
         }
     }
@@ -213,6 +215,17 @@ impl Shard {
         let answer = self.store.read(id, now, |authority| run(authority, now));
         self.carry_out(now);
         answer.unwrap_or_else(|trouble| {
+            complain(&format!("{}: {trouble:?}", &**id));
+            Answer::trouble(&trouble)
+        })
+    }
+
+    /// Reads the next piece of an export from what is committed.
+    fn read_piece(&mut self, id: &Name, exporter: &mut Exporter) -> Result<Piece, Answer> {
+        let now = now();
+        let piece = self.store.read(id, now, |authority| exporter.piece(authority, now));
+        self.carry_out(now);
+        piece.map_err(|trouble| {
             complain(&format!("{}: {trouble:?}", &**id));
             Answer::trouble(&trouble)
         })
@@ -360,18 +373,8 @@ impl Shard {
     }
 }
 
-impl Step {
-    /// Removes the datastore; every session hears that it is gone.
-    fn remove(reply: oneshot::Sender<Answer>) -> Step {
-        let run = Box::new(|authority: &mut neap_core::authority::Authority<_>, moment: Moment| {
-            if authority.alive(moment.now).is_none() {
-                return Ok(Answer::absent());
-            }
-            authority.destroy()?;
-            Ok(Answer::empty(204))
-        });
-        Step::Ask { run, answer: None, reply }
-    }
+fn tell(reply: Reply, answer: Answer) {
+    let _ = reply.send(Upshot::Answer(answer));
 }
 
 /// Milliseconds since 1970.
