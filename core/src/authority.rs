@@ -125,8 +125,18 @@ impl<S: Storage> Authority<S> {
         let (authors, pools) = (Vec::new(), Vec::new());
         let (epoch, unread, shows, sees) = (None, 0, None, false);
         let bucket = Bucket::default();
-        let session =
-            Session { admission, phase, epoch, authors, pools, unread, shows, sees, bucket };
+        let session = Session {
+            admission,
+            phase,
+            epoch,
+            authors,
+            pools,
+            unread,
+            shows,
+            sees,
+            bucket,
+            others: 0,
+        };
         self.greeting.insert(id, 0);
         self.remember(id, &session);
         self.sessions.insert(id, session);

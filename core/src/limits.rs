@@ -67,6 +67,10 @@ pub const PUSHES_PER_SECOND: u64 = 20;
 /// A session may overdraw its rates by what comes back in this time: frames that a network has held up
 /// come in lumps.
 pub const RATE_SLACK_MS: u64 = 10_000;
+/// Frames a second in which a session may say what is no mutation …
+pub const FRAMES_PER_SECOND: u64 = 4_000;
+/// … and so many at once. An honest replica says a few for each page, and 20 a second besides.
+pub const FRAMES_BURST: u64 = 8_000;
 /// A session that has not said Hello after this time is closed when anything happens.
 pub const GREETING_MS: u64 = 30_000;
 /// A replica puts at most this many bytes of mutations into one push.

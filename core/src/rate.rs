@@ -54,7 +54,7 @@ impl Rate {
 
     /// When a bucket that is full again at `full_at` will be after this. What is more than a burst
     /// counts as one, or it would never pass.
-    fn take(self, full_at: u64, units: u64, now: u64, slack: u64) -> Result<u64, u64> {
+    pub(crate) fn take(self, full_at: u64, units: u64, now: u64, slack: u64) -> Result<u64, u64> {
         let after = full_at.max(now).saturating_add(self.time(units.min(self.burst)));
         let last = now.saturating_add(self.time(self.burst)).saturating_add(slack);
         if after <= last { Ok(after) } else { Err(after - last) }

@@ -135,6 +135,10 @@ impl Relay {
     }
 
     pub(crate) fn hear(&self, socket: &Socket, message: &JsValue) {
+        // What was on its way when we closed it, which may be much.
+        if !socket.is_open() {
+            return;
+        }
         let Some(session) = links::session_of(socket) else {
             let _ = socket.close(1011, "internal");
             return;

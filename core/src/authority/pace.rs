@@ -6,11 +6,14 @@ use super::{
     session::{Phase, Session},
 };
 use crate::{
-    limits::{GREETING_MS, RATE_SLACK_MS},
-    rate::{Bucket, Cost, Rates},
+    limits::{FRAMES_BURST, FRAMES_PER_SECOND, GREETING_MS, RATE_SLACK_MS},
+    rate::{Bucket, Cost, Rate, Rates},
     storage::Storage,
     wire::{self, BadFrame, Close, Down, Up},
 };
+
+/// Frames of which each is work, though it mutates nothing.
+const OTHERS: Rate = Rate { per_second: FRAMES_PER_SECOND, burst: FRAMES_BURST };
 
 impl<S: Storage> Authority<S> {
     /// Takes what a frame costs its session and its subject; `false` when that is too fast.
@@ -18,8 +21,10 @@ impl<S: Storage> Authority<S> {
         let (now, slack) = (now.saturating_mul(1_000), RATE_SLACK_MS * 1_000);
         let rates = self.settings.rates;
         let Some(session) = self.sessions.get_mut(&id) else { return false };
+        let others = u64::from(cost.mutations == 0);
+        let Ok(others) = OTHERS.take(session.others, others, now, 0) else { return false };
         let Ok(bucket) = rates.take(session.bucket, cost, now, slack) else { return false };
-        session.bucket = bucket;
+        (session.others, session.bucket) = (others, bucket);
         let subject = session.admission.subject;
         subject == 0 || self.subjects.take(&rates, subject, cost, now, slack).is_ok()
     }

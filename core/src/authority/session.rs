@@ -35,6 +35,9 @@ pub(super) struct Session {
     /// How fast it has been lately; full after a sleep.
     #[serde(skip)]
     pub(super) bucket: Bucket,
+    /// The same for frames that mutate nothing: when their bucket is full again, in microseconds since 1970.
+    #[serde(skip)]
+    pub(super) others: u64,
 }
 
 /// How far a connection has come.

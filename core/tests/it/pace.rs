@@ -4,7 +4,7 @@ use neap_core::{
     authority::{Admission, Authority, Moment, Output, SessionId, Settings},
     datastore::Options,
     id::{Epoch, ReplicaId, Turn},
-    limits::{GREETING_MS, RATE_SLACK_MS},
+    limits::{FRAMES_BURST, FRAMES_PER_SECOND, GREETING_MS, RATE_SLACK_MS},
     mutation::{Condition, Op},
     rate::{Rate, Rates},
     replica::{OpKind, Replica},
@@ -194,6 +194,39 @@ fn ra3_a_subject_shares() {
     let most = 1_500 + 2_000 + (world.now - NOW) + RATE_SLACK_MS;
     assert!(world.pushed <= most, "{} of {most}", world.pushed);
     assert!(world.now - NOW < 2 * (15_000 - left as u64), "{} ms", world.now - NOW);
+}
+
+/// [RA4] Frames that mutate nothing are bounded, whatever the rates are; who waits may go on.
+#[test]
+fn ra4_idle_talk_is_bounded() {
+    let mut world = World::new(Rates { mutations: Rate { per_second: 1, burst: 1 }, ..RATES });
+    for session in 1..=2 {
+        world.join(session, 0, 0, "");
+    }
+    let says = [
+        wire::encode_up(&Up::Read(1)),
+        wire::encode_up(&Up::Push(Push {
+            author: 0,
+            acked: Turn::ZERO,
+            first: Turn(1),
+            block: &[],
+        })),
+    ];
+    let mut say = |session, times: u64, now| {
+        let moment = Moment { now, dice: Epoch([3; 8]) };
+        for n in 0..times {
+            let frame = &says[usize::from(n % 2 == 1)];
+            assert_eq!(world.authority.receive(session, frame, moment), Ok(()));
+        }
+        world.now = now;
+        world.carry();
+        world.closed.clone()
+    };
+    // Its Hello was one.
+    assert_eq!(say(1, FRAMES_BURST - 1, NOW), []);
+    assert_eq!(say(1, FRAMES_PER_SECOND, NOW + 1_000), []);
+    assert_eq!(say(1, 1, NOW + 1_000), [(1, 4429)]);
+    assert_eq!(say(2, 1, NOW + 1_000), [(1, 4429)], "nobody else notices");
 }
 
 /// [SE7] Who says nothing is closed when anything happens later.
