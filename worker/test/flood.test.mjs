@@ -79,7 +79,8 @@ function tests() {
   });
 
   test("many tiny frames", async (t) => {
-    const frames = long ? 100_000 : 10_000;
+    // workerd answers nobody while it works off what it has read of a socket: so many take what they take.
+    const frames = long ? 10_000 : 3_000;
     await under(t, r, async () => {
       const raw = await r.socket("tiny");
       await raw.greet();
