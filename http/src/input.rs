@@ -48,16 +48,21 @@ impl Tags {
         }
         let mut seqs = Vec::new();
         loop {
+            // A list may have empty elements (RFC 9110, section 5.6.1.2).
+            rest = rest.trim_start_matches([',', ' ', '\t']);
+            if rest.is_empty() {
+                return (!seqs.is_empty()).then_some(Tags::Seqs(seqs));
+            }
             let weak = rest.strip_prefix("W/");
             let (inner, more) = weak.unwrap_or(rest).strip_prefix('"')?.split_once('"')?;
             let counts = weak.is_none() || comparison == Comparison::Weak;
-            let seq = whole_number(inner).filter(|_| counts);
+            // Tags are texts: another spelling of a number is another tag.
+            let seq = whole_number(inner).filter(|_| counts && !inner.starts_with('0'));
             seqs.push(Seq(seq.unwrap_or(0)));
             rest = more.trim_start();
-            if rest.is_empty() {
-                return Some(Tags::Seqs(seqs));
+            if !(rest.is_empty() || rest.starts_with(',')) {
+                return None;
             }
-            rest = rest.strip_prefix(',')?.trim_start();
         }
     }
 

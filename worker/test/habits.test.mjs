@@ -98,6 +98,21 @@ test("numbers stay what they are, as far as a double reaches", async () => {
   }
 });
 
+test("entity tags are a list of texts, which may have empty elements", async () => {
+  const id = await fresh();
+  const path = `/${id}/collections/c/records/k`;
+  assert.equal((await call("PUT", path, {})).body.seq, 1);
+  const put = (tags) => call("PUT", path, {}, { "If-Match": tags });
+  for (const other of ['"01"', '"1 "', '" 1"', '"+1"', '"1.0"', '"0"', '""', '"2", W/"1"']) assertProblem(await put(other), 412, "precondition-failed");
+  for (const bad of ["1", '"1', '1"', '"1" "2"', "W/1", '*, "1"', ",", "'1'"]) assertProblem(await put(bad), 400, "invalid-header");
+  let seq = 1;
+  for (const fine of [(tag) => tag, (tag) => `,${tag}, ,`, (tag) => `"x",W/"${seq}",\t${tag}`]) {
+    const answer = await put(fine(`"${seq}"`));
+    assert.equal(answer.status, 200, answer.text);
+    seq = answer.body.seq;
+  }
+});
+
 test("a page has a thousand rows where nobody says otherwise", async () => {
   const id = await fresh();
   const many = Array.from({ length: 1_001 }, (_, n) => ({ ops: [set("c", `${n}`)] }));

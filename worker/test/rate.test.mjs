@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertProblem, relay, set, sleep, token } from "./house.mjs";
+import { read } from "./wire.mjs";
 
 const path = (id, rest = "") => `/v1/datastores/${id}${rest}`;
 const record = (id, key) => path(id, `/collections/c/records/${key}`);
@@ -73,6 +74,18 @@ test("the handshake states the rates; who ignores them is closed, and nobody els
   }
   assert.deepEqual(await large.whenClosed(), { code: 4429, reason: "rate-limited" });
   assert((await other.outcome(other.push([set("c", "other")]))).seq > seq);
+});
+
+test("who talks too much without writing anything is closed as well, and is told why", async (t) => {
+  const r = await relay(t);
+  const [idle, other] = [await r.socket("a"), await r.socket("a")];
+  for (const raw of [idle, other]) await raw.greet();
+  for (let n = 0; n < 30_000 && !idle.closed; n += 1) {
+    idle.send(read(1));
+    if (n % 500 === 0) await sleep(1);
+  }
+  assert.deepEqual(await idle.whenClosed(), { code: 4429, reason: "rate-limited" });
+  assert.equal((await other.outcome(other.push([set("c", "k")]))).seq, 1);
 });
 
 test("sockets of one subject share what it may, and are told when others come and go", async (t) => {
