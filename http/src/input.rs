@@ -79,7 +79,9 @@ impl Headers {
     /// Reads the headers; the answer where one makes no sense.
     pub(crate) fn read(head: &Head) -> Result<Headers, Answer> {
         let tags = |name: &str, comparison| {
-            let Some(text) = head.header(name) else { return Ok(None) };
+            // workerd drops one that is empty, so that nobody can tell it from none.
+            let text = head.header(name).filter(|text| !text.trim().is_empty());
+            let Some(text) = text else { return Ok(None) };
             let tags = Tags::parse(text, comparison).map(Some);
             tags.ok_or_else(|| bad_header("an entity tag is a quoted text"))
         };

@@ -20,10 +20,10 @@ async function fresh(options = {}) {
   return id;
 }
 
-/** What fetch does not send: other methods, bodies of no length that is known before. */
-async function bare(method, path, chunks = []) {
+/** What fetch does not send: other methods, bodies of no length that is known before, empty headers. */
+async function bare(method, path, chunks = [], headers = {}) {
   const { hostname, port } = new URL(r.url());
-  const sending = request({ hostname, port, path: `/v1${path}`, method });
+  const sending = request({ hostname, port, path: `/v1${path}`, method, headers });
   for (const chunk of chunks) sending.write(chunk);
   sending.end();
   const [answer] = await once(sending, "response");
@@ -93,6 +93,10 @@ test("numbers stay what they are, as far as a double reaches", async () => {
     assertProblem(await call("PUT", path, `{"a":${bad}}`), 400, "invalid-data");
     assertProblem(await call("PATCH", path, `{"a":${bad}}`), 400, "invalid-data");
   }
+  for (const since of ["2182090719707141.0", "9007199254740991.0", "9007199254740991", "2.0e15", "0"]) {
+    const answer = await call("POST", `/${id}/pools/p/items`, `{"items":[],"since":${since}}`);
+    assert.equal(answer.status, 200, `${since} is whole: ${answer.text}`);
+  }
   for (const body of ['{"ops":[],"ops":[]}', '{"ops":[{"op":"delete","op":"delete","collection":"c","key":"k"}]}']) {
     assertProblem(await call("POST", `/${id}/mutations`, body), 400, "invalid-request");
   }
@@ -105,7 +109,9 @@ test("entity tags are a list of texts, which may have empty elements", async () 
   const put = (tags) => call("PUT", path, {}, { "If-Match": tags });
   for (const other of ['"01"', '"1 "', '" 1"', '"+1"', '"1.0"', '"0"', '""', '"2", W/"1"']) assertProblem(await put(other), 412, "precondition-failed");
   for (const bad of ["1", '"1', '1"', '"1" "2"', "W/1", '*, "1"', ",", "'1'"]) assertProblem(await put(bad), 400, "invalid-header");
-  let seq = 1;
+  const empty = async (name) => (await bare("PUT", `/datastores${path}`, ["{}"], { [name]: "" })).status;
+  assert.deepEqual([await empty("If-Match"), await empty("If-None-Match"), await empty("Idempotency-Key")], [200, 200, 400]);
+  let { seq } = (await call("GET", path)).body;
   for (const fine of [(tag) => tag, (tag) => `,${tag}, ,`, (tag) => `"x",W/"${seq}",\t${tag}`]) {
     const answer = await put(fine(`"${seq}"`));
     assert.equal(answer.status, 200, answer.text);

@@ -16,7 +16,9 @@ const rates = { NEAP_RATE_MUTATIONS: "1000000", NEAP_RATE_BYTES: "1000000000" };
 const skip = !long && "installs schemathesis: NEAP_LONG=1";
 
 function run(command, args) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8", timeout: 10 * 60_000 });
+  // It keeps what it has found where it is started.
+  const cwd = existsSync(home) ? home : at();
+  const { status, stdout, stderr, error } = spawnSync(command, args, { cwd, encoding: "utf8", timeout: 10 * 60_000 });
   assert(!error, `${command}: ${error}`);
   return { status, text: `${stdout}${stderr}` };
 }
