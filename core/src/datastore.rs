@@ -2,8 +2,6 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     id::{Epoch, Seq},
     limits::{NAME_BYTES_MAX, TTL_DEFAULT_S},
@@ -11,7 +9,7 @@ use crate::{
 };
 
 /// How long a datastore lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Until its ttl has passed.
     Temp,
@@ -42,7 +40,7 @@ impl Kind {
 
 /// What an opener asks for. What is left out takes whatever the datastore has, and the default where
 /// there is none yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Kind, else temp.
     pub kind: Option<Kind>,
@@ -81,7 +79,7 @@ impl Options {
 }
 
 /// What holds for a datastore from its creation, but for what an administrator changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
     /// Kind.
     pub kind: Kind,
@@ -142,7 +140,7 @@ impl Info {
 }
 
 /// All that the authority keeps of a datastore besides records and ledger: one stored row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Kind, primary field and lifetime.
     pub info: Info,
@@ -168,7 +166,7 @@ pub struct Meta {
 
 /// What has happened to a datastore, as far as it was written: counting costs no row, so what came
 /// after the last change to anything stored is forgotten when the authority is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Mutations accepted, those that changed nothing included.
     pub mutations: u64,
@@ -179,7 +177,7 @@ pub struct Counts {
 }
 
 /// What adds up over the rows of a datastore.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Over all live records.
     pub digest: Digest,

@@ -3,12 +3,10 @@
 use alloc::{boxed::Box, string::String};
 use core::{fmt, ops::Deref};
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
-
 use crate::limits::{INTEGER_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX};
 
 /// A place in a datastore's order, from 1; zero stands before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
 impl Seq {
@@ -29,7 +27,7 @@ impl Seq {
 }
 
 /// A replica's count of its own mutations, from 1, without gaps; zero stands before the first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Turn(pub u64);
 
 impl Turn {
@@ -49,27 +47,9 @@ impl Turn {
     }
 }
 
-/// Bytes that name a greater number are no seq and no turn, so that counting on never overflows.
-fn exact<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    let number = u64::deserialize(from)?;
-    if number <= INTEGER_MAX { Ok(number) } else { Err(D::Error::custom("not exact")) }
-}
-
-impl<'de> Deserialize<'de> for Seq {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Seq, D::Error> {
-        exact(from).map(Seq)
-    }
-}
-
-impl<'de> Deserialize<'de> for Turn {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Turn, D::Error> {
-        exact(from).map(Turn)
-    }
-}
-
 /// Names a replica for ever. It is a capability: who knows it may speak for the replica, so it is
 /// never shown to others.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplicaId(pub [u8; 16]);
 
 impl ReplicaId {
@@ -93,7 +73,7 @@ impl fmt::Debug for ReplicaId {
 }
 
 /// One incarnation of a public id. Seqs of different epochs say nothing about each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub [u8; 8]);
 
 impl Epoch {

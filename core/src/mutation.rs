@@ -2,8 +2,6 @@
 
 use alloc::{borrow::Cow, boxed::Box, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     id::{Seq, Turn, check_key, check_name},
     limits::{MUTATION_BYTES_MAX, OPS_MAX, RECORD_BYTES_MAX},
@@ -16,7 +14,7 @@ mod refusal;
 pub use refusal::{Malformed, Reason, Refusal};
 
 /// What must hold for an op when it arrives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Condition {
     /// Nothing.
     #[default]
@@ -32,7 +30,7 @@ pub enum Condition {
 }
 
 /// One step of a mutation, borrowing its texts from the frame that brought it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op<'a> {
     /// Replaces the whole record, or makes it.
     Set {
@@ -371,7 +369,7 @@ pub fn resolve<B: Base>(
 }
 
 /// What became of a mutation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It took this seq.
     Accepted(Seq),

@@ -7,7 +7,6 @@
 use alloc::{boxed::Box, string::String};
 use core::hash::Hasher;
 
-use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::{
@@ -35,7 +34,7 @@ pub fn check_name(name: &str) -> Result<(), BadId> {
 }
 
 /// How long the relay keeps items.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retain {
     /// As long as the datastore lives.
     #[default]
@@ -66,7 +65,7 @@ impl Retain {
 }
 
 /// What an opener asks for. What is left out takes what the pool has; the first opener fixes both.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Choice<'a> {
     /// The field by which items are equal; the first opener's default is none.
     pub primary: Option<&'a str>,
@@ -75,7 +74,7 @@ pub struct Choice<'a> {
 }
 
 /// What holds for a pool from its first opening.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// The field by which items are equal that carry it as a non-empty string.
     pub primary: Option<Box<str>>,
@@ -99,7 +98,7 @@ impl Terms {
 }
 
 /// All that an authority keeps of a pool besides its items: one stored row.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
     /// Fixed by the first opener.
     pub terms: Terms,

@@ -3,8 +3,6 @@
 
 use alloc::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::limits::RATE_PAYERS_MAX;
 
 /// Microseconds of a second.
@@ -13,7 +11,7 @@ const SECOND: u64 = 1_000_000;
 const UNITS_MAX: u64 = 1 << 40;
 
 /// So much a second, and a burst of so much at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Units a second, at least one.
     pub per_second: u64,
@@ -67,7 +65,7 @@ impl Rate {
 }
 
 /// How fast one client may write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
     /// Mutations.
     pub mutations: Rate,
@@ -116,7 +114,7 @@ pub struct Cost {
 }
 
 /// When a client's buckets are full again, in microseconds since 1970; in a frame from now on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// That for mutations.
     pub mutations: u64,

@@ -3,7 +3,6 @@
 use alloc::{boxed::Box, string::String};
 use core::hash::Hasher;
 
-use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::id::{Seq, from_hex, hex};
@@ -39,7 +38,7 @@ impl Row {
 
 /// The 128-bit wrapping sum of a hash over (collection, key, seq, data) of all live records. Two
 /// replicas with one digest hold the same records; which one wrote first makes no difference to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {

@@ -1,13 +1,10 @@
 //! The bytes of frames and of stored values. Everything else carries them unread.
 //!
-//! A frame is a [postcard](https://postcard.jamesmunns.com/wire-format) value of [`Up`] or [`Down`];
-//! a [`Down::Page`] and a [`Down::Delta`] are followed by a [`Changes`], so that one encoding of it
-//! serves every receiver. Numbers are varints, texts and bytes have their length before them.
-//! `core/tests/it/golden.rs` holds each kind of frame byte for byte.
+//! A frame is an [`Up`] or a [`Down`]; a [`Down::Page`] and a [`Down::Delta`] are followed by a
+//! [`Changes`], so that one encoding of it serves every receiver. `layout` says how values lie in bytes,
+//! `model` in which order; `core/tests/it/golden.rs` holds each kind of frame byte for byte.
 
 use alloc::{boxed::Box, vec::Vec};
-
-use serde::{Deserialize, Serialize};
 
 use crate::{
     datastore::{Info, Options},
@@ -20,6 +17,8 @@ use crate::{
 
 mod checksum;
 mod close;
+mod layout;
+mod model;
 mod note;
 mod pong;
 mod pool;
@@ -28,11 +27,14 @@ mod rows;
 
 pub use checksum::checksum;
 pub use close::Close;
+use layout::put_varint;
+pub use layout::{Layout, Reader};
+pub(crate) use layout::{fields, kinds};
 pub use note::{Note, decode_note, encode_note};
 pub use pong::Pong;
 pub use pool::{PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp};
 pub use presence::{Presence, Shown};
-pub use rows::{Changes, RowRef, decode_changes, encode_changes};
+pub use rows::{Changes, RowRef, Rows, decode_changes, encode_changes};
 
 /// The newest version of the protocol that this code speaks. Hello names the sender's newest,
 /// Welcome the one that both then use.
@@ -43,17 +45,15 @@ pub const VERSION: u16 = 1;
 pub struct BadFrame;
 
 /// What a replica says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Up<'a> {
     /// Opens a session; the first frame, and the only one of its kind.
     Hello(Hello),
     /// Brings mutations.
-    #[serde(borrow)]
     Push(Push<'a>),
     /// Asks for the next page of catch-up, or for a catch-up after a gap.
     Next(Cursor),
     /// Speaks of a pool.
-    #[serde(borrow)]
     Pool(PoolUp<'a>),
     /// Has read so many bytes of frames more. Next says the same of all that came before.
     Read(u64),
@@ -62,7 +62,7 @@ pub enum Up<'a> {
 }
 
 /// Opens a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Newest version that the replica speaks.
     pub version: u16,
@@ -77,7 +77,7 @@ pub struct Hello {
 }
 
 /// How far a replica has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     /// The newest seq that it holds.
     pub after: Seq,
@@ -94,7 +94,7 @@ impl Cursor {
 }
 
 /// A replica that a session speaks or listens for. To know its id is to be allowed to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Introduction {
     /// Which replica.
     pub id: ReplicaId,
@@ -111,7 +111,7 @@ pub struct Introduction {
 }
 
 /// What a session does for a replica of Hello.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Pushes its mutations and hears what becomes of them.
     Speaker,
@@ -120,7 +120,7 @@ pub enum Role {
 }
 
 /// Brings mutations of one author, in turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Push<'a> {
     /// Whose they are: its place in Hello's list.
     pub author: u8,
@@ -129,12 +129,11 @@ pub struct Push<'a> {
     /// Turn of the first mutation.
     pub first: Turn,
     /// The mutations, each encoded by [`encode_ops`], with its length before it.
-    #[serde(borrow)]
     pub block: &'a [u8],
 }
 
 /// What an authority says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Down {
     /// Answers Hello; the first page of catch-up follows at once.
     Welcome(Welcome),
@@ -153,7 +152,7 @@ pub enum Down {
 }
 
 /// Answers Hello.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Welcome {
     /// Version that both sides use from here on.
     pub version: u16,
@@ -174,7 +173,7 @@ pub struct Welcome {
 }
 
 /// How the ledger knows a replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Not yet: it was born now, at this moment in milliseconds since 1970, and keeps that stamp.
     New(u64),
@@ -185,7 +184,7 @@ pub enum Standing {
 }
 
 /// One page of catch-up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Where this page begins. Unless that is where the page before ended, the receiver starts again.
     pub from: Cursor,
@@ -198,7 +197,7 @@ pub struct Page {
 }
 
 /// What the last page of a catch-up adds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Last {
     /// Over all live records.
     pub digest: Digest,
@@ -207,7 +206,7 @@ pub struct Last {
 }
 
 /// What happened since the receiver's seq, as one step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
     /// The seq that it follows.
     pub from: Seq,
@@ -223,7 +222,7 @@ pub struct Delta {
 }
 
 /// The outcome of one turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// Whose turn: its place in Hello's list.
     pub author: u8,
@@ -236,7 +235,12 @@ pub struct Settled {
 /// Encodes a mutation as it is pushed and as it lies in the outbox.
 #[must_use]
 pub fn encode_ops(ops: &[Op<'_>]) -> Vec<u8> {
-    encode(ops)
+    let mut bytes = Vec::new();
+    put_varint(&mut bytes, ops.len() as u64);
+    for op in ops {
+        op.put(&mut bytes);
+    }
+    bytes
 }
 
 /// Appends an unconditional set to the ops of a mutation. The data ends one byte before the end.
@@ -245,7 +249,7 @@ pub fn append_set(ops: &mut Vec<u8>, collection: &str, key: &str, data: &str) {
     // The first kind of op, its texts, no condition: by hand, since every write of an app comes by here.
     ops.push(0);
     for text in [collection, key, data] {
-        append_to_block(ops, text.as_bytes());
+        text.put(ops);
     }
     ops.push(0);
 }
@@ -254,7 +258,7 @@ pub fn append_set(ops: &mut Vec<u8>, collection: &str, key: &str, data: &str) {
 #[must_use]
 pub fn encode_counted(count: usize, ops: &[u8]) -> (Box<[u8]>, usize) {
     let mut bytes = Vec::with_capacity(ops.len() + 3);
-    append_varint(&mut bytes, count);
+    put_varint(&mut bytes, count as u64);
     let shift = bytes.len();
     bytes.extend_from_slice(ops);
     (bytes.into(), shift)
@@ -266,41 +270,29 @@ pub fn encode_counted(count: usize, ops: &[u8]) -> (Box<[u8]>, usize) {
 /// When the bytes are no mutation of at most [`OPS_MAX`] ops.
 pub fn decode_ops(bytes: &[u8]) -> Result<Vec<Op<'_>>, BadFrame> {
     // The count comes first: an op takes many times its bytes in memory, so it is judged before.
-    let (count, _) = postcard::take_from_bytes::<u64>(bytes).map_err(|_| BadFrame)?;
-    if usize::try_from(count).is_ok_and(|count| count <= OPS_MAX) {
-        postcard::from_bytes(bytes).map_err(|_| BadFrame)
-    } else {
-        Err(BadFrame)
+    if Reader::new(bytes).length()? > OPS_MAX {
+        return Err(BadFrame);
     }
+    decode(bytes)
 }
 
 /// Appends a mutation, encoded by [`encode_ops`], to the block of a push.
 pub fn append_to_block(block: &mut Vec<u8>, mutation: &[u8]) {
-    append_varint(block, mutation.len());
-    block.extend_from_slice(mutation);
-}
-
-fn append_varint(bytes: &mut Vec<u8>, mut rest: usize) {
-    while rest > 0x7f {
-        bytes.push(0x80 | u8::try_from(rest & 0x7f).unwrap_or(0));
-        rest >>= 7;
-    }
-    bytes.push(u8::try_from(rest).unwrap_or(0));
+    mutation.put(block);
 }
 
 /// Takes the mutations out of a block, one after the other.
 pub fn split_block(block: &[u8]) -> impl Iterator<Item = Result<&[u8], BadFrame>> {
-    let mut rest = block;
+    let mut from = Reader::new(block);
     core::iter::from_fn(move || {
-        if rest.is_empty() {
+        if from.rest().is_empty() {
             return None;
         }
-        let Ok((mutation, after)) = postcard::take_from_bytes::<&[u8]>(rest) else {
-            rest = &[];
-            return Some(Err(BadFrame));
-        };
-        rest = after;
-        Some(Ok(mutation))
+        let mutation = Layout::take(&mut from);
+        if mutation.is_err() {
+            from = Reader::new(&[]);
+        }
+        Some(mutation)
     })
 }
 
@@ -319,7 +311,7 @@ pub fn decode_up(bytes: &[u8]) -> Result<Up<'_>, BadFrame> {
     if bytes.len() > FRAME_BYTES_MAX {
         return Err(BadFrame);
     }
-    let frame = postcard::from_bytes(bytes).map_err(|_| BadFrame)?;
+    let frame = decode(bytes)?;
     match &frame {
         Up::Hello(hello) if hello.authors.is_empty() || hello.authors.len() > AUTHORS_MAX => {
             Err(BadFrame)
@@ -344,7 +336,9 @@ pub fn encode_down(frame: &Down, changes: &[u8]) -> Box<[u8]> {
 /// # Errors
 /// When the bytes are no frame.
 pub fn decode_down(bytes: &[u8]) -> Result<(Down, Changes<'_>), BadFrame> {
-    let (frame, rest) = postcard::take_from_bytes(bytes).map_err(|_| BadFrame)?;
+    let mut from = Reader::new(bytes);
+    let frame = Down::take(&mut from)?;
+    let rest = from.rest();
     match frame {
         Down::Page(_)
         | Down::Delta(_)
@@ -361,11 +355,11 @@ pub fn decode_down(bytes: &[u8]) -> Result<(Down, Changes<'_>), BadFrame> {
     }
 }
 
-/// Encodes a value that is stored: one byte of format, then postcard.
+/// Encodes a value that is stored: one byte of format, then the value.
 #[must_use]
-pub fn encode_stored<T: Serialize>(value: &T) -> Vec<u8> {
+pub fn encode_stored<'a, T: Layout<'a>>(value: &T) -> Vec<u8> {
     let mut bytes = alloc::vec![STORED_FORMAT];
-    bytes.append(&mut encode(value));
+    value.put(&mut bytes);
     bytes
 }
 
@@ -373,13 +367,9 @@ pub fn encode_stored<T: Serialize>(value: &T) -> Vec<u8> {
 ///
 /// # Errors
 /// When the bytes are of another format or torn.
-pub fn decode_stored<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadFrame> {
+pub fn decode_stored<'a, T: Layout<'a>>(bytes: &'a [u8]) -> Result<T, BadFrame> {
     match bytes.split_first() {
-        Some((&STORED_FORMAT, rest)) => match postcard::take_from_bytes(rest) {
-            Ok((value, [])) => Ok(value),
-            // What goes on has another shape than this code gives it.
-            Ok(_) | Err(_) => Err(BadFrame),
-        },
+        Some((&STORED_FORMAT, rest)) => decode(rest),
         _ => Err(BadFrame),
     }
 }
@@ -393,7 +383,15 @@ pub fn is_foreign(bytes: &[u8]) -> bool {
     bytes.first() != Some(&STORED_FORMAT)
 }
 
-/// Writing postcard into memory cannot fail for the types of this module.
-fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    postcard::to_allocvec(value).unwrap_or_default()
+fn encode<'a, T: Layout<'a>>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    value.put(&mut bytes);
+    bytes
+}
+
+/// Decodes a value and nothing else: bytes that go on are of another shape than this code gives them.
+fn decode<'a, T: Layout<'a>>(bytes: &'a [u8]) -> Result<T, BadFrame> {
+    let mut from = Reader::new(bytes);
+    let value = T::take(&mut from)?;
+    if from.rest().is_empty() { Ok(value) } else { Err(BadFrame) }
 }

@@ -10,7 +10,7 @@ mod targets;
 use neap_core::{
     id::Seq,
     limits::{FRAME_BYTES_MAX, MUTATION_BYTES_MAX},
-    wire::{self, Changes, RowRef},
+    wire::{self, RowRef},
 };
 
 #[global_allocator]
@@ -51,7 +51,7 @@ fn wi7_a_few_bytes_claim_little() {
         }
     }
     let row = |seq| RowRef { collection: "", key: "", seq: Seq(seq), data: None };
-    let rows = wire::encode_changes(&Changes::pack((1..FRAME_BYTES_MAX as u64 / 8).map(row)));
+    let rows = wire::encode_changes((1..FRAME_BYTES_MAX as u64 / 8).map(row));
     targets::ALL
         .iter()
         .filter(|target| target.name == "rows")

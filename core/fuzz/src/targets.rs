@@ -10,7 +10,7 @@ use neap_core::{
     replica::{Account, Replica, ops_to_json},
     storage::{MemoryStorage, Storage},
     value::{canonical, check_object, check_value, check_values, merge_patch, minify},
-    wire::{self, Changes, Down, RowRef, Up},
+    wire::{self, Down, RowRef, Up},
 };
 use serde_json::{Map, Value};
 
@@ -95,7 +95,7 @@ fn down(data: &[u8]) {
             Vec::new()
         }
         Down::Page(_) | Down::Delta(_) | Down::Pool(_) => {
-            wire::encode_changes(&Changes::pack(rows.iter().copied()))
+            wire::encode_changes(rows.iter().copied())
         }
     };
     let bytes = wire::encode_down(&frame, &packed);
@@ -106,7 +106,7 @@ fn down(data: &[u8]) {
 fn rows(data: &[u8]) {
     let Ok(changes) = wire::decode_changes(data) else { return };
     let Ok(rows) = changes.rows().collect::<Result<Vec<RowRef<'_>>, _>>() else { return };
-    let bytes = wire::encode_changes(&Changes::pack(rows.iter().copied()));
+    let bytes = wire::encode_changes(rows.iter().copied());
     let again = wire::decode_changes(&bytes);
     assert_eq!(again.map(|changes| changes.rows().collect()), Ok(Ok(rows)));
 }

@@ -1,11 +1,9 @@
 //! What a bearer may do, and what an operator bounds.
 
-use serde::{Deserialize, Serialize};
-
-use crate::{limits::TTL_MAX_S, rate::Rates};
+use crate::{limits::TTL_MAX_S, rate::Rates, wire};
 
 /// What the bearer of a connection or request may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admission {
     /// May subscribe and read.
     pub read: bool,
@@ -18,6 +16,8 @@ pub struct Admission {
     /// Stands for the token's subject; a replica stays with the subject that first pushed for it.
     pub subject: u64,
 }
+
+wire::fields!(Admission { read, write, admin, until, subject });
 
 impl Admission {
     /// What anybody may where the relay has no secret.

@@ -10,7 +10,7 @@ use crate::{
     limits::{PAGE_BYTES, PAGE_ROWS},
     record::Row,
     storage::{Range, Storage},
-    wire::{self, Changes, Cursor, Down, Last, Page, Settled},
+    wire::{self, Cursor, Down, Last, Page, Settled},
 };
 
 /// One page of changes.
@@ -139,7 +139,7 @@ impl<S: Storage> Authority<S> {
             return Ok(None);
         };
         let (head, digest) = (meta.head, meta.totals.digest);
-        let changes = wire::encode_changes(&Changes::pack(page.rows.iter().map(Into::into)));
+        let changes = wire::encode_changes(page.rows.iter().map(Into::into));
         let last = if page.is_last {
             Some(Last { digest, settled: self.unacknowledged(id)? })
         } else {

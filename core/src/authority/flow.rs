@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     storage::Storage,
-    wire::{self, Changes, Delta, Down},
+    wire::{self, Delta, Down},
 };
 
 impl<S: Storage> Authority<S> {
@@ -26,7 +26,7 @@ impl<S: Storage> Authority<S> {
         let Some(meta) = self.meta.as_ref().filter(|_| !batch.is_empty()) else {
             return;
         };
-        let changes = wire::encode_changes(&Changes::pack(batch.rows.iter().map(Into::into)));
+        let changes = wire::encode_changes(batch.rows.iter().map(Into::into));
         let frame = |settled| {
             let delta = Delta {
                 from: batch.from.unwrap_or(meta.head),

@@ -5,8 +5,6 @@ use alloc::{
     vec::Vec,
 };
 
-use serde::{Deserialize, Serialize};
-
 use super::Trouble;
 use crate::{
     id::{ReplicaId, Seq, Turn},
@@ -17,7 +15,7 @@ use crate::{
 };
 
 /// One replica's account.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// Outcomes up to this turn are known to the replica and forgotten here.
     pub acked: Turn,
@@ -30,6 +28,8 @@ pub struct Entry {
     /// When the last turn was settled, in milliseconds since 1970.
     pub at: u64,
 }
+
+wire::fields!(Entry { acked, outcomes, subject, birth, at });
 
 impl Entry {
     /// The newest settled turn.

@@ -2,8 +2,6 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use serde::Deserialize;
-
 use super::SessionId;
 use crate::{
     id::Epoch,
@@ -59,7 +57,7 @@ pub enum Trouble<E> {
 
 impl<E> Trouble<E> {
     /// Reads a stored value.
-    pub(super) fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Trouble<E>> {
+    pub(super) fn read<'a, T: wire::Layout<'a>>(bytes: &'a [u8]) -> Result<T, Trouble<E>> {
         let unread = if wire::is_foreign(bytes) { Trouble::Foreign } else { Trouble::Corrupt };
         wire::decode_stored(bytes).map_err(|_| unread)
     }

@@ -3,8 +3,6 @@
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use core::ops::ControlFlow;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Authority, Close, Moment, SessionId, Trouble, session::Phase};
 use crate::{
     id::Seq,
@@ -13,14 +11,14 @@ use crate::{
     pool::{self, Choice, Item, Pool, Terms},
     record::Row,
     storage::Storage,
-    wire::{self, Changes, Down, PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp},
+    wire::{self, Down, PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp},
 };
 
 mod converge;
 mod merge;
 
 /// A session's part in a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) pool: Box<str>,
     /// It is at the head and hears each delta.
@@ -32,6 +30,8 @@ pub(super) struct Member {
     /// Up to where it was told that the pool has converged.
     told: Option<Seq>,
 }
+
+wire::fields!(Member { pool, is_live, acked, asked_at, told });
 
 /// What was added to a pool since its last delta was made.
 #[derive(Debug, Default)]
@@ -265,7 +265,7 @@ impl<S: Storage> Authority<S> {
         });
         let rows: Vec<Row> =
             page.items.into_iter().map(|(ident, item)| row(name, ident, item)).collect();
-        let changes = wire::encode_changes(&Changes::pack(rows.iter().map(Into::into)));
+        let changes = wire::encode_changes(rows.iter().map(Into::into));
         if let Some(session) = self.sessions.get_mut(&id)
             && let Some(member) = session.pools.iter_mut().find(|member| *member.pool == *name)
         {
@@ -286,7 +286,7 @@ impl<S: Storage> Authority<S> {
             let newest: BTreeMap<&str, &Row> = rows.iter().map(|row| (&*row.key, row)).collect();
             let mut rows: Vec<&Row> = newest.into_values().collect();
             rows.sort_unstable_by_key(|row| row.seq);
-            let changes = wire::encode_changes(&Changes::pack(rows.into_iter().map(Into::into)));
+            let changes = wire::encode_changes(rows.into_iter().map(Into::into));
             let Pool { head: to, drained, digest, .. } = *pool;
             let news = PoolNews::Delta { from, to, drained, digest };
             let frame =

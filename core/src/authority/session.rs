@@ -2,8 +2,6 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
 use super::{Admission, Authority, Close, Moment, Opened, SessionId, Trouble, pool::Member};
 use crate::{
     datastore::{Kind, Meta},
@@ -12,11 +10,11 @@ use crate::{
     mutation::Outcome,
     rate::Bucket,
     storage::Storage,
-    wire::{Cursor, Down, Hello, Introduction, Role, Settled, Standing, VERSION, Welcome},
+    wire::{self, Cursor, Down, Hello, Introduction, Role, Settled, Standing, VERSION, Welcome},
 };
 
 /// One live connection: small, and stored beside its socket so that it outlives a sleep.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Session {
     pub(super) admission: Admission,
     pub(super) phase: Phase,
@@ -33,15 +31,15 @@ pub(super) struct Session {
     /// Whether it was told of anybody who shows something.
     pub(super) sees: bool,
     /// How fast it has been lately; full after a sleep.
-    #[serde(skip)]
     pub(super) bucket: Bucket,
     /// The same for frames that mutate nothing: when their bucket is full again, in microseconds since 1970.
-    #[serde(skip)]
     pub(super) others: u64,
 }
 
+wire::fields!(Session { admission, phase, epoch, authors, pools, unread, shows, sees; bucket, others });
+
 /// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// It has not said Hello.
     Greeting,
@@ -51,8 +49,10 @@ pub(super) enum Phase {
     Live,
 }
 
+wire::kinds!(Phase { 0 => Greeting, 1 => CatchingUp, 2 => Live });
+
 /// A replica that a connection speaks or listens for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Author {
     pub(super) id: ReplicaId,
     role: Role,
@@ -60,6 +60,8 @@ pub(super) struct Author {
     attempt: u64,
     pub(super) birth: Option<u64>,
 }
+
+wire::fields!(Author { id, role, generation, attempt, birth });
 
 impl Session {
     /// The replica at a place of Hello's list, if the session speaks for it.

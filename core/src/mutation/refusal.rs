@@ -1,7 +1,5 @@
 //! Why a text is no mutation, and why a mutation is refused.
 
-use serde::{Deserialize, Serialize};
-
 use crate::{id::BadId, value::Invalid};
 
 /// What makes a mutation no mutation. It is the caller's mistake, so nothing is sent or stored.
@@ -56,7 +54,7 @@ impl Malformed {
 }
 
 /// Why a mutation was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// A patch found no record.
     NotFound,
@@ -77,7 +75,7 @@ pub enum Reason {
 }
 
 /// A reasoned no: a value, not an error. The mutation changed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Why.
     pub reason: Reason,

@@ -2,10 +2,11 @@
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
 use super::{outbox::Ordinal, sibling::Awaited};
-use crate::id::{ReplicaId, Seq, Turn};
+use crate::{
+    id::{ReplicaId, Seq, Turn},
+    wire,
+};
 
 /// A replica whose mutations this machine shows: itself first, then its siblings.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(super) struct Author {
 }
 
 /// The seq of a settled turn. Conditions of stored mutations still speak of the turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Placed {
     pub(super) turn: Turn,
     /// Zero where it took none.
@@ -44,6 +45,8 @@ pub(super) struct Placed {
     /// The last turn with such a condition.
     pub(super) until: Turn,
 }
+
+wire::fields!(Placed { turn, seq, until });
 
 impl Author {
     /// One of whom nothing is known but its id.

@@ -3,8 +3,6 @@
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     Event, Phase, Replica,
     confirm::Unsettled,
@@ -69,7 +67,7 @@ pub(super) struct Pool {
 }
 
 /// What is stored of a pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kept {
     /// What the relay has told of it.
     terms: Option<Terms>,
@@ -78,6 +76,8 @@ pub(super) struct Kept {
     /// Items up to this seq are gone from the relay.
     drained: Seq,
 }
+
+wire::fields!(Kept { terms, seq, drained });
 
 /// What an app can know of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,6 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
 use super::{Life, Replica, author::Placed, confirm::Unsettled, pool::Kept, table::Held};
 use crate::{
     datastore::Info,
@@ -13,7 +11,7 @@ use crate::{
 };
 
 /// What is stored of the datastore: shared by all replicas of one place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Known {
     epoch: Epoch,
     info: Info,
@@ -21,14 +19,18 @@ struct Known {
     pools: Vec<(Box<str>, Kept)>,
 }
 
+wire::fields!(Known { epoch, info, seq, pools });
+
 /// What is stored of one replica.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     generation: u64,
     birth: Option<u64>,
     settled: Turn,
     placed: Vec<Placed>,
 }
+
+wire::fields!(Account { generation, birth, settled, placed });
 
 impl Replica {
     /// What is to be stored of the datastore, beside the pages of a checkpoint; `None` where no relay
@@ -80,7 +82,7 @@ impl Replica {
     #[must_use]
     pub fn page(&mut self, page: usize) -> Vec<u8> {
         let rows = self.table.page(page, &self.names);
-        wire::encode_changes(&Changes::pack(rows))
+        wire::encode_changes(rows)
     }
 
     /// Takes back what [`info`](Self::info) gave.

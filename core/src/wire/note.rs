@@ -2,13 +2,11 @@
 
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
 use super::{BadFrame, Settled, decode_stored, encode_stored};
 use crate::id::{Epoch, Seq, Turn};
 
 /// What one sibling tells all others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note<'a> {
     /// Whether it wants to be told everything.
     pub asks: bool,

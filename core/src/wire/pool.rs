@@ -2,8 +2,6 @@
 
 use alloc::boxed::Box;
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     id::Seq,
     pool::{Choice, Terms},
@@ -11,22 +9,20 @@ use crate::{
 };
 
 /// What a member says of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolUp<'a> {
     /// Which pool.
     pub pool: &'a str,
     /// What is said.
-    #[serde(borrow)]
     pub ask: PoolAsk<'a>,
 }
 
 /// What a member wants of a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolAsk<'a> {
     /// To be a member, and the items after a seq.
     Open {
         /// What it asks of the pool.
-        #[serde(borrow)]
         choice: Choice<'a>,
         /// The newest seq that it holds.
         after: Seq,
@@ -40,7 +36,7 @@ pub enum PoolAsk<'a> {
 }
 
 /// What an authority says of a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolDown {
     /// Which pool.
     pub pool: Box<str>,
@@ -49,7 +45,7 @@ pub struct PoolDown {
 }
 
 /// What is new in a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolNews {
     /// Items after a seq; they follow as [`Changes`](super::Changes), under their identities.
     Page {
@@ -85,7 +81,7 @@ pub enum PoolNews {
 }
 
 /// What the last page of a pool's catch-up adds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolLast {
     /// What holds for the pool.
     pub terms: Terms,

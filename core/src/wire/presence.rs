@@ -2,10 +2,8 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use serde::{Deserialize, Serialize};
-
 /// What others show.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
     /// Whether nobody but these shows anything; else these have changed.
     pub is_whole: bool,
@@ -14,7 +12,7 @@ pub struct Presence {
 }
 
 /// What one session shows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// The session: a name in public, for as long as its connection lives.
     pub who: u64,

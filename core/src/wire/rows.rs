@@ -2,27 +2,8 @@
 
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
-use super::{BadFrame, encode};
+use super::{BadFrame, Layout, Reader, layout::put_varint};
 use crate::{id::Seq, limits::INTEGER_MAX, record::Row};
-
-/// Rows in the order of their seqs. Collections are numbered by their place in `names`, seqs are
-/// told by their distance from the one before, and a key that occurs in its record's text, as it
-/// nearly always does, by its place there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Changes<'a> {
-    #[serde(borrow)]
-    names: Vec<&'a str>,
-    rows: Vec<Packed<'a>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Packed<'a> {
-    Within { name: u32, step: u64, at: u16, len: u16, data: &'a str },
-    Apart { name: u32, step: u64, key: &'a str, data: &'a str },
-    Gone { name: u32, step: u64, key: &'a str },
-}
 
 /// A row that borrows its texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,72 +29,131 @@ impl<'a> From<&'a Row> for RowRef<'a> {
     }
 }
 
-impl<'a> Changes<'a> {
-    /// Packs rows, which stand in the order of their seqs.
-    pub fn pack(rows: impl IntoIterator<Item = RowRef<'a>>) -> Self {
-        let mut numbering = Numbering::default();
-        let mut before = 0;
-        let pack = |row: RowRef<'a>| {
-            let name = u32::try_from(numbering.number(row.collection)).unwrap_or(u32::MAX);
-            let step = row.seq.0.wrapping_sub(before);
-            before = row.seq.0;
-            let Some(data) = row.data else {
-                return Packed::Gone { name, step, key: row.key };
-            };
-            match (place_within(data, row.key), u16::try_from(row.key.len())) {
-                (Some(at), Ok(len)) => Packed::Within { name, step, at, len, data },
-                _ => Packed::Apart { name, step, key: row.key, data },
-            }
-        };
-        let rows = rows.into_iter().map(pack).collect();
-        Changes { names: numbering.names, rows }
-    }
+/// Rows in the order of their seqs, as they lie in a frame. Collections are numbered by their place in
+/// `names`, seqs are told by their distance from the one before, and a key that occurs in its record's
+/// text, as it nearly always does, by its place there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes<'a> {
+    names: Vec<&'a str>,
+    count: usize,
+    rows: &'a [u8],
+}
 
+/// What stands before a row: a record whose key lies within its text, one whose key stands apart, or a
+/// tombstone.
+const WITHIN: u8 = 0;
+const APART: u8 = 1;
+const GONE: u8 = 2;
+
+impl<'a> Changes<'a> {
     /// How many rows there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.count
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.count == 0
     }
 
     /// Unpacks the rows.
     ///
     /// # Errors
     /// Each row that speaks of a collection or a place that is not there.
-    pub fn rows(&self) -> impl Iterator<Item = Result<RowRef<'a>, BadFrame>> {
-        let mut seq = 0_u64;
-        self.rows.iter().map(move |packed| {
-            let (name, step, key, data) = match *packed {
-                Packed::Within { name, step, at, len, data } => {
-                    let (at, len) = (usize::from(at), usize::from(len));
-                    (name, step, data.get(at..at + len).ok_or(BadFrame)?, Some(data))
-                }
-                Packed::Apart { name, step, key, data } => (name, step, key, Some(data)),
-                Packed::Gone { name, step, key } => (name, step, key, None),
-            };
-            seq = seq.wrapping_add(step);
-            if seq > INTEGER_MAX {
-                return Err(BadFrame);
-            }
-            let collection = self
-                .names
-                .get(usize::try_from(name).map_err(|_| BadFrame)?)
-                .copied()
-                .ok_or(BadFrame)?;
-            Ok(RowRef { collection, key, seq: Seq(seq), data })
-        })
+    #[must_use]
+    pub fn rows(&self) -> Rows<'a, '_> {
+        Rows { names: &self.names, left: self.count, from: Reader::new(self.rows), seq: 0 }
     }
 }
 
-/// Encodes the rows that follow a page or a delta, once for all its receivers.
+/// The rows of [`Changes`], one after the other.
+#[derive(Clone, Debug)]
+pub struct Rows<'a, 'n> {
+    names: &'n [&'a str],
+    left: usize,
+    from: Reader<'a>,
+    seq: u64,
+}
+
+/// A row as it lies there.
+struct Packed<'a> {
+    name: u32,
+    step: u64,
+    key: Option<&'a str>,
+    data: Option<&'a str>,
+}
+
+impl<'a> Rows<'a, '_> {
+    fn packed(&mut self) -> Result<Packed<'a>, BadFrame> {
+        let from = &mut self.from;
+        let kind = from.byte()?;
+        let (name, step) = (u32::take(from)?, from.varint()?);
+        if kind == WITHIN {
+            let (at, len) = (usize::from(u16::take(from)?), usize::from(u16::take(from)?));
+            let data = <&str>::take(from)?;
+            return Ok(Packed { name, step, key: data.get(at..at + len), data: Some(data) });
+        }
+        let key = Some(<&str>::take(from)?);
+        match kind {
+            APART => Ok(Packed { name, step, key, data: Some(<&str>::take(from)?) }),
+            GONE => Ok(Packed { name, step, key, data: None }),
+            _ => Err(BadFrame),
+        }
+    }
+
+    fn row(&mut self) -> Result<RowRef<'a>, BadFrame> {
+        let Packed { name, step, key, data } = self.packed()?;
+        self.seq = self.seq.wrapping_add(step);
+        let place = usize::try_from(name).map_err(|_| BadFrame)?;
+        let collection = *self.names.get(place).ok_or(BadFrame)?;
+        if self.seq > INTEGER_MAX {
+            return Err(BadFrame);
+        }
+        Ok(RowRef { collection, key: key.ok_or(BadFrame)?, seq: Seq(self.seq), data })
+    }
+}
+
+impl<'a> Iterator for Rows<'a, '_> {
+    type Item = Result<RowRef<'a>, BadFrame>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.row())
+    }
+}
+
+/// Encodes the rows that follow a page or a delta, once for all its receivers; they stand in the order
+/// of their seqs.
 #[must_use]
-pub fn encode_changes(changes: &Changes<'_>) -> Vec<u8> {
-    encode(changes)
+pub fn encode_changes<'a>(rows: impl IntoIterator<Item = RowRef<'a>>) -> Vec<u8> {
+    let mut numbering = Numbering::default();
+    let (mut count, mut before, mut packed) = (0, 0, Vec::new());
+    for row in rows {
+        count += 1;
+        let within = row.data.and_then(|data| place_within(data, row.key));
+        packed.push(match (row.data, within) {
+            (Some(_), Some(_)) => WITHIN,
+            (Some(_), None) => APART,
+            (None, _) => GONE,
+        });
+        put_varint(&mut packed, numbering.number(row.collection) as u64);
+        put_varint(&mut packed, row.seq.0.wrapping_sub(before));
+        before = row.seq.0;
+        match within {
+            Some((at, len)) => (at, len).put(&mut packed),
+            None => row.key.put(&mut packed),
+        }
+        if let Some(data) = row.data {
+            data.put(&mut packed);
+        }
+    }
+    let mut bytes = Vec::with_capacity(packed.len() + 16);
+    numbering.names.put(&mut bytes);
+    put_varint(&mut bytes, count);
+    bytes.append(&mut packed);
+    bytes
 }
 
 /// Decodes rows on their own, as a stored snapshot holds them.
@@ -121,7 +161,14 @@ pub fn encode_changes(changes: &Changes<'_>) -> Vec<u8> {
 /// # Errors
 /// When the bytes are no rows.
 pub fn decode_changes(bytes: &[u8]) -> Result<Changes<'_>, BadFrame> {
-    postcard::from_bytes(bytes).map_err(|_| BadFrame)
+    let mut from = Reader::new(bytes);
+    let (names, count) = (Vec::take(&mut from)?, from.length()?);
+    let changes = Changes { names, count, rows: from.rest() };
+    let mut rows = changes.rows();
+    for _ in 0..count {
+        rows.packed()?;
+    }
+    if rows.from.rest().is_empty() { Ok(changes) } else { Err(BadFrame) }
 }
 
 /// Numbers names in the order in which they come.
@@ -152,9 +199,11 @@ impl<'a> Numbering<'a> {
     }
 }
 
-/// Where a record's text has its key. Only the beginning is searched, so that nobody can make it dear.
-fn place_within(data: &str, key: &str) -> Option<u16> {
+/// Where a record's text has its key, and how long that is. Only the beginning is searched, so that
+/// nobody can make it dear.
+fn place_within(data: &str, key: &str) -> Option<(u16, u16)> {
     let end = data.len().min(key.len() + 100);
     let mut windows = data.as_bytes().get(..end)?.windows(key.len().max(1));
-    u16::try_from(windows.position(|window| window == key.as_bytes())?).ok()
+    let at = windows.position(|window| window == key.as_bytes())?;
+    Some((u16::try_from(at).ok()?, u16::try_from(key.len()).ok()?))
 }

@@ -148,7 +148,7 @@ proptest! {
                 data: data.as_deref(),
             })
             .collect();
-        let bytes = encode_changes(&Changes::pack(rows.iter().copied()));
+        let bytes = encode_changes(rows.iter().copied());
         let unpacked: Result<Vec<_>, _> =
             decode_changes(&bytes).and_then(|changes| changes.rows().collect());
         prop_assert_eq!(unpacked, Ok(rows));

@@ -5,12 +5,13 @@ use neap_core::{
     authority::{Closing, Entry, Fact, Opening, PoolFact},
     datastore::{Info, Kind, Meta},
     id::{Epoch, ReplicaId, Seq, Turn},
+    limits::INTEGER_MAX,
     mutation::{Outcome, Reason, Refusal},
     pool::{self, Item, MARK, Retain, Terms},
     record::{Digest, Row},
     value::check_value,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::value::RawValue;
 
 use super::{FORMAT, Sum, VERSION};
@@ -190,6 +191,20 @@ fn digest(text: &str) -> Result<Digest, Unreadable> {
     Digest::from_hex(text).ok_or(Unreadable::shape("a digest is 32 hex digits"))
 }
 
+/// Reads a number that stays exact in JavaScript, as seqs and turns do: counting on never overflows.
+fn exact<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(from)?;
+    if number <= INTEGER_MAX { Ok(number) } else { Err(D::Error::custom("not exact")) }
+}
+
+fn seq<'de, D: Deserializer<'de>>(from: D) -> Result<Seq, D::Error> {
+    exact(from).map(Seq)
+}
+
+fn turn<'de, D: Deserializer<'de>>(from: D) -> Result<Turn, D::Error> {
+    exact(from).map(Turn)
+}
+
 /// What each struct ignores, since it was looked at before.
 type Type = serde::de::IgnoredAny;
 
@@ -208,8 +223,10 @@ struct Header {
     sliding: bool,
     expires_at: Option<String>,
     epoch: String,
+    #[serde(deserialize_with = "seq")]
     seq: Seq,
     #[serde(rename = "horizon")]
+    #[serde(deserialize_with = "seq")]
     _horizon: Seq,
     digest: String,
     ledger_floor: u64,
@@ -248,6 +265,7 @@ struct Record<'a> {
     _type: Type,
     collection: String,
     key: String,
+    #[serde(deserialize_with = "seq")]
     seq: Seq,
     #[serde(borrow)]
     data: &'a RawValue,
@@ -268,6 +286,7 @@ struct Tombstone {
     _type: Type,
     collection: String,
     key: String,
+    #[serde(deserialize_with = "seq")]
     seq: Seq,
 }
 
@@ -286,7 +305,9 @@ struct PoolLine {
     pool: String,
     primary: Option<String>,
     retain: String,
+    #[serde(deserialize_with = "seq")]
     seq: Seq,
+    #[serde(deserialize_with = "seq")]
     drained: Seq,
     digest: String,
 }
@@ -315,6 +336,7 @@ struct ItemLine<'a> {
     #[serde(rename = "type")]
     _type: Type,
     pool: String,
+    #[serde(deserialize_with = "seq")]
     seq: Seq,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
@@ -352,7 +374,7 @@ pub(super) fn item(pool: String, primary: Option<&str>, seq: Seq, data: String) 
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Settled {
-    Accepted(Seq),
+    Accepted(#[serde(deserialize_with = "seq")] Seq),
     Unchanged(()),
     #[serde(rename_all = "camelCase")]
     Refused {
@@ -368,6 +390,7 @@ struct Ledger {
     _type: Type,
     replica: String,
     at: u64,
+    #[serde(deserialize_with = "turn")]
     acked: Turn,
     outcomes: Vec<Settled>,
     subject: Option<String>,
@@ -429,7 +452,9 @@ impl AnswerLine {
 struct End {
     #[serde(rename = "type")]
     _type: Type,
+    #[serde(deserialize_with = "seq")]
     seq: Seq,
+    #[serde(deserialize_with = "seq")]
     horizon: Seq,
     digest: String,
     records: u64,

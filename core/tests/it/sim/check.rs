@@ -12,7 +12,6 @@ use neap_core::{
     storage::{Range, Storage},
     wire::{self, Down},
 };
-use serde::Deserialize;
 
 use super::{
     Check, fail,
@@ -57,15 +56,15 @@ impl Group {
     }
 }
 
-/// A stored row of the ledger, as the authority encodes it.
-#[derive(Debug, Default, Deserialize)]
+/// What a stored row of the ledger says, as far as it is looked at.
+#[derive(Debug, Default)]
 struct Entry {
     acked: Turn,
     outcomes: Vec<Outcome>,
-    _subject: Option<u64>,
-    _birth: Option<u64>,
-    _at: u64,
 }
+
+/// The same as the authority lays it out: behind it subject, birth stamp and moment.
+type EntryRow = ((Turn, Vec<Outcome>), (Option<u64>, (Option<u64>, u64)));
 
 impl Entry {
     fn settled(&self) -> u64 {
@@ -86,7 +85,8 @@ impl World {
 
     fn stored_entry(&self, replica: &ReplicaId) -> Entry {
         let bytes = self.relay.disk.snapshot().entry(replica).ok().flatten();
-        bytes.and_then(|bytes| wire::decode_stored(&bytes).ok()).unwrap_or_default()
+        let row = bytes.and_then(|bytes| wire::decode_stored::<EntryRow>(&bytes).ok());
+        row.map_or_else(Entry::default, |((acked, outcomes), _)| Entry { acked, outcomes })
     }
 
     /// Holds what is stored against the oracle, which is told what arrived.
