@@ -15,7 +15,7 @@ const rust = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "tools/build.mj
 const parts = {
   wasm: {
     inputs: [...rust, "wasm/Cargo.toml", "wasm/src"],
-    output: join(generated, "neap_wasm_bg.wasm"),
+    output: join(generated, "neap.wasm"),
     build: buildWasm,
   },
   relay: {
@@ -91,11 +91,11 @@ async function buildWasm() {
   await run("cargo", ["build", "--quiet", "--profile", "browser", "-p", "neap-wasm", "--target", target]);
   const raw = join(process.env.CARGO_TARGET_DIR || at("target"), target, "browser", "neap_wasm.wasm");
   rmSync(generated, { recursive: true, force: true });
-  await run(wasmBindgen(), ["--target", "web", "--out-dir", generated, raw]);
-  const wasm = join(generated, "neap_wasm_bg.wasm");
+  mkdirSync(generated);
+  const wasm = join(generated, "neap.wasm");
   // The lowest bytes are the far end of the stack, as rustc lays memory out: offsets may be folded over them.
   const enable = features.map((feature) => `--enable-${feature}`);
-  await run(join(bin, "wasm-opt"), ["-O3", "--low-memory-unused", ...enable, "--strip-debug", "--strip-producers", "-o", wasm, wasm]);
+  await run(join(bin, "wasm-opt"), ["-O3", "--low-memory-unused", ...enable, "--strip-debug", "--strip-producers", "-o", wasm, raw]);
 }
 
 async function buildRelay() {

@@ -1,9 +1,9 @@
 //! Values that cross the boundary: JSON text, written by hand so that no JSON library rides along.
 
-use alloc::{string::String, vec, vec::Vec};
+use alloc::{vec, vec::Vec};
 
 use neap_core::{
-    id::{Seq, Turn},
+    id::Seq,
     replica::{Change, Event, Origin, PoolState, ResetReason, Watch, ops_to_json},
     value::write_string,
     wire::{Presence, Shown},
@@ -37,22 +37,12 @@ pub(crate) fn begin_changes(collection: &str, origin: Origin) -> Vec<u8> {
     out
 }
 
-/// Ends a piece that was begun.
-pub(crate) fn end_changes(mut out: Vec<u8>) -> String {
-    out.extend(b"]]");
-    text(out)
-}
-
-/// What was written by this module is UTF-8.
-pub(crate) fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_default()
-}
-
-/// Events as a JSON array, accepted turns in a row as one.
-pub(crate) fn events_to_json(events: Vec<Event>) -> String {
+/// Events as a JSON array, accepted turns in a row as one; nothing where there is none.
+pub(crate) fn events_to_json(take: &mut dyn FnMut() -> Option<Event>) -> Option<Vec<u8>> {
+    let mut next = Some(take()?);
     let mut out = vec![b'['];
-    let mut events = events.into_iter().peekable();
-    while let Some(event) = events.next() {
+    while let Some(event) = next {
+        next = take();
         if out.len() > 1 {
             out.push(b',');
         }
@@ -63,12 +53,13 @@ pub(crate) fn events_to_json(events: Vec<Event>) -> String {
                 out.extend(b",[");
                 write_seq(&mut out, seq);
                 let mut last = turn;
-                while let Some(Event::Accepted { turn, seq }) =
-                    events.next_if(|event| accepts(event, last.next()))
+                while let Some(Event::Accepted { turn, seq }) = next
+                    && turn == last.next()
                 {
                     last = turn;
                     out.push(b',');
                     write_seq(&mut out, seq);
+                    next = take();
                 }
                 out.push(b']');
             }
@@ -97,17 +88,17 @@ pub(crate) fn events_to_json(events: Vec<Event>) -> String {
         out.push(b']');
     }
     out.push(b']');
-    text(out)
+    Some(out)
 }
 
 /// What a pool has converged on.
-pub(crate) fn convergence(state: PoolState) -> String {
+pub(crate) fn convergence(state: PoolState) -> Vec<u8> {
     let mut out = vec![b'['];
     write_number(&mut out, state.seq.0);
     out.push(b',');
     write_string(&mut out, &state.digest.to_hex());
     out.push(b']');
-    text(out)
+    out
 }
 
 /// `["presence", whether it is all, [[who, state or null], …]]`.
@@ -122,10 +113,6 @@ fn write_presence(out: &mut Vec<u8>, news: &Presence) {
         out.push(b']');
     }
     out.push(b']');
-}
-
-fn accepts(event: &Event, next: Turn) -> bool {
-    matches!(event, Event::Accepted { turn, .. } if *turn == next)
 }
 
 /// Begins an event: its name and texts; a comma follows where more does.
@@ -164,9 +151,17 @@ fn write_number(out: &mut Vec<u8>, mut number: u64) {
 
 #[cfg(test)]
 mod tests {
-    use neap_core::mutation::{Reason, Refusal};
+    use neap_core::{
+        id::Turn,
+        mutation::{Reason, Refusal},
+    };
 
     use super::*;
+
+    fn json(events: Vec<Event>) -> Option<String> {
+        let mut events = events.into_iter();
+        events_to_json(&mut || events.next()).map(|out| String::from_utf8(out).unwrap_or_default())
+    }
 
     #[test]
     fn events_become_json() {
@@ -182,16 +177,18 @@ mod tests {
             Event::Live,
         ];
         assert_eq!(
-            events_to_json(events),
-            r#"[["settled",1,[10,null]],["refused",3,"not-found","there is no record to patch under this key",[]],["settled",4,[1000]],["reset","epoch"],["live"]]"#
+            json(events).as_deref(),
+            Some(
+                r#"[["settled",1,[10,null]],["refused",3,"not-found","there is no record to patch under this key",[]],["settled",4,[1000]],["reset","epoch"],["live"]]"#
+            )
         );
-        assert_eq!(events_to_json(Vec::new()), "[]");
+        assert_eq!(json(Vec::new()), None);
         let shown = |who, state: Option<&str>| Shown { who, state: state.map(Into::into) };
         let shown = vec![shown(7, Some(r#"{"x":1}"#)), shown((1 << 53) - 1, None)];
         let events = vec![Event::Presence(Presence { is_whole: true, shown }), Event::Live];
         assert_eq!(
-            events_to_json(events),
-            r#"[["presence",1,[["7",{"x":1}],["9007199254740991",null]]],["live"]]"#
+            json(events).as_deref(),
+            Some(r#"[["presence",1,[["7",{"x":1}],["9007199254740991",null]]],["live"]]"#)
         );
     }
 }

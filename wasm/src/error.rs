@@ -1,49 +1,47 @@
 //! What makes an input no mutation, as a number that crosses cheaply.
 
-use neap_core::{id::BadId, mutation::Malformed, value::Invalid};
+use neap_core::mutation::Malformed;
 
-/// Every kind of malformed input; its number is its place, from 1.
-const ALL: [Malformed; 17] = [
-    Malformed::Name(BadId::Empty),
-    Malformed::Name(BadId::Long),
-    Malformed::Name(BadId::Character),
-    Malformed::Key(BadId::Empty),
-    Malformed::Key(BadId::Long),
-    Malformed::Key(BadId::Character),
-    Malformed::Data(Invalid::Syntax),
-    Malformed::Data(Invalid::Depth),
-    Malformed::Data(Invalid::Duplicate),
-    Malformed::Data(Invalid::Number),
-    Malformed::Data(Invalid::String),
-    Malformed::Data(Invalid::NotObject),
-    Malformed::KeyMismatch,
-    Malformed::RecordSize,
-    Malformed::MutationSize,
-    Malformed::OpCount,
-    Malformed::Mixed,
-];
-
-/// The number of an error, from 1.
-pub(crate) fn number(error: Malformed) -> u32 {
-    let place = ALL.iter().position(|known| *known == error).unwrap_or(0);
-    u32::try_from(place).unwrap_or(0) + 1
-}
-
-/// The error of a number.
-pub(crate) fn malformed(number: u32) -> Option<Malformed> {
-    ALL.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
+/// The number of an error, from 1; `errors.ts` of the package says what each is called.
+pub(crate) const fn number(error: Malformed) -> u32 {
+    match error {
+        Malformed::Name(_) => 1,
+        Malformed::Key(_) => 2,
+        Malformed::Data(_) => 3,
+        Malformed::KeyMismatch => 4,
+        Malformed::RecordSize => 5,
+        Malformed::MutationSize => 6,
+        Malformed::OpCount => 7,
+        Malformed::Mixed => 8,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use neap_core::{id::BadId, value::Invalid};
+
     use super::*;
 
+    /// The package has a code and a message for each number, and they are those of HTTP.
     #[test]
-    fn each_error_has_its_own_number() {
-        for (place, error) in ALL.iter().enumerate() {
-            assert_eq!(number(*error) as usize, place + 1);
-            assert_eq!(malformed(number(*error)), Some(*error));
+    fn the_package_calls_errors_what_http_does() {
+        let texts = include_str!("../npm/src/errors.ts");
+        let (_, list) = texts.split_once("MALFORMED").unwrap_or_default();
+        let rows: Vec<&str> = list.lines().filter(|line| line.starts_with("  [\"")).collect();
+        let all = [
+            Malformed::Name(BadId::Empty),
+            Malformed::Key(BadId::Empty),
+            Malformed::Data(Invalid::Syntax),
+            Malformed::KeyMismatch,
+            Malformed::RecordSize,
+            Malformed::MutationSize,
+            Malformed::OpCount,
+            Malformed::Mixed,
+        ];
+        assert_eq!(rows.len(), all.len());
+        for (place, (error, row)) in (1..).zip(all.iter().zip(rows)) {
+            assert_eq!(number(*error), place);
+            assert_eq!(row, format!("  [{:?}, {:?}],", error.code(), error.message()));
         }
-        assert_eq!(malformed(0), None);
     }
 }

@@ -1,4 +1,4 @@
-// The one private face of the wasm-bindgen output: what the Rust binding in `wasm/src` provides.
+// What the Rust binding in `wasm/src` provides, as the package calls it.
 
 import type { Op } from "./api.js";
 
@@ -131,22 +131,13 @@ export interface Core {
   id(): Uint8Array;
   replicaTag(): string;
   digest(): string;
-  free(): void;
-}
 
-/** Options that the relay gets to see; what is left out takes what the datastore has. */
-export interface CoreConstructor {
-  new (
-    id: Uint8Array,
-    spare: Uint8Array,
-    seed: number,
-    kind?: string,
-    primary?: string,
-    ttl?: number,
-    sliding?: boolean,
-  ): Core;
-  errorCode(error: number): string;
-  errorMessage(error: number): string;
+  /**
+   * Lets linear memory grow in strides. Rust asks for 64 KiB at a time, and each time engines count the whole
+   * memory as newly allocated: with a hundred thousand pending mutations that made them collect garbage without
+   * end. What is asked for and given back at once stays with the allocator, untouched.
+   */
+  makeRoom(): void;
 }
 
 /** What has happened, as `Core.events` tells it. */

@@ -3,7 +3,7 @@
 
 import type { Connection, WebSocketClass } from "./api.js";
 import { after, now, soon, type Cancel } from "./clock.js";
-import { CATCHING_UP, LIVE, STOPPED, type Core, type CoreConstructor, type CoreEvent } from "./core.js";
+import { CATCHING_UP, LIVE, STOPPED, type Core, type CoreEvent } from "./core.js";
 import { Couriers } from "./couriers.js";
 import { randomBytes } from "./dice.js";
 import { Engine } from "./engine.js";
@@ -19,11 +19,9 @@ import { MemoryStorage } from "./storage/memory.js";
 import type { Storage, Stored } from "./storage/storage.js";
 import { troubleOf } from "./storage/trouble.js";
 import { closedError, messageOf } from "./trouble.js";
-import { makeRoom } from "./wasm.js";
 
 export interface DriverParts {
   readonly core: Core;
-  readonly Core: CoreConstructor;
   readonly storage: Storage;
   /** Names what tabs share. */
   readonly place: string;
@@ -65,11 +63,11 @@ export class Driver {
   private readyWaiters: Waiter[] = [];
   private settledWaiters: Waiter[] = [];
 
-  constructor({ core, Core, storage, place, stored, remote, heir }: DriverParts) {
+  constructor({ core, storage, place, stored, remote, heir }: DriverParts) {
     this.core = core;
     this.disk = storage;
     this.heir = heir;
-    this.engine = new Engine(core, Core, this, soon);
+    this.engine = new Engine(core, this, soon);
     this.presence = new LivePresence(this.engine);
     this.couriers = new Couriers(this.engine.emitter);
     this.journal = new Journal(core, storage, stored, this);
@@ -335,7 +333,7 @@ export class Driver {
     const from = core.seq();
     const phase = core.phase();
     const error = core.received(bytes, now());
-    makeRoom();
+    core.makeRoom();
     if (phase < CATCHING_UP) this.journal.contact = now();
     this.engine.drain();
     this.journal.frame(bytes, from, phase);

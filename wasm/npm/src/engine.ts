@@ -3,8 +3,8 @@
 
 import type { Mutation, PoolOptions, Transaction } from "./api.js";
 import { LiveCollection } from "./collection.js";
-import type { ConditionKind, Core, CoreChanges, CoreConstructor, CoreEvent, OpKind } from "./core.js";
-import { NeapError } from "./errors.js";
+import type { ConditionKind, Core, CoreChanges, CoreEvent, OpKind } from "./core.js";
+import { MALFORMED, NeapError } from "./errors.js";
 import { Emitter } from "./events.js";
 import { History, type Restoring, type Trace } from "./history.js";
 import { checkName } from "./key.js";
@@ -14,7 +14,6 @@ import type { Plain } from "./record.js";
 import { Runs } from "./runs.js";
 import { Draft } from "./transaction.js";
 import { closedError } from "./trouble.js";
-import { makeRoom } from "./wasm.js";
 
 /** What a transaction has made of keys, by collection: it need not be parsed again. */
 export type Written = ReadonlyMap<string, ReadonlyMap<string, Plain | null>>;
@@ -52,7 +51,6 @@ export class Engine {
 
   constructor(
     readonly core: Core,
-    private readonly Core: CoreConstructor,
     private readonly surroundings: Surroundings,
     private readonly macrotask: (fn: () => void) => void,
   ) {
@@ -123,7 +121,7 @@ export class Engine {
   private flush(): void {
     // The walk lets nothing through that the core does not take.
     this.queued.drain((collection, json) => this.check(this.core.setMany(collection, json)));
-    makeRoom();
+    this.core.makeRoom();
   }
 
   /** Throws what the number of an error stands for; 0 stands for none. */
@@ -188,7 +186,7 @@ export class Engine {
   }
 
   private minted(written: Written | undefined): Handle {
-    makeRoom();
+    this.core.makeRoom();
     this.drainView(written);
     const handle = this.turns.mint();
     this.workLater();
@@ -197,7 +195,7 @@ export class Engine {
   }
 
   errorOf(error: number): NeapError {
-    return new NeapError(this.Core.errorCode(error), this.Core.errorMessage(error));
+    return new NeapError(...(MALFORMED[error - 1] as (typeof MALFORMED)[number]));
   }
 
   // Outputs about the view and about what has happened.

@@ -49,3 +49,18 @@ export class NeapError extends Error {
     for (const named of [NeapError, NeapError.prototype]) Object.defineProperty(named, "name", { value: "NeapError" });
   }
 }
+
+/**
+ * What the core finds wrong with an input, by its numbers from 1. Nearly all of it the package has found before, so
+ * that here only what a mutation is as a whole matters.
+ */
+export const MALFORMED: readonly (readonly [code: ErrorCode, message: string])[] = [
+  ["invalid-name", "a name is 1 to 64 of A-Z a-z 0-9 _ -"],
+  ["invalid-key", "a key is a text of 1 to 512 bytes of UTF-8"],
+  ["invalid-data", "this is not JSON"],
+  ["key-mismatch", "the primary field must be there and equal to the key"],
+  ["too-large", "a record is larger than 256 KiB"],
+  ["too-large", "a mutation, or what it changes, is larger than 900 KiB"],
+  ["too-large", "a mutation has more than 10 000 ops"],
+  ["invalid-options", "a mutation adds to one pool or changes records, not both"],
+];

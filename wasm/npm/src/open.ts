@@ -6,6 +6,7 @@ import { LiveDatastore } from "./datastore.js";
 import { random32 } from "./dice.js";
 import { Driver, type DriverParts } from "./driver.js";
 import { NeapError } from "./errors.js";
+import { makeCore } from "./face.js";
 import { check, type Checked } from "./options.js";
 import { restore } from "./restore.js";
 import type { Target } from "./socket.js";
@@ -14,7 +15,7 @@ import { MemoryStorage } from "./storage/memory.js";
 import type { Identity, Storage, Stored } from "./storage/storage.js";
 import { troubleOf } from "./storage/trouble.js";
 import { endOf, subjectOf } from "./token.js";
-import { loadCore } from "./wasm.js";
+import { loadModule } from "./wasm.js";
 
 /**
  * Opens a datastore. Resolves when the local replica can be read and written; it never waits for the
@@ -25,15 +26,14 @@ import { loadCore } from "./wasm.js";
  */
 export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const checked = check(options);
-  const [Core, { storage, stored, trouble }] = await Promise.all([loadCore(), openStorage(checked)]);
-  const { kind, primary, ttl, sliding } = checked;
+  const [module, { storage, stored, trouble }] = await Promise.all([loadModule(), openStorage(checked)]);
   const [place, remote] = [databaseName(checked), remoteOf(checked)];
   const troubles = trouble ? [trouble] : [];
   const drive = async (storage: Storage, found: Stored, heir?: DriverParts["heir"]): Promise<Driver> => {
-    const make = ({ id, spare }: Identity) => new Core(id, spare, random32(), kind, primary, ttl, sliding);
+    const make = ({ id, spare }: Identity) => makeCore(module, id, spare, random32(), checked);
     const { core, stored, damages } = await restore(make, found);
     troubles.push(...damages);
-    return new Driver({ core, Core, storage, place, stored, heir, remote });
+    return new Driver({ core, storage, place, stored, heir, remote });
   };
   const tell = () => troubles.splice(0).forEach((trouble) => driver.engine.report(trouble));
   const heir = async (orphan: Storage): Promise<Driver> => {

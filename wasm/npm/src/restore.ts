@@ -24,10 +24,7 @@ export async function restore(make: (replica: Identity) => Core, found: Stored):
   const { account, sum } = replica;
   const isKnown = !account || (holds(core.ownChecksum(account, 0, 0), sum) && core.restoreAccount(account));
   // Of a replica that has nothing to say nothing is lost when another goes on.
-  if (!isKnown && blocks.length === 0) {
-    core.free();
-    core = make((replica = newIdentity()));
-  }
+  if (!isKnown && blocks.length === 0) core = make((replica = newIdentity()));
   if (blocks[0] && !(account && isKnown)) core.restoreWithoutAccount(blocks[0].first);
   const isDamaged = !(await restoreRecords(core, found));
   if (isDamaged) core.dropRecords();

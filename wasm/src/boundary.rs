@@ -1,0 +1,95 @@
+//! The boundary itself. An instance of this module is one replica: numbers cross as they are, texts and
+//! bytes through a buffer for each direction. All that is unsafe about it is that there is one thread, and
+//! that JavaScript finds the exports by their names.
+#![expect(unsafe_code, reason = "a static with a cell")]
+
+use alloc::vec::Vec;
+use core::{cell::RefCell, hint::black_box, str};
+
+use crate::{Core, convert::PIECE_BYTES};
+
+/// What lives in an instance.
+struct Instance {
+    core: Option<Core>,
+    /// What JavaScript hands over with the next call.
+    input: Vec<u8>,
+}
+
+struct Alone<T>(T);
+
+// SAFETY: the module is built for wasm32-unknown-unknown, where an instance has one thread; natively only
+// tests are built, and they do not touch it.
+unsafe impl<T> Sync for Alone<T> {}
+
+static INSTANCE: Alone<RefCell<Instance>> =
+    Alone(RefCell::new(Instance { core: None, input: Vec::new() }));
+
+/// What has crossed with a call: texts and bytes, one after the other.
+pub(crate) struct Input<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    pub(crate) fn bytes(&mut self, length: usize) -> &'a [u8] {
+        let (bytes, rest) = self.rest.split_at_checked(length).unwrap_or((&[], &[]));
+        self.rest = rest;
+        bytes
+    }
+
+    /// JavaScript encodes texts by itself, so they are UTF-8.
+    pub(crate) fn text(&mut self, length: usize) -> &'a str {
+        str::from_utf8(self.bytes(length)).unwrap_or("")
+    }
+
+    /// A text that may be left out: then its length is below zero.
+    pub(crate) fn option(&mut self, length: i32) -> Option<&'a str> {
+        usize::try_from(length).ok().map(|length| self.text(length))
+    }
+}
+
+/// Gives room for what the next call takes. It stays, but for rare large things.
+pub(crate) fn input(length: usize) -> *mut u8 {
+    let input = &mut INSTANCE.0.borrow_mut().input;
+    if input.len() > PIECE_BYTES {
+        *input = Vec::new();
+    }
+    if input.len() < length {
+        input.resize(length, 0);
+    }
+    input.as_mut_ptr()
+}
+
+/// Lets linear memory grow by at least so much: what is asked for and given back stays with the
+/// allocator, untouched.
+pub(crate) fn grow(bytes: usize) {
+    drop(black_box(Vec::<u8>::with_capacity(bytes)));
+}
+
+/// Brings the replica of this instance to life.
+pub(crate) fn start(make: impl FnOnce(&mut Input<'_>) -> Core) {
+    let Instance { core, input } = &mut *INSTANCE.0.borrow_mut();
+    *core = Some(make(&mut Input { rest: input }));
+}
+
+/// Asks the replica of this instance. A trap leaves it borrowed, so that nobody asks it again.
+pub(crate) fn ask<T: Default>(ask: impl FnOnce(&mut Core, &mut Input<'_>) -> T) -> T {
+    let Instance { core, input } = &mut *INSTANCE.0.borrow_mut();
+    core.as_mut().map_or_else(T::default, |core| ask(core, &mut Input { rest: input }))
+}
+
+/// Exports functions under the names by which JavaScript calls them. Each asks the replica; what crosses
+/// as text or bytes stands in the input, and its length among the arguments.
+macro_rules! exports {
+    ($(
+        $(#[$about:meta])*
+        $name:literal fn $rust:ident($core:ident, $input:ident $(, $argument:ident: $kind:ty)*)
+            $(-> $answer:ty)? $body:block
+    )*) => {$(
+        $(#[$about])*
+        #[cfg_attr(target_arch = "wasm32", unsafe(export_name = $name))]
+        pub extern "C" fn $rust($($argument: $kind),*) $(-> $answer)? {
+            $crate::boundary::ask(|$core, $input| $body)
+        }
+    )*};
+}
+pub(crate) use exports;
