@@ -95,7 +95,9 @@ async function buildWasm() {
   const wasm = join(generated, "neap.wasm");
   // The lowest bytes are the far end of the stack, as rustc lays memory out: offsets may be folded over them.
   const enable = features.map((feature) => `--enable-${feature}`);
-  await run(join(bin, "wasm-opt"), ["-O3", "--low-memory-unused", ...enable, "--strip-debug", "--strip-producers", "-o", wasm, raw]);
+  // Control flow made anew, and functions in the order of their use, pack better.
+  const passes = ["-O3", "--flatten", "--rereloop", "-Oz", "-Oz", "--reorder-functions"];
+  await run(join(bin, "wasm-opt"), [...passes, "--low-memory-unused", ...enable, "--strip-debug", "--strip-producers", "-o", wasm, raw]);
 }
 
 async function buildRelay() {

@@ -20,7 +20,7 @@ const wasm = join(src, "generated", "neap.wasm");
  * Largest `import { open } from "neap"`, minified and gzipped, all of it. The goal is 40 000: what makes it smaller
  * brings this down with it.
  */
-const BUDGET = 74_500;
+const BUDGET = 73_500;
 
 if (!existsSync(wasm)) {
   console.error("wasm/npm: the core is not built yet; run `npm run build` at the root");

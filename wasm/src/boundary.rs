@@ -68,7 +68,8 @@ pub(crate) fn grow(bytes: usize) {
 /// Brings the replica of this instance to life.
 pub(crate) fn start(make: impl FnOnce(&mut Input<'_>) -> Core) {
     let Instance { core, input } = &mut *INSTANCE.0.borrow_mut();
-    *core = Some(make(&mut Input { rest: input }));
+    // It lives as long as the instance: nothing here takes it apart.
+    core.get_or_insert_with(|| make(&mut Input { rest: input }));
 }
 
 /// Asks the replica of this instance. A trap leaves it borrowed, so that nobody asks it again.

@@ -10,6 +10,7 @@ use crate::{
     datastore::Kind,
     id::{Epoch, ReplicaId, Turn},
     limits::{READ_STEP_BYTES, UNACKED_MAX},
+    record::Digest,
     wire::{
         self, Changes, Close, Delta, Down, Hello, Introduction, Pong, Push, Role, Standing, Up,
         VERSION, Welcome,
@@ -315,9 +316,6 @@ impl Replica {
 
 /// Stands for a replica in public, without giving its id away.
 fn tag_of(id: ReplicaId) -> String {
-    use core::hash::Hasher;
-    let mut hasher = siphasher::sip::SipHasher13::new();
-    hasher.write(b"neap tag");
-    hasher.write(&id.0);
-    Epoch(hasher.finish().to_be_bytes()).to_hex()
+    let Digest([tag @ .., _, _, _, _, _, _, _, _]) = Digest::of("neap tag", "", Seq::ZERO, &id.0);
+    Epoch(tag).to_hex()
 }
