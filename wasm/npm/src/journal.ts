@@ -101,6 +101,7 @@ export class Journal {
 
   /** Takes a frame that led the core from seq `from` and phase `phase` to where it is now. */
   frame(bytes: Uint8Array, from: number, phase: number): void {
+    if (this.storage.kind === "memory") return;
     if (phase === CATCHING_UP && !this.pages) {
       this.pages = [];
       this.pagesBytes = 0;

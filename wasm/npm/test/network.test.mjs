@@ -14,7 +14,7 @@ const { CONNECT_MS, PAUSE_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS } = await
 
 /** A socket on a clock of the test's own, among fake WebSockets and a fake page. */
 async function fake(t, { dice = 0.5 } = {}) {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   t.mock.method(Math, "random", () => dice);
   const page = { window: new EventTarget(), document: Object.assign(new EventTarget(), { visibilityState: "visible" }) };
   Object.assign(globalThis, page);
@@ -95,14 +95,21 @@ test("a connection that answers nothing is noticed by a ping, and another one is
   last().tell("message", { data: "e:1" });
   await pass(PING_MS);
   assert.deepEqual(last().sent, ["ping", "ping"]);
+  last().tell("message", { data: "e:1" });
+  await pass(PING_MS / 2);
+  last().tell("message", { data: new ArrayBuffer(1) });
+  await pass(PING_MS - 1);
+  assert.equal(last().sent.length, 2, "who is heard is not asked");
+  await pass(1);
+  assert.equal(last().sent.length, 3);
   const dead = last();
   await pass(PONG_MS);
   assert.equal(dead.closeCode, 4000);
-  assert.deepEqual(heard, [["opened", undefined], ["pong", "e:1"], ["closed", 4000]]);
+  assert.deepEqual(heard, [["opened", undefined], ["pong", "e:1"], ["pong", "e:1"], ["frame", new Uint8Array(1)], ["closed", 4000]]);
   await pass(RETRY_MS);
   assert.equal(made.length, 2);
   dead.tell("message", { data: "late" });
-  assert.equal(heard.length, 3, "the dead one is not heard any more");
+  assert.equal(heard.length, 5, "the dead one is not heard any more");
 });
 
 test("a try that is neither taken nor refused is given up", async (t) => {
