@@ -72,10 +72,7 @@ impl Chains {
         }
         let hash = hash_of(self.seed, place.0, &place.1);
         let slot = self.slots.insert(Chain { place, links: SmallVec::new() });
-        let (slots, seed) = (&self.slots, self.seed);
-        self.index.insert(hash, slot, &|slot| {
-            slots.get(slot).map_or(0, |chain| hash_of(seed, chain.place.0, &chain.place.1))
-        });
+        self.index.insert(hash, slot);
         slot
     }
 

@@ -122,12 +122,9 @@ impl Replica {
             return;
         }
         let before = self.shown(collection, key).map(Box::from);
-        let seed = self.seed;
         let Changes { marked, index, .. } = &mut self.changes;
         marked.push(((collection, key.into()), before));
-        index.insert(hash, marked.len() - 1, &|at| {
-            marked.get(at).map_or(0, |((of, key), _)| hash_of(seed, *of, key))
-        });
+        index.insert(hash, marked.len() - 1);
     }
 
     /// Compares what was marked with what is shown now.

@@ -1,41 +1,122 @@
 //! A hash index over a list. Everything in the replica that is looked up by key uses this one type:
 //! the browser build pays for a hash table once.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::hash::Hasher;
 
-use hashbrown::HashTable;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::table::Collection;
 
-/// Finds places in a list by the hash of what stands there.
+/// A place, and what of its hash is kept.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    hash: u32,
+    place: u32,
+}
+
+const FREE: Cell = Cell { hash: 0, place: u32::MAX };
+
+impl Cell {
+    const fn is_free(self) -> bool {
+        self.place == u32::MAX
+    }
+}
+
+/// Cells that are kept when everything is taken out.
+const KEPT: usize = 256;
+
+/// Finds places in a list by the hash of what stands there. Each lies in the cell that its hash names, or
+/// in the next one that is free; a quarter of the cells is.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    places: HashTable<u32>,
+    /// None, or a power of two.
+    cells: Vec<Cell>,
+    held: usize,
 }
 
 impl Index {
     /// The place of what has this hash and satisfies `is_it`.
     pub(super) fn find(&self, hash: u64, is_it: &dyn Fn(usize) -> bool) -> Option<usize> {
-        self.places.find(hash, |place| is_it(wide(*place))).copied().map(wide)
+        self.place(self.seek(short(hash), is_it))
     }
 
-    /// Takes in a place that is not there yet. `rehash` tells the hash of any place.
-    pub(super) fn insert(&mut self, hash: u64, place: usize, rehash: &dyn Fn(usize) -> u64) {
-        self.places.insert_unique(hash, narrow(place), |place| rehash(wide(*place)));
+    /// Takes in a place that is not there yet.
+    pub(super) fn insert(&mut self, hash: u64, place: usize) {
+        if (self.held + 1) * 4 > self.cells.len() * 3 {
+            let larger = vec![FREE; (self.cells.len() * 2).max(8)];
+            for cell in core::mem::replace(&mut self.cells, larger) {
+                if !cell.is_free() {
+                    self.lay(cell);
+                }
+            }
+        }
+        self.held += 1;
+        self.lay(Cell { hash: short(hash), place: narrow(place) });
     }
 
     /// Takes out the place of what has this hash and satisfies `is_it`.
     pub(super) fn remove(&mut self, hash: u64, is_it: &dyn Fn(usize) -> bool) -> Option<usize> {
-        let found = self.places.find_entry(hash, |place| is_it(wide(*place))).ok()?;
-        Some(wide(found.remove().0))
+        let mut hole = self.seek(short(hash), is_it);
+        let found = self.place(hole)?;
+        self.held -= 1;
+        // What was displaced moves up, or it would not be found behind a free cell.
+        let mask = self.cells.len() - 1;
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            let cell = self.cells.get(at).copied().filter(|cell| !cell.is_free());
+            let Some(cell) = cell else { break };
+            let way = at.wrapping_sub(wide(cell.hash)) & mask;
+            if way >= at.wrapping_sub(hole) & mask {
+                self.set(hole, cell);
+                hole = at;
+            }
+        }
+        self.set(hole, FREE);
+        Some(found)
     }
 
     /// Takes out everything.
     pub(super) fn clear(&mut self) {
-        self.places.clear();
+        self.held = 0;
+        self.cells.truncate(KEPT);
+        self.cells.fill(FREE);
     }
+
+    /// The cell of what has this hash and satisfies `is_it`, or else the first free one on the way.
+    fn seek(&self, hash: u32, is_it: &dyn Fn(usize) -> bool) -> usize {
+        let mut at = wide(hash);
+        loop {
+            at &= self.cells.len().wrapping_sub(1);
+            let Some(cell) = self.cells.get(at) else { return 0 };
+            if cell.is_free() || cell.hash == hash && is_it(wide(cell.place)) {
+                return at;
+            }
+            at += 1;
+        }
+    }
+
+    fn place(&self, at: usize) -> Option<usize> {
+        let cell = self.cells.get(at).filter(|cell| !cell.is_free())?;
+        Some(wide(cell.place))
+    }
+
+    fn lay(&mut self, cell: Cell) {
+        self.set(self.seek(cell.hash, &|_| false), cell);
+    }
+
+    fn set(&mut self, at: usize, cell: Cell) {
+        if let Some(place) = self.cells.get_mut(at) {
+            *place = cell;
+        }
+    }
+}
+
+/// The lower half of a hash, by which cells are chosen and told apart.
+#[expect(clippy::cast_possible_truncation, reason = "half of it is enough")]
+const fn short(hash: u64) -> u32 {
+    hash as u32
 }
 
 fn wide(place: u32) -> usize {
@@ -125,4 +206,35 @@ pub(super) fn hash_of(seed: u64, collection: Collection, key: &str) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(seed, u64::from(collection.0));
     hasher.write(key.as_bytes());
     hasher.finish128().h1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against a plain list, with hashes that collide more often than not.
+    #[test]
+    fn finds_what_is_held() {
+        let hash = |place: usize| (place % 37) as u64 * 0x1_0000_0003;
+        let mut index = Index::default();
+        let mut held = vec![false; 1_000];
+        let mut dice = 7_usize;
+        for _ in 0..20_000 {
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let place = (dice >> 33) % held.len();
+            let is_it = |other: usize| other == place;
+            assert_eq!(index.find(hash(place), &is_it), held[place].then_some(place));
+            if held[place] {
+                assert_eq!(index.remove(hash(place), &is_it), Some(place));
+            } else {
+                assert_eq!(index.remove(hash(place), &is_it), None);
+                index.insert(hash(place), place);
+            }
+            held[place] = !held[place];
+        }
+        index.clear();
+        assert!((0..held.len()).all(|place| index.find(hash(place), &|_| true).is_none()));
+    }
 }

@@ -46,9 +46,7 @@ impl Names {
         }
         let place = self.list.len();
         self.list.push(name.into());
-        let list = &self.list;
-        let rehash = |place: usize| list.get(place).map_or(0, |name| hash_of_name(name));
-        self.index.insert(hash_of_name(name), place, &rehash);
+        self.index.insert(hash_of_name(name), place);
         Collection(u32::try_from(place).unwrap_or(u32::MAX))
     }
 
@@ -195,10 +193,7 @@ impl Table {
         if let Some(count) = self.counts.get_mut(collection.index()) {
             *count += 1;
         }
-        let (slots, seed) = (&self.slots, self.seed);
-        self.index.insert(hash, slot, &|slot| {
-            slots.get(slot).map_or(0, |block| hash_of(seed, block.collection(), block.key()))
-        });
+        self.index.insert(hash, slot);
     }
 
     /// Begins to take back the page that follows those taken back so far: its records come into the
