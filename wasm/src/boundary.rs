@@ -4,7 +4,11 @@
 #![expect(unsafe_code, reason = "a static with a cell")]
 
 use alloc::vec::Vec;
-use core::{cell::RefCell, hint::black_box, str};
+use core::{
+    cell::{RefCell, RefMut},
+    hint::black_box,
+    str,
+};
 
 use crate::{Core, convert::PIECE_BYTES};
 
@@ -23,6 +27,12 @@ unsafe impl<T> Sync for Alone<T> {}
 
 static INSTANCE: Alone<RefCell<Instance>> =
     Alone(RefCell::new(Instance { core: None, input: Vec::new() }));
+
+/// Every export begins with this, so it stands apart.
+#[inline(never)]
+fn lend() -> RefMut<'static, Instance> {
+    INSTANCE.0.borrow_mut()
+}
 
 /// What has crossed with a call: texts and bytes, one after the other.
 pub(crate) struct Input<'a> {
@@ -49,7 +59,7 @@ impl<'a> Input<'a> {
 
 /// Gives room for what the next call takes. It stays, but for rare large things.
 pub(crate) fn input(length: usize) -> *mut u8 {
-    let input = &mut INSTANCE.0.borrow_mut().input;
+    let input = &mut lend().input;
     if input.len() > PIECE_BYTES {
         *input = Vec::new();
     }
@@ -67,14 +77,14 @@ pub(crate) fn grow(bytes: usize) {
 
 /// Brings the replica of this instance to life.
 pub(crate) fn start(make: impl FnOnce(&mut Input<'_>) -> Core) {
-    let Instance { core, input } = &mut *INSTANCE.0.borrow_mut();
+    let Instance { core, input } = &mut *lend();
     // It lives as long as the instance: nothing here takes it apart.
     core.get_or_insert_with(|| make(&mut Input { rest: input }));
 }
 
 /// Asks the replica of this instance. A trap leaves it borrowed, so that nobody asks it again.
 pub(crate) fn ask<T: Default>(ask: impl FnOnce(&mut Core, &mut Input<'_>) -> T) -> T {
-    let Instance { core, input } = &mut *INSTANCE.0.borrow_mut();
+    let Instance { core, input } = &mut *lend();
     core.as_mut().map_or_else(T::default, |core| ask(core, &mut Input { rest: input }))
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     datastore::Kind,
-    id::{Epoch, ReplicaId, Turn},
+    id::{Epoch, ReplicaId, Seq, Turn},
     limits::{READ_STEP_BYTES, UNACKED_MAX},
     record::Digest,
     wire::{

@@ -35,9 +35,22 @@ impl Pong {
     /// Reads the text; another one says nothing.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Pong> {
-        let mut parts = text.split(':');
-        let epoch = Epoch::from_hex(parts.next()?)?;
-        let head = Seq(parts.next()?.parse().ok()?);
-        Some(Pong { epoch, head, added: parts.next()?.parse().ok()? })
+        let (epoch, rest) = part(text)?;
+        let (head, added) = part(rest)?;
+        let (epoch, head) = (Epoch::from_hex(epoch)?, Seq(number(head)?));
+        Some(Pong { epoch, head, added: number(added)? })
     }
+}
+
+/// What stands before the first colon, and what behind it. By hand, like the numbers: the standard library's
+/// way is four times as long, and every browser loads it.
+fn part(text: &str) -> Option<(&str, &str)> {
+    let place = text.bytes().position(|byte| byte == b':')?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
+}
+
+fn number(text: &str) -> Option<u64> {
+    let digit = |byte: u8| char::from(byte).to_digit(10).map(u64::from);
+    let digits = Some(text).filter(|text| (1..=16).contains(&text.len()))?;
+    digits.bytes().try_fold(0, |number, byte| Some(number * 10 + digit(byte)?))
 }
