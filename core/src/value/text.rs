@@ -101,8 +101,11 @@ pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The number of four hex digits, which were checked.
 fn hex4(text: &str, at: usize) -> u32 {
-    text.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0xfffd)
+    let digits = text.as_bytes().get(at..at + 4).unwrap_or(b"fffd");
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).unwrap_or(0);
+    digits.iter().fold(0, |sum, byte| sum * 16 + digit(byte))
 }
 
 /// How many bytes of a string stand before the first that means something in it: a quote, a backslash or
