@@ -12,6 +12,7 @@ use super::{
 use crate::{
     id::Turn,
     mutation::{Condition, Op},
+    order::order,
     wire,
 };
 
@@ -298,7 +299,9 @@ impl Outbox {
                 waiting.author = author;
             }
         }
-        self.waiting.make_contiguous().sort_unstable();
+        let mixed = core::mem::take(&mut self.waiting);
+        let sorted = order(mixed.len(), &|one, other| mixed.get(one).cmp(&mixed.get(other)));
+        self.waiting = sorted.into_iter().filter_map(|place| mixed.get(place).copied()).collect();
     }
 
     /// Counts an author's turns from `before` on, also in the conditions that speak of them.

@@ -188,7 +188,7 @@ impl Replica {
         let Some(me) = self.authors.first_mut() else { return Ok(()) };
         let (id, settled, last) = (me.id, me.settled, me.stored.max(me.settled));
         let count = usize::try_from(last.0 - settled.0).unwrap_or(usize::MAX);
-        let theirs: Vec<Ordinal> = me.queue.drain(..count.min(me.queue.len())).collect();
+        let theirs: Vec<Ordinal> = (0..count).map_while(|_| me.queue.pop_front()).collect();
         me.settled = last;
         let place = self.seat(id);
         self.outbox.hand_over(last, place.unwrap_or(usize::MAX));
