@@ -244,7 +244,7 @@ fn se6_who_does_not_read_is_left_behind() {
     assert_eq!((slow.phase(), slow.seq()), (Phase::Live, writer.seq()));
 }
 
-/// [SE6] Who is admitted anew may what the new admission allows, for as long as that holds; nobody else
+/// [SE8] Who is admitted anew may what the new admission allows, for as long as that holds; nobody else
 /// is admitted in his place.
 #[test]
 fn se6_admitted_anew() {

@@ -49,6 +49,7 @@ fn numbers(text: &str, open: &str, close: char) -> BTreeSet<String> {
 fn ti1_rules_and_tests_are_the_same() {
     let spec = fs::read_to_string(root().join("SPEC.md")).unwrap_or_default();
     let rules = numbers(&spec, "- **", '*');
+    assert_eq!(rules.len(), spec.matches("\n- **").count(), "a number stands for one rule");
     let mut shown = BTreeSet::new();
     for (name, text) in sources() {
         shown.extend(numbers(&text, "/// [", ']'));

@@ -9,7 +9,6 @@ use neap_core::{
     mutation::Outcome,
     wire,
 };
-use serde::Deserialize;
 
 use super::{
     Check,
@@ -23,14 +22,8 @@ use super::{
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// An account as a replica stores it.
-#[derive(Debug, Deserialize)]
-struct Account {
-    _generation: u64,
-    birth: Option<u64>,
-    _settled: Turn,
-    _placed: Vec<(Turn, Seq, Turn)>,
-}
+/// An account as a replica stores it: generation, birth stamp, settled turn, and what conditions speak of.
+type Account = (u64, (Option<u64>, (Turn, Vec<(Turn, (Seq, Turn))>)));
 
 impl World {
     /// Nobody is there for about as long as the ledger remembers.
@@ -119,6 +112,6 @@ impl Image {
     /// Whether the birth stamp is on the disk.
     pub(super) fn has_stamp(&self) -> bool {
         let account = self.account.as_deref().map(wire::decode_stored::<Account>);
-        matches!(account, Some(Ok(Account { birth: Some(_), .. })))
+        matches!(account, Some(Ok((_, (Some(_), _)))))
     }
 }
