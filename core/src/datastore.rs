@@ -131,11 +131,13 @@ impl Info {
         };
     }
 
-    /// Counts a sliding life from `now`.
-    pub fn slide(&mut self, now: u64) {
+    /// Counts a sliding life from `now`; tells whether that moves its end.
+    pub fn slide(&mut self, now: u64) -> bool {
+        let before = self.expires_at;
         if self.sliding {
             self.live_until(now, self.ttl);
         }
+        self.expires_at != before
     }
 }
 

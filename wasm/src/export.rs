@@ -357,6 +357,11 @@ exports! {
     /// There may be siblings in other tabs.
     "meetSiblings" fn meet_siblings(core, _input) { core.replica.meet_siblings(); }
 
+    /// The ids of all replicas on the disk: what others have shown is gone.
+    "keepSiblings" fn keep_siblings(core, input, ids: usize) {
+        core.replica.keep_siblings(input.bytes(ids));
+    }
+
     /// All that a sibling had on the disk is settled, with effects up to `seq` of a life.
     "siblingDone" fn sibling_done(core, input, id: usize, epoch: usize, seq: f64) {
         let (id, epoch) = (replica_id(input.bytes(id)), Epoch::from_hex(input.text(epoch)));

@@ -187,8 +187,7 @@ impl<S: Storage> Authority<S> {
         }
         meta.head = seq;
         meta.totals = totals;
-        if meta.info.sliding {
-            meta.info.slide(now);
+        if meta.info.slide(now) {
             self.batch.expires_at = Some(meta.info.expires_at);
         }
         self.meta_is_dirty = true;

@@ -51,8 +51,7 @@ impl<S: Storage> Authority<S> {
         if !meta.info.fits(options) {
             return Ok(Opened::Mismatch);
         }
-        if meta.info.sliding {
-            meta.info.slide(moment.now);
+        if meta.info.slide(moment.now) {
             self.batch.expires_at = Some(meta.info.expires_at);
             self.meta_is_dirty = true;
         }

@@ -208,6 +208,20 @@ impl Replica {
         Err(Reconnect::NewIdentity)
     }
 
+    /// Only these replicas have a place on the disk, `ids` being their ids one behind the other. What others have
+    /// shown is gone: they go on under another id, and the note that said so was missed.
+    pub fn keep_siblings(&mut self, ids: &[u8]) {
+        let mut unsettled = Unsettled::default();
+        for place in 1..self.authors.len() {
+            let is_it =
+                |id: &[u8]| self.authors.get(place).is_some_and(|author| author.id.0 == *id);
+            if !ids.chunks(16).any(is_it) {
+                self.forget_after(place, Turn::ZERO, &mut unsettled);
+            }
+        }
+        self.rebase(unsettled);
+    }
+
     /// All that a sibling had on the disk is settled, and the disk holds the effects up to `at` of this
     /// life of the datastore.
     pub fn sibling_is_done(&mut self, id: ReplicaId, epoch: Option<Epoch>, at: Seq) {

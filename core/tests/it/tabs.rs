@@ -207,6 +207,20 @@ fn ta6_the_disk_says_that_a_sibling_is_done() {
     two.sibling_is_done(ReplicaId([9; 16]), one.epoch(), Seq(1));
 }
 
+/// [TA6] A tab that slept while another went on under another id has missed the note that said so.
+#[test]
+fn ta6_the_disk_says_who_is_no_more() {
+    let (mut one, mut two) = tabs();
+    set(&mut one, "k");
+    gossip(&mut [&mut one, &mut two]);
+    changes(&mut two);
+    let (mine, its) = (two.id().0, one.id().0);
+    two.keep_siblings(&[mine, its].concat());
+    assert_eq!((changes(&mut two), two.get("c", "k")), (vec![], Some(r#"{"id":"k"}"#)));
+    two.keep_siblings(&[mine, [9; 16]].concat());
+    assert_eq!((changes(&mut two), two.get("c", "k")), (vec![("k".into(), None)], None));
+}
+
 /// A tab is frozen with some edits on the disk, one that did not get there, and a chain across both.
 fn frozen(authority: &mut Authority<MemoryStorage>) -> (Replica, ReplicaId) {
     let (mut one, _) = tabs();

@@ -101,6 +101,8 @@ export interface Core {
   page(index: number): Uint8Array;
 
   meetSiblings(): void;
+  /** The ids of all replicas on the disk, one behind the other: what others have shown is gone. */
+  keepSiblings(ids: Uint8Array): void;
   /** All that a sibling had on the disk is settled, with effects up to `seq` of a life. */
   siblingDone(id: Uint8Array, epoch: string, seq: number): void;
   /** Somebody else has this replica's place on the disk. */

@@ -82,11 +82,15 @@ export class Driver {
     const { heir } = this;
     if (!heir) return;
     const adopt = (orphan: Storage) => heir(orphan).then((courier) => this.employ(courier));
+    const here = (ids: Uint8Array) => {
+      this.core.keepSiblings(ids);
+      this.work();
+    };
     const done = (id: Uint8Array, epoch = "", seq = 0) => {
       this.core.siblingDone(id, epoch, seq);
       this.work();
     };
-    this.disk.watch({ adopt, done }).catch(() => {});
+    this.disk.watch({ adopt, here, done }).catch(() => {});
   }
 
   start(): void {

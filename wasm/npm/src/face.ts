@@ -107,6 +107,7 @@ export function makeCore(
     pong: (text, now) => wasm.pong(...put(text), now),
     show: (json) => void wasm.show(...put(json)),
     heard: (note) => void wasm.heard(...put(note)),
+    keepSiblings: (ids) => void wasm.keepSiblings(...put(ids)),
     siblingDone: (id, epoch, seq) => void wasm.siblingDone(...put(id, epoch), seq),
     epoch: () => text(wasm.epoch()),
     kind: () => text(wasm.kind()) as string,

@@ -47,8 +47,6 @@ export class Socket {
   private retries = 0;
   private cancelRetry: Cancel = () => {};
   private cancelPing: Cancel = () => {};
-  /** When something came last. */
-  private heardAt = 0;
   private cancelPong: Cancel = () => {};
   private cancelRenew: Cancel = () => {};
   private readonly ends: (() => void)[] = [];
@@ -157,7 +155,6 @@ export class Socket {
     this.renewLater(target);
     this.cancelPong();
     this.state = "open";
-    this.heardAt = now();
     this.pingLater();
     this.listener.opened();
   }
@@ -166,7 +163,6 @@ export class Socket {
     if (socket !== this.socket) return;
     // Whatever comes shows that the connection stands. But it takes a pong to tell what did not come.
     this.cancelPong();
-    this.heardAt = now();
     if (typeof data === "string") this.listener.pong(data);
     else if (data instanceof ArrayBuffer) this.listener.frame(new Uint8Array(data));
   }
@@ -230,15 +226,9 @@ export class Socket {
   }
 
   /** One timer looks when something came last: to move it with each frame would cost more than the frame. */
-  private pingLater(wait = PING_MS): void {
+  private pingLater(): void {
     this.cancelPing();
-    if (!isVisible()) return;
-    this.cancelPing = after(wait, () => {
-      const left = this.heardAt + PING_MS - now();
-      // A clock that was set back has no say for longer than once.
-      if (left > 0) this.pingLater(Math.min(left, PING_MS));
-      else this.ping();
-    });
+    if (isVisible()) this.cancelPing = after(PING_MS, () => this.ping());
   }
 
   private ping(): void {

@@ -96,11 +96,7 @@ test("a connection that answers nothing is noticed by a ping, and another one is
   await pass(PING_MS);
   assert.deepEqual(last().sent, ["ping", "ping"]);
   last().tell("message", { data: "e:1" });
-  await pass(PING_MS / 2);
-  last().tell("message", { data: new ArrayBuffer(1) });
-  await pass(PING_MS - 1);
-  assert.equal(last().sent.length, 2, "who is heard is not asked");
-  await pass(1);
+  await pass(PING_MS);
   assert.equal(last().sent.length, 3);
   const dead = last();
   await pass(PONG_MS);

@@ -13,12 +13,9 @@ impl World {
         }
         self.calm = true;
         trace!(self, "calm");
-        // Whoever has missed a note asks when it comes back to life.
-        for client in self.clients.iter_mut().filter(|client| client.device.is_some()) {
-            client.replica.meet_siblings();
-        }
         self.relay.calm();
         for _ in 0..40 {
+            self.meet_all()?;
             self.relay.open();
             self.flush()?;
             for client in 0..self.clients.len() {

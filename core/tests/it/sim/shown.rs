@@ -164,7 +164,9 @@ impl World {
             let replica = &client.replica;
             let pools = super::pools::POOLS.map(|name| replica.pool_state(name));
             let (phase, pending) = (replica.phase(), replica.pending());
-            format!("{phase:?} {pending} pending at {}, {pools:?}", replica.seq().0)
+            let theirs: Vec<_> = client.tabs.iter().map(|tab| tab.queue.len()).collect();
+            let seq = replica.seq().0;
+            format!("{phase:?} {pending} pending at {seq}, {theirs:?} of siblings, {pools:?}")
         };
         let head = self.stored_meta().map(|meta| meta.head.0);
         let clients: Vec<_> = self.clients.iter().map(each).collect();

@@ -138,6 +138,30 @@ impl World {
         Ok(())
     }
 
+    /// Whoever has missed a note asks when it comes back to life, and looks who has a place on the disk.
+    pub(super) fn meet_all(&mut self) -> Check {
+        for place in 0..self.clients.len() {
+            if self.clients[place].device.is_none() {
+                continue;
+            }
+            let mut all = self.siblings_of(place);
+            all.push(place);
+            let id = |other: &usize| self.clients[*other].disk.image.identity;
+            let ids: Vec<ReplicaId> = all.iter().filter_map(id).map(|(id, _)| id).collect();
+            let client = &mut self.clients[place];
+            for tab in client.tabs.iter_mut().filter(|tab| !ids.contains(&tab.id)) {
+                if !tab.queue.is_empty() {
+                    self.report.sights.see("sibling of another id forgotten");
+                }
+                tab.forget_after(0);
+            }
+            client.replica.keep_siblings(&ids.iter().flat_map(|id| id.0).collect::<Vec<u8>>());
+            client.replica.meet_siblings();
+            self.drain(place)?;
+        }
+        Ok(())
+    }
+
     /// A tab's process has died before it told all.
     pub(super) fn note_death(&mut self, place: usize) {
         if !self.siblings_of(place).is_empty() {

@@ -261,7 +261,9 @@ export class IndexedDbStorage implements Storage {
   }
 
   async watch(heirs: Heirs): Promise<void> {
-    const slots = await request(this.db.transaction("replicas").objectStore("replicas").getAllKeys());
+    const replicas = this.db.transaction("replicas").objectStore("replicas");
+    const [slots, rows] = await Promise.all([request(replicas.getAllKeys()), request(replicas.getAll())]);
+    heirs.here(Uint8Array.from(rows.flatMap((row) => [...(readIdentity(row)?.id ?? [])])));
     for (const slot of slots as string[]) {
       if (slot === this.slot || this.awaited.has(slot)) continue;
       this.awaited.add(slot);

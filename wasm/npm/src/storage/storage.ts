@@ -111,6 +111,8 @@ export interface Stored {
 export interface Heirs {
   /** It has left mutations behind: this is its place. */
   adopt(orphan: Storage): Promise<void>;
+  /** These ids have a place here, one behind the other. */
+  here(ids: Uint8Array): void;
   /** It has left none: all is settled, with its effects up to `seq` of `epoch` on the disk. */
   done(id: Uint8Array, epoch: string | undefined, seq: number): void;
 }
