@@ -7,21 +7,12 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import { build } from "../tools/build.mjs";
-import { at, bareEnvironment, bin, isMain, main, run, Trouble } from "../tools/house.mjs";
+import { at, bin, isMain, main, Trouble } from "../tools/house.mjs";
 import { setup } from "../tools/setup.mjs";
+import { installPeers } from "./peers.mjs";
 import { footnotes, table } from "./table.mjs";
 
 const usage = "usage: npm run bench [-- NAME...] [--json FILE] [--rounds N] [--records N]";
-
-/** Installs the peers when their lock file asks for others than are there. */
-export async function installPeers() {
-  const hidden = at("bench", "node_modules", ".package-lock.json");
-  const have = existsSync(hidden) ? JSON.parse(readFileSync(hidden, "utf8")).packages : {};
-  const want = Object.entries(JSON.parse(readFileSync(at("bench", "package-lock.json"), "utf8")).packages);
-  if (want.every(([path, p]) => !path || p.optional || p.peer || have[path]?.version === p.version)) return;
-  console.log("bench: installing the peers (npm ci in bench/)");
-  await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: at("bench"), env: bareEnvironment() });
-}
 
 /** Runs one bench and gives what the JSON file holds of it. */
 export async function bench(name, { rounds, records }) {

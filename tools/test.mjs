@@ -67,7 +67,7 @@ const rings = {
       { ...nodeTests("wasm/npm/test", overRelays), env: native },
     ],
   },
-  bench: { built: ["package", "relay"], run: () => [nodeTests("bench/test")] },
+  bench: { built: ["package", "relay"], run: () => [{ command: join(bin, "node"), args: ["bench/peers.mjs"] }, nodeTests("bench/test")] },
 };
 
 function typeCheck(dir) {

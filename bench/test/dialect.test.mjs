@@ -3,14 +3,10 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { buildLoad, buildWorkers, measure } from "../relays.mjs";
-import { installPeers } from "../run.mjs";
 import { joiners, tinybaseSync, tldrawSocket } from "../joiners.mjs";
 import { yjs } from "../wake.mjs";
 
-before(async () => {
-  await installPeers();
-  await Promise.all([buildLoad(), buildWorkers()]);
-});
+before(() => Promise.all([buildLoad(), buildWorkers()]));
 
 // Four writers with 64 keys each, all of them written more than once.
 const speed = ["fan-out", 600];

@@ -1,9 +1,9 @@
 // Every bench with small sizes: equal work was done, and the result has its shape. No time is judged.
 
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
+import { test } from "node:test";
 import { records } from "../data.mjs";
-import { bench, installPeers, merge } from "../run.mjs";
+import { bench, merge } from "../run.mjs";
 import { footnotes, table } from "../table.mjs";
 
 const locals = ["map", "neap", "tinybase", "tinybase-mergeable", "yjs", "yjs-nested", "loro", "automerge", "tldraw-store", "replicache"];
@@ -30,8 +30,6 @@ const who = {
 // The same as one that is in, with another number.
 const same = { "catch-up-1000": "catch-up-10", "catch-up-10000": "catch-up-10" };
 const results = [];
-
-before(installPeers);
 
 test("the data is decided by its seed and is of the promised size", () => {
   assert.deepEqual(records(50), records(50));

@@ -111,7 +111,7 @@ test("catch-up comes in pages that are asked for", async () => {
   assert(pages.slice(0, -1).every(({ last }) => last === null));
 });
 
-test("a ping is answered by the platform with epoch and head", async () => {
+test("a ping is answered by the platform with epoch, head and what pools were given", async () => {
   const id = fresh();
   const a = await r.socket(id);
   a.socket.send("ping");
@@ -120,12 +120,12 @@ test("a ping is answered by the platform with epoch and head", async () => {
   await a.greet();
   a.socket.send("ping");
   await until("an answer", () => a.texts.length === 2);
-  assert.equal(a.texts[1], `${a.epoch}:0`);
+  assert.equal(a.texts[1], `${a.epoch}:0:0`);
   a.push([set("c", "k")]);
   await a.outcome(1);
   a.socket.send("ping");
   await until("an answer", () => a.texts.length === 3);
-  assert.equal(a.texts[2], `${a.epoch}:1`);
+  assert.equal(a.texts[2], `${a.epoch}:1:0`);
 });
 
 test("a bad frame ends its own session and nothing else", async () => {
