@@ -242,7 +242,8 @@ export class Driver {
     this.core.heard(note);
     this.work();
     // What is pending of theirs may be another without any change of the view.
-    this.engine.emitter.emit("status", this.current);
+    this.status.tell(this.lookAround());
+    this.engine.emitter.emit("status", this.status.current);
   }
 
   heard(event: CoreEvent): void {
@@ -289,7 +290,7 @@ export class Driver {
   look(): void {
     if (this.isClosed) return;
     if (this.pending === 0) for (const waiter of this.settledWaiters.splice(0)) waiter.resolve();
-    if (this.status.take(this.lookAround())) this.engine.emitter.emit("status", this.status.current);
+    if (this.status.tell(this.lookAround())) this.engine.emitter.emit("status", this.status.current);
   }
 
   private lookAround() {

@@ -2,16 +2,16 @@
 
 import type { Status } from "./api.js";
 
-/** Keeps the newest status, and says whether another one differs. */
+/** Keeps the newest status, and knows of which one the app was told. */
 export class StatusKeeper {
   current: Status;
+  private told: Status;
 
   constructor(first: Status) {
-    this.current = Object.freeze(first);
+    this.current = this.told = Object.freeze(first);
   }
 
-  /** Takes a status; whether it is another one than before. */
-  take(next: Status): boolean {
+  take(next: Status): void {
     const { current } = this;
     const same =
       current.connection === next.connection &&
@@ -21,6 +21,13 @@ export class StatusKeeper {
       current.storage === next.storage &&
       current.offlineUntil?.getTime() === next.offlineUntil?.getTime();
     if (!same) this.current = Object.freeze(next);
-    return !same;
+  }
+
+  /** Takes a status to tell the app; whether it has not been told of it: to have looked at it does not count. */
+  tell(next: Status): boolean {
+    this.take(next);
+    const isNews = this.told !== this.current;
+    this.told = this.current;
+    return isNews;
   }
 }
