@@ -209,10 +209,11 @@ type Part = typeof KEYS | typeof VALUES | typeof ENTRIES;
 // Iterators inherit what the platform's own have (`map`, `toArray`, …).
 const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]())) as object;
 
-/** Iterates as a Map does: what is deleted before its turn is not seen. */
+/** Iterates as a Map does: what is deleted before its turn is not seen, what is added before its turn is. */
 class Cursor {
   private at = 0;
-  private order: readonly Node[];
+  private order: readonly Node[] | undefined;
+  private passed = "";
 
   constructor(
     private readonly view: View,
@@ -222,14 +223,21 @@ class Cursor {
   }
 
   next(): IteratorResult<unknown, undefined> {
-    while (this.at < this.order.length) {
-      const node = this.order[this.at++] as Node;
+    while (this.order) {
+      const order = this.view.order();
+      if (order !== this.order) {
+        this.order = order;
+        this.at = placeAfter(this.passed, order);
+      }
+      const node = order[this.at++];
+      if (!node) break;
       const value = node.value ?? this.view.read(node);
       if (value === null) continue;
+      this.passed = node.key;
       if (this.part === VALUES) return { value, done: false };
       return { value: this.part === KEYS ? node.key : [node.key, value], done: false };
     }
-    this.order = [];
+    this.order = undefined;
     return { value: undefined, done: true };
   }
 
@@ -238,6 +246,17 @@ class Cursor {
   }
 }
 Object.setPrototypeOf(Cursor.prototype, IteratorPrototype);
+
+function placeAfter(key: string, order: readonly Node[]): number {
+  let low = 0;
+  let high = order.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (compareKeys((order[middle] as Node).key, key) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
 
 export const iterateKeys = (view: View): IterableIterator<string> =>
   new Cursor(view, KEYS) as unknown as IterableIterator<string>;

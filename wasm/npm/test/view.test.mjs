@@ -119,22 +119,33 @@ test("whatever happens, the view reads as a sorted map would", () => {
   }
 });
 
-test("iterating sees no record that is deleted before its turn, and survives what is added", () => {
+test("iterating sees what is added before its turn, not what is deleted before it, and nothing twice", () => {
   const { source } = fakeSource(new Map());
   const view = new View(source);
   view.startComplete();
-  for (const key of ["a", "b", "c", "d"]) view.put(key, Object.freeze({ key }));
+  const put = (...keys) => keys.forEach((key) => view.put(key, Object.freeze({ key })));
+  put("a", "b", "c", "d");
   const seen = [];
   for (const [key] of iterateEntries(view)) {
     seen.push(key);
     if (key === "a") {
       view.take("b", null);
-      view.put("bb", Object.freeze({}));
+      put("0", "bb");
+    }
+    if (key === "bb") {
+      view.take("a", null);
+      view.take("c", null);
+      put("x");
       [...iterateKeys(view)];
+      put("a", "c", "\u{1f30a}", "\uffff");
     }
   }
-  assert.deepEqual(seen, ["a", "c", "d"]);
-  assert.deepEqual([...iterateKeys(view)], ["a", "bb", "c", "d"]);
+  assert.deepEqual(seen, ["a", "bb", "c", "d", "x", "\uffff", "\u{1f30a}"]);
+  assert.deepEqual([...iterateKeys(view)], ["0", ...seen]);
+  const over = iterateKeys(view);
+  assert.equal([...over].length, 8);
+  put("z");
+  assert.equal(over.next().done, true);
 });
 
 test("iterators are the platform's kind", () => {
