@@ -67,8 +67,8 @@ function relayOf(relay: string | null | undefined): string | undefined {
     throw invalid("relay is an origin like https://relay.example.com");
   }
   const isWeb = url.protocol === "https:" || url.protocol === "http:";
-  if (!isWeb || url.pathname !== "/" || url.search !== "" || url.hash !== "")
-    throw invalid("relay is an origin like https://relay.example.com, without a path");
+  if (!isWeb || url.href !== `${url.origin}/`)
+    throw invalid("relay is an origin like https://relay.example.com, without a path or a user");
   return url.origin;
 }
 

@@ -441,6 +441,7 @@ test("bad options reject", async () => {
     ["invalid-options", { storage: "disk" }],
     ["invalid-options", { relay: "nonsense" }],
     ["invalid-options", { relay: "https://example.com/path" }],
+    ["invalid-options", { relay: "https://ada:secret@example.com" }],
     ["invalid-options", { relay: undefined }],
     ["invalid-options", { token: 7 }],
     ["invalid-options", { storage: "indexeddb", token: () => "x" }],
