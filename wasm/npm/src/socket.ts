@@ -225,7 +225,6 @@ export class Socket {
     } else if (this.state === "open") this.ping();
   }
 
-  /** One timer looks when something came last: to move it with each frame would cost more than the frame. */
   private pingLater(): void {
     this.cancelPing();
     if (isVisible()) this.cancelPing = after(PING_MS, () => this.ping());
