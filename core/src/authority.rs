@@ -32,6 +32,7 @@ pub use admission::{Admission, Settings};
 use apply::Batch;
 use archive::Import;
 pub use archive::{Closing, Export, ExportPage, Fact, Flaw, ImportId, Opening, PoolFact};
+use catch_up::Made;
 pub use catch_up::{CatchUp, Listing, PageSize};
 pub use ledger::Entry;
 use ledger::Ledger;
@@ -78,6 +79,7 @@ pub struct Authority<S: Storage> {
     greeting: BTreeMap<SessionId, u64>,
     sessions: BTreeMap<SessionId, Session>,
     batch: Batch,
+    made: Option<Made>,
     outputs: Vec<Output>,
 }
 
@@ -110,6 +112,7 @@ impl<S: Storage> Authority<S> {
             greeting: BTreeMap::new(),
             sessions: BTreeMap::new(),
             batch: Batch::default(),
+            made: None,
             outputs: Vec::new(),
         })
     }
@@ -279,6 +282,7 @@ impl<S: Storage> Authority<S> {
             self.meta_is_dirty = false;
         }
         self.ledger.write(&mut self.storage)?;
+        self.made = None;
         Ok(core::mem::take(&mut self.outputs))
     }
 

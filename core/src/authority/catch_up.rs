@@ -6,7 +6,7 @@ use core::ops::ControlFlow;
 use super::{Authority, Moment, SessionId, Trouble, session::Phase};
 use crate::{
     datastore::Meta,
-    id::Seq,
+    id::{Epoch, Seq},
     limits::{PAGE_BYTES, PAGE_ROWS},
     record::Row,
     storage::{Range, Storage},
@@ -60,6 +60,16 @@ impl Cursor {
 
 /// A page's frame and the rows that follow it.
 type Paged = (Down, Vec<u8>);
+
+/// The page that was made last in this group: a crowd that comes back at once asks for the same ones.
+#[derive(Debug)]
+pub(super) struct Made {
+    /// What it is a page of.
+    of: (Epoch, Seq, Cursor),
+    cursor: Cursor,
+    is_last: bool,
+    changes: Vec<u8>,
+}
 
 impl<S: Storage> Authority<S> {
     /// Reads one page of the changes after a cursor, which must lie within the history.
@@ -134,19 +144,29 @@ impl<S: Storage> Authority<S> {
         id: SessionId,
         from: Cursor,
     ) -> Result<Option<Paged>, Trouble<S::Error>> {
-        let page = self.changes(from, self.page.rows)?;
         let Some(meta) = &self.meta else {
             return Ok(None);
         };
         let (head, digest) = (meta.head, meta.totals.digest);
-        let changes = wire::encode_changes(page.rows.iter().map(Into::into));
-        let last = if page.is_last {
+        let of = (meta.epoch, head, from);
+        let made = match self.made.take().filter(|made| made.of == of) {
+            Some(made) => made,
+            None => {
+                let CatchUp { rows, cursor, is_last } = self.changes(from, self.page.rows)?;
+                let changes = wire::encode_changes(rows.iter().map(Into::into));
+                Made { of, cursor, is_last, changes }
+            }
+        };
+        let last = if made.is_last {
             Some(Last { digest, settled: self.unacknowledged(id)? })
         } else {
             None
         };
-        self.set_phase(id, if page.is_last { Phase::Live } else { Phase::CatchingUp });
-        Ok(Some((Down::Page(Page { from, cursor: page.cursor, head, last }), changes)))
+        self.set_phase(id, if made.is_last { Phase::Live } else { Phase::CatchingUp });
+        let page = Down::Page(Page { from, cursor: made.cursor, head, last });
+        let changes = made.changes.clone();
+        self.made = Some(made);
+        Ok(Some((page, changes)))
     }
 
     /// All outcomes that a session's replicas may not have heard.
