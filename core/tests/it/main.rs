@@ -6,6 +6,7 @@
 mod archive;
 mod forgotten;
 mod forsaken;
+mod frozen;
 mod golden;
 mod laws;
 mod pace;
