@@ -116,31 +116,6 @@ fn po4_convergence() {
     assert!(world.state(0).converged && world.state(1).converged);
 }
 
-/// [PO4] Who is left alone has nobody to agree with any more, and hears so, once.
-#[test]
-fn po4_ends_with_the_company() {
-    for choice in [ANY, DRAINED] {
-        let mut world = World::new(&[choice, choice, choice]);
-        world.add(0, r#"[{"id":"a"}]"#);
-        (0..3).for_each(|place| world.connect(place));
-        world.carry();
-        world.cut(2);
-        world.carry();
-        assert!(world.state(0).converged && world.state(1).converged, "two are enough");
-        world.cut(1);
-        world.carry();
-        assert!(!world.state(0).converged, "one is not");
-        assert_eq!(items(&world.members[0].replica).len(), 1);
-        world.connect(1);
-        world.carry();
-        assert!(
-            world.state(0).converged && world.state(1).converged,
-            "and it comes back with them"
-        );
-        assert_eq!(world.state(0).digest, world.state(1).digest);
-    }
-}
-
 /// [PO6] Drained at convergence, items stay with those who converged; late repeats of them are still
 /// dropped, and the relay erases them in its own time.
 #[test]
