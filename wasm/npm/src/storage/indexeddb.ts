@@ -15,7 +15,7 @@
 import { randomBytes, toHex } from "../dice.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
 import { bytesIn, readBlock, readIdentity, readPage, readStep } from "./rows.js";
-import { newIdentity, type Batch, type Heirs, type Known, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
+import { newIdentity, type Batch, type Heirs, type Known, type Owned, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
 import { blockedError, lostError, newerError } from "./trouble.js";
 
 // Rows of format 1 have no checksums; they get them when they are written again.
@@ -179,7 +179,7 @@ export class IndexedDbStorage implements Storage {
 
   private async owns(using: IDBTransaction): Promise<boolean> {
     const found: unknown = await request(using.objectStore("replicas").get(this.slot));
-    return (Object(found) as { owner?: string }).owner === this.owner;
+    return (Object(found) as Partial<Owned>).owner === this.owner;
   }
 
   private writeReplica(writing: IDBTransaction, batch: Batch, verdict: Verdict): void {

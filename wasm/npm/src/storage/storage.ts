@@ -76,6 +76,11 @@ export interface Identity {
   readonly contact: number | undefined;
 }
 
+/** A replica's row: its place on the disk belongs to whoever has left a mark there last. */
+export interface Owned extends Identity {
+  readonly owner: string;
+}
+
 /** A replica that nobody was before. */
 export const newIdentity = (): Identity => ({
   id: randomBytes(16),
