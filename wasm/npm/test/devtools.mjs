@@ -10,9 +10,11 @@ export async function tabs(t, origin) {
   const socket = new WebSocket(url);
   await new Promise((resolve) => socket.addEventListener("open", resolve));
   const answers = new Map();
+  const arrivals = new Map();
   let asked = 0;
   socket.addEventListener("message", ({ data }) => {
-    const { id, result, error } = JSON.parse(data);
+    const { id, result, error, method, sessionId } = JSON.parse(data);
+    arrivals.get(sessionId)?.(method);
     if (!answers.has(id)) return;
     const { resolve, reject } = answers.get(id);
     answers.delete(id);
@@ -28,9 +30,21 @@ export async function tabs(t, origin) {
 
   /** Opens a tab with the package's page, and a datastore in it. */
   return async function tab(options) {
-    const { targetId } = await send("Target.createTarget", { url: origin });
+    const { targetId } = await send("Target.createTarget", { url: "about:blank" });
     const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
     const say = (method, params) => send(method, params, sessionId);
+    await say("Page.enable");
+    /** What is asked of a page that is about to be another one may never be answered: this waits for the events that say it is. */
+    const arrive = async (leave, ...events) => {
+      const arrived = new Promise((resolve) =>
+        arrivals.set(sessionId, (method) => {
+          if (method === events[0]) events.shift();
+          if (events.length === 0) resolve();
+        }),
+      );
+      await leave();
+      await arrived;
+    };
     const page = {
       async evaluate(fn, given) {
         const expression = `(${fn})(${JSON.stringify(given)})`;
@@ -41,13 +55,15 @@ export async function tabs(t, origin) {
       show: () => send("Target.activateTarget", { targetId }),
       freeze: () => say("Page.setWebLifecycleState", { state: "frozen" }),
       thaw: () => say("Page.setWebLifecycleState", { state: "active" }),
-      go: (url) => say("Page.navigate", { url }),
+      go: (url) => arrive(() => say("Page.navigate", { url }), "Page.frameNavigated", "Page.loadEventFired"),
       async back() {
         const { currentIndex, entries } = await say("Page.getNavigationHistory");
-        await say("Page.navigateToHistoryEntry", { entryId: entries[currentIndex - 1].id });
+        const { id: entryId } = entries[currentIndex - 1];
+        await arrive(() => say("Page.navigateToHistoryEntry", { entryId }), "Page.frameNavigated");
       },
       close: () => send("Target.closeTarget", { targetId }),
     };
+    await page.go(origin);
     await until(() => page.evaluate(() => globalThis.isLoaded), "the page");
     if (options) await page.evaluate((given) => start(given), options);
     return page;
