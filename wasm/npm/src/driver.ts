@@ -57,6 +57,9 @@ export class Driver {
   private lastFailure = "";
   private isClosed = false;
   private isAsleep = false;
+  private isWaking = false;
+  /** Whether the page was last told to sleep. */
+  private isNight = false;
   /** Whether it is on its way to another disk, or none. */
   private isMoving = false;
   private isReady = false;
@@ -122,6 +125,7 @@ export class Driver {
 
   /** The page is frozen, or kept for a return: others deliver what it leaves. */
   private sleep(): void {
+    this.isNight = true;
     this.work();
     if (this.isClosed || this.isAsleep || this.isMoving || this.disk.kind === "memory") return;
     this.isAsleep = true;
@@ -132,16 +136,26 @@ export class Driver {
   }
 
   private async wake(): Promise<void> {
-    if (!this.isAsleep || this.isMoving) return;
+    this.isNight = false;
+    // A page that comes back is told of it twice, by "resume" and "pageshow".
+    if (!this.isAsleep || this.isWaking || this.isMoving) return;
+    this.isWaking = true;
     try {
       if (!(await this.disk.wake())) return await this.moveOut();
     } catch (error) {
       return this.failed(error);
+    } finally {
+      this.isWaking = false;
     }
+    this.rise();
+    this.work();
+  }
+
+  private rise(): void {
     this.isAsleep = false;
     this.siblings?.meet();
     this.connect();
-    this.work();
+    if (this.isNight) this.sleep();
   }
 
   // What the app asks.
@@ -427,7 +441,6 @@ export class Driver {
     });
     if (disk !== from) void from.close();
     this.isMoving = false;
-    this.isAsleep = false;
     if (this.isClosed) {
       await disk.close();
       return false;
@@ -442,8 +455,7 @@ export class Driver {
     const isAnother = leave() !== 0;
     this.engine.drain();
     if (isAnother) this.socket?.restart();
-    this.siblings?.meet();
-    this.connect();
+    this.rise();
     this.engine.workLater();
     return true;
   }

@@ -74,6 +74,21 @@ test("a page kept aside for a return gives its place free, and comes back", asyn
   await assertDelivered(relay, one, two, before);
 });
 
+test("a page kept aside whose place nobody has taken comes back as it was", async (t) => {
+  const { relay, origin, options, tab } = await home(t);
+  const one = await tab(options);
+  const before = await tag(one);
+  await leave(one);
+  await one.evaluate(() => addEventListener("pageshow", ({ persisted }) => (globalThis.isBack = persisted)));
+  await one.go(`${origin}/blank`);
+  await one.back();
+  await until(() => one.evaluate(() => globalThis.isBack), "the page");
+  assert.equal(await tag(one), before);
+  await one.evaluate(() => (ds.goOnline(), ds.settled()));
+  assert.deepEqual(await one.evaluate(() => [tasks.size, late.length, trouble, ds.status.storage]), [6, 1, [], "indexeddb"]);
+  assert.equal(await head(relay), 8);
+});
+
 /** What a page finds in a store of its copy. */
 const stored = (page, store) =>
   page.evaluate((store) => indexedDB.databases().then(([{ name }]) => new Promise((resolve) => {
