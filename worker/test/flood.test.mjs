@@ -37,6 +37,9 @@ async function watch(url) {
   parentPort.postMessage(told);
 }
 
+/** How long health may take, in milliseconds. Where others use the machine too, the short form can but tell that the relay does not hang. */
+const HEALTH_MS = long ? 1_000 : 10_000;
+
 /** Runs a flood under those eyes. */
 async function under(t, r, flood) {
   const watcher = new Worker(new URL(import.meta.url), { workerData: { url: r.url() } });
@@ -50,7 +53,7 @@ async function under(t, r, flood) {
   t.diagnostic(`${Date.now() - start} ms; health within ${told.health.toFixed(0)} ms, ${told.writes} writes within ${told.write.toFixed(0)} ms`);
   assert.equal(told.failed, 0);
   assert(told.writes > 0);
-  assert(told.health < 1_000, `health took ${told.health} ms`);
+  assert(told.health < HEALTH_MS, `health took ${told.health} ms`);
 }
 
 function tests() {
