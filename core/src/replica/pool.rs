@@ -315,7 +315,9 @@ impl Replica {
     pub(super) fn tick_pools(&mut self, now: u64) {
         for pool in &mut self.pools {
             let Some(patience) = pool.patience() else { continue };
-            if now < *pool.waits_since.get_or_insert(now) + patience {
+            let since = pool.waits_since.map_or(now, |since| since.min(now));
+            pool.waits_since = Some(since);
+            if now < since + patience {
                 continue;
             }
             pool.waits_since = Some(now);

@@ -37,7 +37,9 @@ impl Replica {
         if !self.is_waiting() {
             return Ok(());
         }
-        let since = *self.waits_since.get_or_insert(now);
+        // A clock that was set back is no reason to wait until it has caught up.
+        let since = self.waits_since.map_or(now, |since| since.min(now));
+        self.waits_since = Some(since);
         if now < since + RESEND_MS {
             return Ok(());
         }

@@ -141,6 +141,22 @@ fn re9_silence_is_noticed_in_a_busy_datastore() {
     assert_eq!(quiet.tick(NOW + 2 * RESEND_MS), Err(Reconnect::Silence));
 }
 
+/// [RE9] Nor does a clock that is set back make it wait until that has caught up.
+#[test]
+fn re9_a_clock_that_is_set_back() {
+    let mut authority = authority();
+    let mut replica = replica(1);
+    join(&mut authority, 1, &mut replica, NOW);
+    set(&mut replica, "lost");
+    assert!(replica.take_frame().is_some());
+    assert_eq!(replica.tick(NOW), Ok(()));
+    let before = NOW - 3_600_000;
+    assert_eq!(replica.tick(before), Ok(()));
+    assert_eq!(replica.deadline(), Some(before + RESEND_MS));
+    assert_eq!(replica.tick(before + RESEND_MS), Ok(()));
+    assert!(replica.take_frame().is_some(), "sent again");
+}
+
 /// [LE3] A replica leaves no more outcomes unacknowledged than the ledger keeps, and goes on once it
 /// has stored them.
 #[test]
