@@ -45,6 +45,8 @@ export class Socket {
   private state: State = "off";
   private socket: WebSocketLike | undefined = undefined;
   private retries = 0;
+  /** Counts the tries: what comes of one that another has overtaken counts for nothing. */
+  private tries = 0;
   private cancelRetry: Cancel = () => {};
   private cancelPing: Cancel = () => {};
   private cancelPong: Cancel = () => {};
@@ -118,17 +120,18 @@ export class Socket {
 
   private async connect(): Promise<void> {
     this.state = "connecting";
+    this.tries += 1;
+    const mine = this.tries;
+    // Stopped meanwhile, or overtaken by another start.
+    const isOver = () => this.state !== "connecting" || mine !== this.tries;
     let target: Target;
     try {
       target = await this.target();
     } catch (error) {
-      if (this.state !== "connecting") return;
-      this.listener.targetFailed(error);
-      this.retryLater();
+      if (!isOver()) this.fail(error);
       return;
     }
-    // Stopped meanwhile, or overtaken by another start.
-    if (this.state !== "connecting" || this.socket) return;
+    if (isOver()) return;
     const protocols = [PROTOCOL];
     if (target.token !== undefined) protocols.push(`neap.token.${target.token}`);
     let socket: WebSocketLike;
@@ -136,8 +139,7 @@ export class Socket {
       socket = new this.WebSocket(target.url, protocols);
     } catch (cause) {
       // As from a page of https to a relay of http, or where a content policy is against it.
-      this.listener.targetFailed(new NeapError("unreachable", "this page may not connect to the relay", { cause }));
-      this.retryLater();
+      this.fail(new NeapError("unreachable", "this page may not connect to the relay", { cause }));
       return;
     }
     this.socket = socket;
@@ -148,6 +150,17 @@ export class Socket {
     socket.addEventListener("close", (event) => this.lost(socket, event.code));
     // A close event follows each error.
     socket.addEventListener("error", () => {});
+  }
+
+  private fail(error: unknown): void {
+    this.state = "waiting";
+    this.listener.targetFailed(error);
+    this.retryUnlessStopped();
+  }
+
+  /** The listener may have stopped it. */
+  private retryUnlessStopped(least = 0): void {
+    if (this.state === "waiting") this.retryLater(least);
   }
 
   private opened(socket: WebSocketLike, target: Target): void {
@@ -172,8 +185,7 @@ export class Socket {
     this.state = "waiting";
     this.drop(code === BROKEN ? GOING : code);
     this.listener.closed(code);
-    // The listener may have stopped it.
-    if ((this.state as State) === "waiting") this.retryLater(code === TOO_MUCH ? PAUSE_MS : 0);
+    this.retryUnlessStopped(code === TOO_MUCH ? PAUSE_MS : 0);
   }
 
   /** Before a token ends another one is sent: soon enough for a few tries, and not everybody's at once. */

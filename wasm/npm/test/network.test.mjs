@@ -13,7 +13,7 @@ const { Socket } = await source("socket.ts");
 const { CONNECT_MS, PAUSE_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS } = await source("limits.ts");
 
 /** A socket on a clock of the test's own, among fake WebSockets and a fake page. */
-async function fake(t, { dice = 0.5 } = {}) {
+async function fake(t, { dice = 0.5, target = async () => ({ url: "ws://here" }) } = {}) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   t.mock.method(Math, "random", () => dice);
   const page = { window: new EventTarget(), document: Object.assign(new EventTarget(), { visibilityState: "visible" }) };
@@ -31,7 +31,7 @@ async function fake(t, { dice = 0.5 } = {}) {
   }
   const heard = [];
   const listener = Object.fromEntries(["opened", "frame", "pong", "closed", "targetFailed"].map((name) => [name, (detail) => heard.push([name, detail])]));
-  const socket = new Socket(async () => ({ url: "ws://here" }), WebSocket, listener);
+  const socket = new Socket(target, WebSocket, listener);
   t.after(() => {
     socket.dispose();
     delete globalThis.window;
@@ -116,6 +116,22 @@ test("a try that is neither taken nor refused is given up", async (t) => {
   assert.deepEqual(heard, [["closed", 1006]]);
   await pass(RETRY_MS);
   assert.equal(made.length, 2);
+});
+
+test("a token that comes to nothing after another try has begun is no news", async (t) => {
+  const asked = [];
+  const target = () => new Promise((resolve, reject) => asked.push({ resolve, reject }));
+  const { socket, made, heard, pass, last } = await fake(t, { target });
+  socket.stop();
+  socket.start();
+  asked[1].resolve({ url: "ws://here" });
+  await pass(0);
+  asked[0].reject(new Error("late"));
+  await pass(0);
+  last().tell("open");
+  await pass(RETRY_CAP_MS);
+  assert.deepEqual([asked.length, made.length, socket.isOpen], [2, 1, true]);
+  assert.deepEqual(heard.map(([name]) => name), ["opened"]);
 });
 
 test("a relay that has enough is left alone for a while, also by a page that comes back", async (t) => {
