@@ -1,7 +1,7 @@
 // The entry `neap/react`: hooks over `useSyncExternalStore`. Rendering changes nothing outside of React;
 // all that opens, listens and closes happens in subscriptions, so StrictMode and discarded renders leave nothing behind.
 
-import { useCallback, useMemo, useState, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { Collection, Datastore, OpenOptions, Pool, Presence, QueryOptions, Status } from "./api.js";
 import { contentOf, Failure, Openings } from "./react/openings.js";
 import { QueryReader } from "./react/reader.js";
@@ -36,6 +36,7 @@ export function useDatastore(options: OpenOptions = {}): Datastore | undefined {
   const content = contentOf(options, own);
   // The content stands for the options; of two with one content the first will do.
   const subscribe = useMemo(() => (listener: () => void) => openings.use(content, options, listener), [content]);
+  useEffect(() => openings.renew(content, options));
   const state = useSyncExternalStore(subscribe, () => openings.stateOf(content), nothing);
   if (state instanceof Failure) throw state.error;
   return state;

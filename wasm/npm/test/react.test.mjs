@@ -99,6 +99,23 @@ test("other options close the datastore and open another one; the same content d
   assert.equal(given.length, 2);
 });
 
+test("of token functions the newest is asked, though it opens nothing anew", async (t) => {
+  const relay = await startRelay({ data: tempDir(t) });
+  t.after(() => relay.stop());
+  const [Keeper, given] = keeper();
+  const view = mount(t);
+  const asked = [];
+  const with_ = (name) => ({ relay: relay.url, id: "d", storage: "memory", token: async () => (asked.push(name), "t") });
+  await view.show(h(Keeper, { options: with_("first") }));
+  await seen(() => given[0]?.status.connection === "live", "live");
+  await view.show(h(Keeper, { options: with_("second") }));
+  given[0].goOffline();
+  given[0].goOnline();
+  await given[0].ready;
+  await seen(() => asked.length === 2, "another token");
+  assert.deepEqual([asked, given.length], [["first", "second"], 1]);
+});
+
 test("components share what has an id, and only that", async (t) => {
   const [Keeper, given] = keeper();
   const page = mount(t);

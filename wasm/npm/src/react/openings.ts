@@ -36,7 +36,12 @@ export class Openings {
       opening = new Opening(options, () => this.byContent.delete(content));
       this.byContent.set(content, opening);
     }
-    return opening.use(options, listener);
+    return opening.use(listener);
+  }
+
+  /** Of functions those in `options` are used from now on. */
+  renew(content: string, options: OpenOptions): void {
+    this.byContent.get(content)?.renew(options);
   }
 }
 
@@ -56,8 +61,11 @@ class Opening {
     );
   }
 
-  use(options: OpenOptions, listener: () => void): () => void {
+  renew(options: OpenOptions): void {
     this.options = options;
+  }
+
+  use(listener: () => void): () => void {
     // A wrapper of its own, so that each user counts.
     const own = (): void => listener();
     this.listeners.add(own);
