@@ -10,7 +10,7 @@ import { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
 import { Journal } from "./journal.js";
 import { onPage } from "./page.js";
-import { LEDGER_MS, SEND_AGAIN_MS } from "./limits.js";
+import { LEDGER_MS, SEND_AGAIN_MS, TICK_MAX_MS } from "./limits.js";
 import { LivePresence } from "./presence.js";
 import { Siblings } from "./siblings.js";
 import { Socket, type Target } from "./socket.js";
@@ -28,6 +28,8 @@ export interface DriverParts {
   readonly stored: Stored & { readonly isDamaged: boolean };
   /** Makes the driver that delivers what a tab has left behind. */
   readonly heir: ((orphan: Storage) => Promise<Driver>) | undefined;
+  /** Erases what this device holds of the datastore, whatever has become of the disk since. */
+  readonly eraseCopy: () => Promise<unknown>;
   /** How to reach the relay; `undefined`: there is none. */
   readonly remote: { target: () => Promise<Target>; WebSocket: WebSocketClass } | undefined;
 }
@@ -42,6 +44,7 @@ export class Driver {
   private readonly socket: Socket | undefined;
   private readonly siblings: Siblings | undefined = undefined;
   private readonly heir: DriverParts["heir"];
+  private readonly eraseCopy: DriverParts["eraseCopy"];
   private readonly couriers: Couriers;
   private stopWatching: Cancel = () => {};
   private cancelTick: Cancel = () => {};
@@ -57,19 +60,18 @@ export class Driver {
   private lastFailure = "";
   private isClosed = false;
   private isAsleep = false;
-  private isWaking = false;
-  /** Whether the page was last told to sleep. */
-  private isNight = false;
+  private waking: Promise<boolean> | undefined = undefined;
   /** Whether it is on its way to another disk, or none. */
   private isMoving = false;
   private isReady = false;
   private readyWaiters: Waiter[] = [];
   private settledWaiters: Waiter[] = [];
 
-  constructor({ core, storage, place, stored, remote, heir }: DriverParts) {
+  constructor({ core, storage, place, stored, remote, heir, eraseCopy }: DriverParts) {
     this.core = core;
     this.disk = storage;
     this.heir = heir;
+    this.eraseCopy = eraseCopy;
     this.engine = new Engine(core, this, soon);
     this.presence = new LivePresence(this.engine);
     this.couriers = new Couriers(this.engine.emitter);
@@ -97,7 +99,7 @@ export class Driver {
   }
 
   start(): void {
-    this.stopWatching = onPage({ leave: () => this.work(), sleep: () => this.sleep(), wake: () => void this.wake() });
+    this.stopWatching = onPage({ leave: () => this.hurry(), sleep: () => this.sleep(), wake: () => void this.wake() });
     void this.journal.introduce().then(() => {
       this.isIntroduced = true;
       this.connect();
@@ -123,10 +125,15 @@ export class Driver {
     if (this.isIntroduced && this.isWanted && !this.isClosed && !this.isAsleep) this.socket?.start();
   }
 
+  /** The page goes: what is made from now on is written at once. */
+  private hurry(): void {
+    this.engine.isHurried = true;
+    this.work();
+  }
+
   /** The page is frozen, or kept for a return: others deliver what it leaves. */
   private sleep(): void {
-    this.isNight = true;
-    this.work();
+    this.hurry();
     if (this.isClosed || this.isAsleep || this.isMoving || this.disk.kind === "memory") return;
     this.isAsleep = true;
     this.couriers.each((courier) => courier.close());
@@ -136,26 +143,30 @@ export class Driver {
   }
 
   private async wake(): Promise<void> {
-    this.isNight = false;
+    this.engine.isHurried = false;
     // A page that comes back is told of it twice, by "resume" and "pageshow".
-    if (!this.isAsleep || this.isWaking || this.isMoving) return;
-    this.isWaking = true;
+    if (!this.isAsleep || this.waking || this.isMoving) return;
     try {
-      if (!(await this.disk.wake())) return await this.moveOut();
+      const isOurs = await this.wakeDisk();
+      if (this.isClosed) return;
+      if (!isOurs) return await this.moveOut();
     } catch (error) {
       return this.failed(error);
-    } finally {
-      this.isWaking = false;
     }
     this.rise();
     this.work();
+  }
+
+  private wakeDisk(): Promise<boolean> {
+    return (this.waking ??= this.disk.wake().finally(() => (this.waking = undefined)));
   }
 
   private rise(): void {
     this.isAsleep = false;
     this.siblings?.meet();
     this.connect();
-    if (this.isNight) this.sleep();
+    // It was told to sleep meanwhile.
+    if (this.engine.isHurried) this.sleep();
   }
 
   // What the app asks.
@@ -221,6 +232,8 @@ export class Driver {
     for (const waiter of [...this.readyWaiters, ...this.settledWaiters]) waiter.reject(closedError());
     this.readyWaiters = [];
     this.settledWaiters = [];
+    // What it has still to write waits for the disk to wake up.
+    if (this.isAsleep) await this.wakeDisk().catch(() => {});
     await Promise.all([this.journal.close(), ...this.couriers.each((courier) => courier.close())]);
     this.siblings?.close();
     await this.disk.close();
@@ -229,7 +242,7 @@ export class Driver {
   async erase(): Promise<void> {
     void this.journal.abandon();
     await this.close();
-    await this.disk.erase();
+    await this.eraseCopy();
   }
 
   // What the engine asks of its surroundings.
@@ -239,6 +252,7 @@ export class Driver {
     if (this.isClosed) return;
     this.engine.flushed();
     this.engine.drain();
+    if (this.engine.isHurried) this.journal.rescue();
     this.journal.flush();
     this.goOut();
   }
@@ -282,7 +296,7 @@ export class Driver {
         break;
       }
       case "stopped":
-        if (event[1] === "superseded" && this.disk.kind === "indexeddb") void this.moveOut();
+        if (event[1] === "superseded") void this.moveOut();
         else this.engine.trouble(event[1], messageOf(event[1]));
         break;
       case "error":
@@ -395,7 +409,7 @@ export class Driver {
     this.isHopeful = false;
     if (isNews) this.engine.trouble(known.code, known.message, known.cause);
     // Another token of the same function will not do either.
-    if (known.code === "user-mismatch") this.socket?.stop();
+    if (known.code === "user-mismatch") this.hangUp();
     this.engine.tellLater();
   }
 
@@ -478,7 +492,8 @@ export class Driver {
     this.cancelTick();
     this.tickAt = deadline;
     if (deadline < 0) return;
-    this.cancelTick = after(deadline - now(), () => {
+    // A clock that is set back is seen soon.
+    this.cancelTick = after(Math.min(deadline - now(), TICK_MAX_MS), () => {
       this.tickAt = -1;
       if (this.core.tick(now()) !== 0) this.socket?.restart();
       this.work();

@@ -43,6 +43,8 @@ export class Engine {
   private readonly pools = new Map<string, LivePool<unknown>>();
   private readonly queued = new Runs();
   private workIsDue = false;
+  /** There may be no macrotask any more. */
+  isHurried = false;
   private changed: { notify(): void }[] = [];
   private news: (() => void)[] = [];
   private tellIsDue = false;
@@ -81,6 +83,7 @@ export class Engine {
     const pool = found ?? new LivePool<unknown>(this, name, marked, options);
     if (!found) {
       this.pools.set(marked, pool);
+      if (this.isClosed) pool.close();
       this.workLater();
     }
     return pool as unknown as LivePool<T>;
@@ -97,7 +100,7 @@ export class Engine {
   /** Takes an unconditional set that is shown already; it crosses into the core with others. */
   queue(collection: string, record: Plain, chars: number): Handle {
     const isMuch = this.queued.add(collection, record, chars);
-    if (!this.workIsDue) this.workLater();
+    if (this.isHurried || !this.workIsDue) this.workLater();
     if (isMuch) this.flush();
     if (!this.tellIsDue) this.tellLater();
     return this.turns.mint();
@@ -275,6 +278,7 @@ export class Engine {
   // One macrotask for the world, one microtask for the app.
 
   workLater(): void {
+    if (this.isHurried) return queueMicrotask(() => this.surroundings.work());
     if (this.workIsDue) return;
     this.workIsDue = true;
     this.macrotask(() => {

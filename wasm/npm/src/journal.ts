@@ -4,7 +4,7 @@ import { soon, stopwatch } from "./clock.js";
 import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, LIVE, type Core } from "./core.js";
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
-import type { Batch, Block, Checkpoint, Known, Page, Step, Storage, Stored } from "./storage/storage.js";
+import type { Batch, Block, Checkpoint, Identity, Known, Page, Step, Storage, Stored } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -56,6 +56,9 @@ export class Journal {
   private logBytes: number;
   private checkpointBytes: number;
   private writing: Promise<void> | undefined = undefined;
+  /** What is being written. */
+  private underWay: Batch | undefined = undefined;
+  private rescuing: Promise<unknown> = Promise.resolve();
   private isOver = false;
   /** Counts the ids under which the replica went on: what was written for one says nothing of another. */
   private life = 0;
@@ -193,14 +196,41 @@ export class Journal {
 
   /** Takes what the core wants stored, and writes it as soon as the write before is done. */
   flush(): void {
-    const { core } = this;
     if (this.storage.kind === "memory") return this.forgetAll();
+    this.takeBlocks();
+    if (!this.writing && this.isDue()) this.writing = this.writeAll();
+  }
+
+  private takeBlocks(): void {
+    const { core } = this;
     for (let bytes = core.block(); bytes; bytes = core.block()) {
       const [first, last] = [core.blockFirst(), core.blockLast()];
       this.blocks.push({ first, last, bytes, sum: core.ownChecksum(bytes, first, last) });
       if (core.phase() !== LIVE) askToPersist();
     }
-    if (!this.writing && this.isDue()) this.writing = this.writeAll();
+  }
+
+  /**
+   * The page goes, and what is being written may go with it: so the outbox is written apart, in one step that needs
+   * the page no longer once it is on its way.
+   */
+  rescue(): void {
+    if (this.storage.kind === "memory" || this.isOver) return;
+    this.takeBlocks();
+    const { life } = this;
+    const mine = this.takeOutbox();
+    const before = mine.renumbered ? undefined : this.underWay;
+    const blocks = [...(before?.blocks ?? []), ...mine.blocks];
+    if (blocks.length === 0) return;
+    const batch = before?.renumbered ? { ...mine, blocks, renumbered: true, replica: before.replica } : { ...mine, blocks };
+    const told = this.storage.write(batch).then(
+      (verdict) => {
+        if (verdict === "dispossessed") this.outlived();
+        else if (life === this.life) this.keep(mine);
+      },
+      (error) => this.failed(error),
+    );
+    this.rescuing = Promise.all([this.rescuing, told]);
   }
 
   /** Memory is as durable as it gets: everything may go on at once. */
@@ -223,21 +253,23 @@ export class Journal {
     try {
       while (this.isDue()) await this.writeOnce();
     } catch (error) {
-      if (!this.isOver) this.listener.failed(error);
+      this.failed(error);
     } finally {
       this.writing = undefined;
     }
+  }
+
+  private failed(error: unknown): void {
+    if (!this.isOver) this.listener.failed(error);
   }
 
   private async writeOnce(): Promise<void> {
     const { core, life } = this;
     const batch = this.takeBatch();
     const settled = core.settled();
-    const verdict = await this.storage.write(batch);
-    if (verdict === "dispossessed") {
-      this.isOver = true;
-      return this.listener.dispossessed();
-    }
+    this.underWay = batch;
+    const verdict = await this.storage.write(batch).finally(() => (this.underWay = undefined));
+    if (verdict === "dispossessed") return this.outlived();
     if (batch.checkpoint) {
       // Pages that another tab has overtaken say nothing of what is stored now, nor do changes to them.
       this.stamp = verdict === "behind" ? undefined : batch.checkpoint.stamp;
@@ -253,32 +285,33 @@ export class Journal {
       core.infoSaved();
     }
     if (life !== this.life) return;
-    this.stored.push(...batch.blocks.map(({ first, last }) => ({ first, last })));
     if (verdict !== "gap") {
       this.stored = this.stored.filter(({ first }) => !batch.gone.includes(first));
       if (batch.replica) core.saved(settled);
     }
-    const lastTurn = batch.blocks.at(-1)?.last;
-    this.listener.written(lastTurn);
+    this.keep(batch);
+  }
+
+  /** The blocks of a batch are on the disk. */
+  private keep({ blocks }: Batch): void {
+    this.stored.push(...blocks.map(({ first, last }) => ({ first, last })));
+    this.listener.written(blocks.at(-1)?.last);
+  }
+
+  private outlived(): void {
+    this.isOver = true;
+    this.listener.dispossessed();
   }
 
   private takeBatch(): Batch {
-    const { core, blocks, renumbered } = this;
-    this.blocks = [];
-    this.renumbered = false;
-    const outbox = { blocks, renumbered, epoch: core.epoch() };
-    const account = core.account();
-    const { id, spare, contact } = this;
-    const replica = { id, spare, account, sum: core.ownChecksum(account, 0, 0), contact };
-    if (this.isHeld) {
-      const needed = renumbered ? replica : undefined;
-      return { ...outbox, gone: [], replica: needed, steps: [], known: undefined, checkpoint: undefined };
-    }
+    const { core } = this;
+    const outbox = this.takeOutbox();
+    if (this.isHeld) return outbox;
     const settled = core.settled();
     const batch: Batch = {
       ...outbox,
       gone: this.stored.filter(({ last }) => last <= settled).map(({ first }) => first),
-      replica: this.replicaIsDue || renumbered ? replica : undefined,
+      replica: this.replicaIsDue ? this.replica() : outbox.replica,
       steps: this.steps,
       known: this.knownIsDue ? this.known() : undefined,
       checkpoint: this.takeCheckpoint(),
@@ -287,6 +320,20 @@ export class Journal {
     this.replicaIsDue = false;
     this.knownIsDue = false;
     return batch;
+  }
+
+  private takeOutbox(): Batch {
+    const { blocks, renumbered } = this;
+    this.blocks = [];
+    this.renumbered = false;
+    const replica = renumbered ? this.replica() : undefined;
+    return { blocks, renumbered, epoch: this.core.epoch(), gone: [], replica, steps: [], known: undefined, checkpoint: undefined };
+  }
+
+  private replica(): Identity {
+    const { core, id, spare, contact } = this;
+    const account = core.account();
+    return { id, spare, account, sum: core.ownChecksum(account, 0, 0), contact };
   }
 
   private takeCheckpoint(): Checkpoint | undefined {
@@ -311,13 +358,14 @@ export class Journal {
     if (this.making !== undefined) this.goOn();
     this.flush();
     while (this.writing) await this.writing;
+    await this.rescuing;
     this.isOver = true;
   }
 
   /** Writes nothing more; resolves when it is known what became of the last write. */
   async abandon(): Promise<void> {
     this.isOver = true;
-    await this.writing;
+    await Promise.all([this.writing, this.rescuing]);
   }
 }
 

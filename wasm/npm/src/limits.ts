@@ -46,3 +46,5 @@ export const RENEW_MIN_MS = 1000;
 export const CONNECT_MS = 15_000;
 /** How long the relay remembers a replica of a permanent datastore that stays away. */
 export const LEDGER_MS = 400 * 24 * 3600 * 1000;
+/** The core is told the time at least this often while it waits for something. */
+export const TICK_MAX_MS = 10_000;

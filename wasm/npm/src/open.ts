@@ -10,7 +10,7 @@ import { makeCore } from "./face.js";
 import { check, type Checked } from "./options.js";
 import { restore } from "./restore.js";
 import type { Target } from "./socket.js";
-import { openIndexedDb } from "./storage/indexeddb.js";
+import { eraseIndexedDb, openIndexedDb } from "./storage/indexeddb.js";
 import { MemoryStorage } from "./storage/memory.js";
 import type { Identity, Storage, Stored } from "./storage/storage.js";
 import { troubleOf } from "./storage/trouble.js";
@@ -26,14 +26,21 @@ import { loadModule } from "./wasm.js";
  */
 export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const checked = check(options);
-  const [module, { storage, stored, trouble }] = await Promise.all([loadModule(), openStorage(checked)]);
+  const opening = openStorage(checked);
+  // Whoever does not come to be leaves the place to others.
+  const giveUp = async (error: unknown): Promise<never> => {
+    await (await opening).storage.close();
+    throw error;
+  };
+  const [module, { storage, stored, trouble }] = await Promise.all([loadModule(), opening]).catch(giveUp);
   const [place, remote] = [databaseName(checked), remoteOf(checked)];
+  const eraseCopy = () => (checked.storage === "indexeddb" ? eraseIndexedDb(place) : Promise.resolve());
   const troubles = trouble ? [trouble] : [];
   const drive = async (storage: Storage, found: Stored, heir?: DriverParts["heir"]): Promise<Driver> => {
     const make = ({ id, spare }: Identity) => makeCore(module, id, spare, random32(), checked);
     const { core, stored, damages } = await restore(make, found);
     troubles.push(...damages);
-    return new Driver({ core, storage, place, stored, heir, remote });
+    return new Driver({ core, storage, place, stored, heir, remote, eraseCopy });
   };
   const tell = () => troubles.splice(0).forEach((trouble) => driver.engine.report(trouble));
   const heir = async (orphan: Storage): Promise<Driver> => {
@@ -41,7 +48,7 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     tell();
     return courier;
   };
-  const driver = await drive(storage, stored, heir);
+  const driver = await drive(storage, stored, heir).catch(giveUp);
   // When the app has had the time to listen.
   soon(tell);
   driver.start();
@@ -50,14 +57,19 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
 
 async function openStorage(checked: Checked): Promise<{ storage: Storage; stored: Stored; trouble?: NeapError }> {
   if (checked.storage === "indexeddb") {
+    let storage: Storage | undefined;
     try {
-      const storage = await openIndexedDb(databaseName(checked));
+      storage = await openIndexedDb(databaseName(checked));
       return { storage, stored: await storage.load() };
     } catch (error) {
-      const storage = new MemoryStorage();
-      return { storage, stored: await storage.load(), trouble: troubleOf(error) };
+      void storage?.close();
+      return { ...(await openMemory()), trouble: troubleOf(error) };
     }
   }
+  return openMemory();
+}
+
+async function openMemory(): Promise<{ storage: Storage; stored: Stored }> {
   const storage = new MemoryStorage();
   return { storage, stored: await storage.load() };
 }

@@ -4,7 +4,7 @@ import type { Cancel } from "./clock.js";
 
 /** What befalls a page. */
 export interface PageListener {
-  /** It goes, and may not come to its next macrotask. */
+  /** It goes, for good or to be kept aside, and may not come to its next macrotask. */
   leave(): void;
   /** It is frozen, or kept aside for a return. */
   sleep(): void;
@@ -15,8 +15,14 @@ export interface PageListener {
 export function onPage({ leave, sleep, wake }: PageListener): Cancel {
   const { window, document } = globalThis;
   if (!window || !document) return () => {};
+  // Where a page is told that it is frozen, that comes after all that an app does when it goes.
+  const isToldOfFreezing = "onfreeze" in document;
+  const hide = (event: Event) => {
+    if ((event as PageTransitionEvent).persisted && !isToldOfFreezing) sleep();
+    else leave();
+  };
   const all: [EventTarget, string, (event: Event) => void][] = [
-    [window, "pagehide", (event) => ((event as PageTransitionEvent).persisted ? sleep() : leave())],
+    [window, "pagehide", hide],
     [window, "pageshow", wake],
     [document, "freeze", sleep],
     [document, "resume", wake],

@@ -329,6 +329,74 @@ test("the disk is taken away under the open page: memory, an error, nothing lost
   assert.deepEqual(await keys(page), ["a", "b", "c"]);
 });
 
+test("a disk that fails under the open page is erased all the same by forget", async (t) => {
+  const { relay, tab } = await setting(t);
+  const page = await tab({ relay: relay.url, id: "board" });
+  await page.evaluate(async () => {
+    await ds.ready;
+    await tasks.set({ id: "a" }).durable;
+    IDBDatabase.prototype.transaction = () => {
+      throw new DOMException("full", "QuotaExceededError");
+    };
+    await tasks.set({ id: "b" }).durable;
+  });
+  assert.equal((await status(page)).storage, "memory");
+  assert.deepEqual(await page.evaluate(() => trouble), ["storage-full"]);
+  assert.deepEqual(await page.evaluate(() => ds.forget().then(() => indexedDB.databases())), []);
+});
+
+test("what came too late for a failing disk arrives, though another tab goes on where that disk ends", async (t) => {
+  const { relay, tab } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const one = await tab(options);
+  await one.evaluate(async () => {
+    await ds.ready;
+    ds.goOffline();
+    await tasks.set({ id: "on disk" }).durable;
+    IDBDatabase.prototype.transaction = () => {
+      throw new DOMException("full", "QuotaExceededError");
+    };
+    await tasks.set({ id: "too late" }).durable;
+  });
+  // It takes the place, and the relay hears whoever took it last.
+  const two = await tab(options);
+  await two.evaluate(() => ds.settled());
+  await one.evaluate(() => (ds.goOnline(), ds.settled()));
+  for (const page of [one, two]) await until(async () => (await keys(page)).length === 2, "both edits");
+  assert.equal((await (await fetch(`${relay.url}/v1/datastores/board`)).json()).seq, 2);
+  assert.deepEqual(await one.evaluate(() => trouble), ["storage-full"]);
+});
+
+test("who cannot read the disk at opening leaves its place to others", async (t) => {
+  const { relay, tab } = await setting(t);
+  const page = await tab();
+  await page.evaluate(async (relay) => {
+    const { get } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.get = () => {
+      throw new DOMException("broken", "UnknownError");
+    };
+    await start({ relay, id: "board" });
+    IDBObjectStore.prototype.get = get;
+  }, relay.url);
+  await until(() => page.evaluate(() => navigator.locks.query().then(({ held }) => held.length === 0)), "the lock free");
+  assert.equal((await status(page)).storage, "memory");
+  assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
+});
+
+test("forget waits for nobody who is just opening", { timeout: 20_000 }, async (t) => {
+  const { relay, tab } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const [one, two] = [await tab(), await tab(options)];
+  await one.evaluate((options) => {
+    const asked = new Promise((resolve) => {
+      LockManager.prototype.request = () => new Promise(resolve);
+    });
+    globalThis.opening = start(options);
+    return asked;
+  }, options);
+  await two.evaluate(() => ds.forget());
+});
+
 test("what reaches the wire is on the disk; what is settled leaves it with its effect", async (t) => {
   const { relay, tab } = await setting(t);
   const page = await tab();

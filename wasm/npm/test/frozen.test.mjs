@@ -58,9 +58,11 @@ test("what a frozen tab has left is delivered by another, once, and it wakes up 
   await assertDelivered(relay, one, two, before);
 });
 
-test("a page kept aside for a return gives its place free, and comes back", async (t) => {
+for (const isTold of [true, false]) test(`a page kept aside for a return gives its place free, and comes back, ${isTold ? "told" : "not told"} that it is frozen`, async (t) => {
   const { relay, origin, options, tab } = await home(t);
-  const [one, two] = [await tab(options), await tab(options)];
+  const [one, two] = [await tab(), await tab(options)];
+  if (!isTold) await one.evaluate(() => delete Document.prototype.onfreeze);
+  await one.evaluate((given) => start(given), options);
   await two.evaluate(() => ds.ready);
   const before = await tag(one);
   await leave(one);
@@ -87,6 +89,54 @@ test("a page kept aside whose place nobody has taken comes back as it was", asyn
   await one.evaluate(() => (ds.goOnline(), ds.settled()));
   assert.deepEqual(await one.evaluate(() => [tasks.size, late.length, trouble, ds.status.storage]), [6, 1, [], "indexeddb"]);
   assert.equal(await head(relay), 8);
+});
+
+test("what an app saves while its page goes is on the disk, be it kept aside or thrown away", async (t) => {
+  const { relay, origin, options, tab } = await home(t);
+  const other = await tab(options);
+  await other.evaluate(() => ds.ready);
+  for (const [go, saved] of [[(page) => page.go(`${origin}/blank`), 1], [(page) => page.close(), 3]]) {
+    const page = await tab(options);
+    await page.evaluate(async () => {
+      await ds.ready;
+      ds.goOffline();
+      addEventListener("pagehide", ({ persisted }) => tasks.set({ id: persisted ? "aside" : "away" }));
+      document.addEventListener("visibilitychange", () => tasks.set({ id: "hidden" }));
+    });
+    await go(page);
+    await until(async () => (await head(relay)) >= saved, `${saved} edits`);
+  }
+  await until(() => other.evaluate(() => ["aside", "away", "hidden"].every((id) => tasks.has(id))), "all of it");
+});
+
+test("a datastore that is closed or forgotten while its page is kept aside is so once the page is back", async (t) => {
+  for (const end of ["close", "forget"]) {
+    const { relay, origin, options, tab } = await home(t);
+    const page = await tab(options);
+    await leave(page);
+    await page.evaluate((end) => document.addEventListener("freeze", () => (tasks.set({ id: "late" }), (globalThis.ended = ds[end]()))), end);
+    await page.go(`${origin}/blank`);
+    await page.back();
+    await until(() => page.evaluate(() => globalThis.ended?.then(() => true)), end);
+    assert.equal(await page.evaluate(() => indexedDB.databases().then(({ length }) => length)), end === "close" ? 1 : 0);
+    await page.evaluate((given) => start(given).then(() => ds.ready).then(() => ds.settled()), options);
+    assert.equal(await page.evaluate(() => Boolean(tasks.get("late"))), end === "close");
+    assert.equal(await head(relay), end === "close" ? 7 : 0);
+  }
+});
+
+test("a datastore that is closed while its page wakes up leaves its place free", async (t) => {
+  const { origin, options, tab } = await home(t);
+  const page = await tab(options);
+  const before = await tag(page);
+  await leave(page);
+  await page.evaluate(() => addEventListener("pageshow", () => (globalThis.ended = ds.close())));
+  await page.go(`${origin}/blank`);
+  await page.back();
+  await until(() => page.evaluate(() => globalThis.ended?.then(() => true)), "the end");
+  assert.deepEqual(await page.evaluate(() => navigator.locks.query().then(({ held }) => held)), []);
+  await page.evaluate((given) => start(given).then(() => ds.settled()), options);
+  assert.equal(await tag(page), before);
 });
 
 /** What a page finds in a store of its copy. */

@@ -17,7 +17,7 @@ function jwt(by, seconds, claims = {}) {
 }
 
 /** A replica that counts its connections and remembers how they ended. */
-async function replica(t, token) {
+async function replica(t, token, options = {}) {
   const relay = await startRelay({ data: tempDir(t), vars: { NEAP_SECRET: secret, NEAP_SECRET_PREVIOUS: previous } });
   t.after(() => relay.stop());
   const closes = [];
@@ -29,7 +29,7 @@ async function replica(t, token) {
       this.addEventListener("close", ({ code }) => closes.push({ code, at: Date.now() }));
     }
   }
-  const ds = await open({ relay: relay.url, id: "d", storage: "memory", WebSocket: Counted, token });
+  const ds = await open({ relay: relay.url, id: "d", storage: "memory", WebSocket: Counted, token, ...options });
   t.after(() => ds.close());
   const errors = [];
   ds.on("error", ({ code }) => errors.push(code));
@@ -83,4 +83,24 @@ test("a token that is a text ends with its connection", async (t) => {
   const { closes, errors } = await replica(t, jwt(secret, 1));
   await until(() => errors.includes("unauthorized"), "the error");
   assert.equal(closes[0].code, 4401);
+});
+
+test("a token of somebody else ends the connection, and nobody asks for another until the app does", async (t) => {
+  let [sub, asked] = ["ada", 0];
+  const token = async () => ((asked += 1), jwt(secret, 2, { sub }));
+  const { ds, errors, closes } = await replica(t, token, { user: "ada" });
+  sub = "ben";
+  await until(() => ds.status.connection === "offline", "the end of the connection");
+  const told = asked;
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  assert.deepEqual([errors, asked, closes.length], [["user-mismatch"], told, 1]);
+  ds.goOffline();
+  ds.goOnline();
+  await until(() => asked === told + 1, "another token");
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  assert.equal(asked, told + 1, "nor after a try that ended so");
+  sub = "ada";
+  ds.goOffline();
+  ds.goOnline();
+  await until(() => ds.status.connection === "live", "its own token");
 });

@@ -49,7 +49,13 @@ function openDatabase(name: string, mustBe = false): Promise<IDBDatabase> {
     };
     // Who was blocked is in memory by then, and would only be in the way of others.
     let isLate = false;
-    opening.onsuccess = () => (isLate ? opening.result.close() : resolve(opening.result));
+    opening.onsuccess = () => {
+      const db = opening.result;
+      // Whoever erases the copy, or brings another format, is not held up by one that has not got to listening.
+      db.onversionchange = () => db.close();
+      if (isLate) db.close();
+      else resolve(db);
+    };
     opening.onerror = () => reject(opening.error?.name === "VersionError" ? newerError() : opening.error);
     opening.onblocked = () => {
       isLate = true;
@@ -91,9 +97,10 @@ export class IndexedDbStorage implements Storage {
   /** The mark of whoever holds the slot since it was taken. */
   private readonly owner = toHex(randomBytes(8));
   /** Writes wait for it while the page is frozen; it tells whether the slot is still this replica's. */
-  private awake = Promise.resolve(true);
+  private asleep: Promise<boolean> | undefined = undefined;
+  private naps = 0;
   private wakeUp: ((isOurs: boolean) => void) | undefined = undefined;
-  private writing: IDBTransaction | undefined = undefined;
+  private readonly writing = new Set<IDBTransaction>();
 
   constructor(
     private db: IDBDatabase,
@@ -145,13 +152,14 @@ export class IndexedDbStorage implements Storage {
 
   async write(batch: Batch): Promise<Verdict> {
     for (;;) {
-      const { awake } = this;
-      if (!(await awake)) return "dispossessed";
+      const { naps } = this;
+      // No detour where it is awake: a page that goes may not come to it.
+      if (this.asleep && !(await this.asleep)) return "dispossessed";
       try {
         return await this.writeAwake(batch);
       } catch (error) {
         // Given up by a page that was frozen: it is written when that wakes up.
-        if (awake === this.awake) throw error;
+        if (naps === this.naps) throw error;
       }
     }
   }
@@ -159,12 +167,13 @@ export class IndexedDbStorage implements Storage {
   private async writeAwake(batch: Batch): Promise<Verdict> {
     const durability = batch.blocks.length > 0 || batch.renumbered ? "strict" : "relaxed";
     const writing = this.db.transaction(STORES, "readwrite", { durability });
-    this.writing = writing;
-    const done = complete(writing);
+    this.writing.add(writing);
+    const done = complete(writing).finally(() => this.writing.delete(writing));
     // Whatever fails in between aborts the transaction, which is what `done` then tells.
     done.catch(() => {});
     const isMixed = batch.checkpoint || batch.known || batch.steps.length > 0;
     const owning = isMixed || !hasSharedLocks() ? this.owns(writing) : true;
+    if (owning !== true) owning.catch(() => {});
     const verdict = isMixed ? await this.writeConfirmed(writing, batch) : "stored";
     if (owning !== true && !(await owning)) {
       writing.abort();
@@ -291,13 +300,16 @@ export class IndexedDbStorage implements Storage {
   }
 
   sleep(): void {
-    if (this.wakeUp) return;
-    this.awake = new Promise((resolve) => (this.wakeUp = resolve));
-    try {
-      // It would hold up all other tabs until the page goes on.
-      this.writing?.abort();
-    } catch {
-      // It needs the page no longer.
+    if (this.asleep) return;
+    this.naps += 1;
+    this.asleep = new Promise((resolve) => (this.wakeUp = resolve));
+    for (const writing of this.writing) {
+      try {
+        // It would hold up all other tabs until the page goes on.
+        writing.abort();
+      } catch {
+        // It needs the page no longer.
+      }
     }
     void this.close();
   }
@@ -307,8 +319,8 @@ export class IndexedDbStorage implements Storage {
       this.wakeUp?.(false);
       throw error;
     });
+    if (isOurs) this.asleep = undefined;
     this.wakeUp?.(isOurs);
-    if (isOurs) this.wakeUp = undefined;
     return isOurs;
   }
 
@@ -347,17 +359,10 @@ export class IndexedDbStorage implements Storage {
     this.release = () => {};
     return Promise.resolve();
   }
-
-  async erase(): Promise<void> {
-    await this.close();
-    await new Promise<void>((resolve, reject) => {
-      const erasing = indexedDB.deleteDatabase(this.name);
-      erasing.onsuccess = () => resolve();
-      erasing.onerror = () => reject(erasing.error);
-      // Other tabs give it free as soon as they hear of it; then it goes on to success.
-    });
-  }
 }
+
+/** Erases the database `name`. Others give it free as soon as they hear of it. */
+export const eraseIndexedDb = (name: string): Promise<unknown> => request(indexedDB.deleteDatabase(name));
 
 function request<T>(asked: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {

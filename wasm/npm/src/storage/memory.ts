@@ -39,8 +39,4 @@ export class MemoryStorage implements Storage {
   close(): Promise<void> {
     return Promise.resolve();
   }
-
-  erase(): Promise<void> {
-    return Promise.resolve();
-  }
 }

@@ -138,6 +138,4 @@ export interface Storage {
   /** Gives a place of its own to a replica that has lost this one. */
   moveOut(): Promise<Storage>;
   close(): Promise<void>;
-  /** Closes and removes all, also what other replicas keep in the same place. */
-  erase(): Promise<void>;
 }
