@@ -121,7 +121,9 @@ const catchUp = (title, changes) => ({
 const isSmoke = (records) => records < 1000;
 const perDelivered = { ...cpu, unit: "µs of the relay's CPU for each delivered", of: ({ cpuUs, delivered }) => cpuUs / delivered };
 const latency = { key: "p99", label: "p99", unit: "ms", of: ({ p99Us }) => p99Us / 1000 };
-const missed = { key: "missed", label: "superseded or too late", unit: "of all", of: ({ delivered, wanted }) => 1 - delivered / wanted };
+const missed = { key: "missed", label: "never came", unit: "of all", of: ({ delivered, wanted }) => 1 - delivered / wanted };
+const part = (key, label) => ({ key, label, unit: "of all", of: (one) => one[key] / one.wanted });
+const fanOut = [perDelivered, latency, missed, part("paged", "by pages to readers left behind"), part("merged", "within a newer one of the same record")];
 const perAcknowledged = { ...cpu, unit: "µs of the relay's CPU for each", of: ({ cpuUs, acknowledged }) => cpuUs / acknowledged };
 const rate = { key: "rate", label: "acknowledged", unit: "a second", more: true, of: ({ acknowledged, wallMs }) => (acknowledged * 1000) / wallMs };
 
@@ -175,8 +177,8 @@ export const catalogue = {
     subjects: clients,
     prepare: async () => ({ run: measureBundle }),
   },
-  "relay-500": relay("500 mutations a second to 50 readers", relays, [perDelivered, latency, missed], [5, "fan-out", 500]),
-  "relay-5000": relay("5000 mutations a second to 50 readers", swift, [perDelivered, latency, missed], [3, "fan-out", 5000], { partyserver: perFrame, "y-partyserver": perFrame, tinybase: perFrame, "tinybase-persisted": perFrame, tldraw: slow }),
+  "relay-500": relay("500 mutations a second to 50 readers", relays, fanOut, [5, "fan-out", 500]),
+  "relay-5000": relay("5000 mutations a second to 50 readers", swift, fanOut, [3, "fan-out", 5000], { partyserver: perFrame, "y-partyserver": perFrame, tinybase: perFrame, "tinybase-persisted": perFrame, tldraw: slow }),
   durable: relay("durable mutations, 50 clients with one in flight each", durable, [rate, perAcknowledged], [4, "in-flight"], { partyserver: `stores nothing, ${silent}`, "y-partyserver": silent, tinybase: silent, "tinybase-persisted": silent }),
   wake: {
     title: "the first message to an object that has slept, until its answer",

@@ -1,7 +1,10 @@
 // The load program speaks the peers' protocols by hand: what it has said is there for their own clients to read.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { before, test } from "node:test";
+import { promisify } from "node:util";
+import { at, environment } from "../../tools/house.mjs";
 import { buildLoad, buildWorkers, measure } from "../relays.mjs";
 import { joiners, tinybaseSync, tldrawSocket } from "../joiners.mjs";
 import { yjs } from "../wake.mjs";
@@ -49,4 +52,8 @@ check("neap", async (url) => {
   const { size, get, ds } = await joiners.neap.join(url.replace(/^ws(.*)\/v1.*/, "http$1"), () => {});
   assert.equal(size(), 4 * 64);
   return [...ds.collection("tasks").values()].map((record) => get(record.id));
+});
+
+test("the load program counts what was delivered, however it came", async () => {
+  await promisify(execFile)("cargo", ["test", "--release", "--quiet"], { cwd: at("bench", "load"), env: environment() });
 });

@@ -20,29 +20,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hdrhistogram::Histogram;
 use tokio::time;
 
 mod dialect;
+mod heard;
 mod null;
 mod peer;
 
 use dialect::Protocol;
+use heard::Heard;
 use peer::Peer;
 
 type Trouble = Box<dyn Error + Send + Sync>;
 
 /// Clients that write in `fan-out`.
 const WRITERS: u64 = 4;
-/// How long what was said may be under way after the last of it.
+/// After so long without any news nothing more is waited for: a machine with much else to do may need minutes for
+/// what a quiet one does at once, and how long each took is told anyway.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// What all readers have heard.
-struct Heard {
-    mutations: u64,
-    /// From the intended moment to the reader, in microseconds.
-    latencies: Histogram<u64>,
-}
 
 #[tokio::main]
 async fn main() {
@@ -68,7 +63,7 @@ async fn fan_out(protocol: &str, url: &str, numbers: [&str; 4]) -> Result<(), Tr
     let protocol = Protocol::from_name(protocol)?;
     let [seconds, readers, rate, pid] = parse(numbers)?;
     let start = Instant::now();
-    let heard = Arc::new(Mutex::new(Heard { mutations: 0, latencies: Histogram::new(3)? }));
+    let heard = Arc::new(Mutex::new(Heard::new()?));
     for _ in 0..readers {
         let peer = Peer::connect(protocol, url).await?;
         tokio::spawn(read(peer, start, Arc::clone(&heard)));
@@ -94,39 +89,42 @@ async fn fan_out(protocol: &str, url: &str, numbers: [&str; 4]) -> Result<(), Tr
                 }
                 // A server that is too slow for the rate shows in what was delivered.
                 let _ = peer.settle(GRACE).await;
-                Ok::<_, Trouble>(())
+                Ok::<_, Trouble>(peer.placed)
             })
         })
         .collect();
+    let mut placed = Vec::new();
     for task in writing {
-        task.await??;
+        placed.append(&mut task.await??);
     }
     let wanted = total * readers;
-    let end = Instant::now() + GRACE;
     let count = || heard.lock().unwrap_or_else(PoisonError::into_inner).mutations;
-    while count() < wanted && Instant::now() < end {
+    let (mut before, mut newest) = (count(), Instant::now());
+    while before < wanted && newest.elapsed() < GRACE {
         time::sleep(Duration::from_millis(1)).await;
+        let now = count();
+        if now > std::mem::replace(&mut before, now) {
+            newest = Instant::now();
+        }
     }
     let wall = begin.elapsed().as_millis();
     let cpu = cpu.used();
-    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-    let [p50, p99] = [0.5, 0.99].map(|part| heard.latencies.value_at_quantile(part));
+    let done = heard.lock().unwrap_or_else(PoisonError::into_inner).resolve(placed);
+    let [p50, p99] = [0.5, 0.99].map(|part| done.latencies.value_at_quantile(part));
     println!(
-        "{{\"sent\":{total},\"delivered\":{},\"wanted\":{wanted},\"wallMs\":{wall},\"cpuUs\":{cpu},\"p50Us\":{p50},\"p99Us\":{p99}}}",
-        heard.mutations
+        "{{\"sent\":{total},\"delivered\":{},\"merged\":{},\"paged\":{},\"wanted\":{wanted},\"wallMs\":{wall},\"cpuUs\":{cpu},\"p50Us\":{p50},\"p99Us\":{p99}}}",
+        done.latencies.len(),
+        done.merged,
+        done.paged
     );
     Ok(())
 }
 
 async fn read(mut peer: Peer, start: Instant, heard: Arc<Mutex<Heard>>) {
     // The program ends with this task still listening.
-    while let Ok(stamps) = peer.hear().await {
+    while let Ok(news) = peer.hear().await {
         let now = micros(start, Instant::now());
-        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.mutations += stamps.len() as u64;
-        for stamp in stamps {
-            let _ = heard.latencies.record(now.saturating_sub(stamp).max(1));
-        }
+        heard.lock().unwrap_or_else(PoisonError::into_inner).take(news, now);
     }
 }
 

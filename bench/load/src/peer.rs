@@ -1,14 +1,14 @@
 //! One client: says mutations that carry a moment, hears the moments of everyone's.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use neap_core::{
     datastore::{Kind, Options},
     id::{ReplicaId, Seq, Turn},
     limits::READ_STEP_BYTES,
-    mutation::{Condition, Op},
-    wire::{self, Cursor, Down, Hello, Introduction, Push, Role, Up, VERSION},
+    mutation::{Condition, Op, Outcome},
+    wire::{self, Cursor, Down, Hello, Introduction, Push, Role, Settled, Up, VERSION},
 };
 use tokio::{net::TcpStream, time};
 use tokio_tungstenite::{
@@ -33,6 +33,31 @@ pub struct Peer {
     unread: u64,
     /// What it holds of Neap's order.
     head: Seq,
+    /// The moments of what it said, turn by turn.
+    stamps: Vec<u64>,
+    /// The seqs that its mutations took in Neap's order, with their moments.
+    pub placed: Vec<(u64, u64)>,
+}
+
+/// What one frame has brought.
+#[derive(Default)]
+pub struct News {
+    /// The moments of the mutations that it tells, where frames have no order.
+    pub moments: Vec<u64>,
+    /// The rows of Neap that it tells.
+    pub rows: u64,
+    /// How far it has led in Neap's order.
+    pub span: Option<Span>,
+}
+
+/// A step along Neap's order: it makes known all that lies on it, though of several mutations of a record only the
+/// last is told.
+#[derive(Clone, Copy)]
+pub struct Span {
+    pub from: u64,
+    pub to: u64,
+    /// Whether it came by pages that the hearer asked for, having been left behind.
+    pub is_paged: bool,
 }
 
 impl Peer {
@@ -48,8 +73,10 @@ impl Peer {
         stream.set_nodelay(true)?;
         let (socket, _) = client_async(request, stream).await?;
         let name = fresh();
+        let head = Seq::ZERO;
+        let (stamps, placed) = (Vec::new(), Vec::new());
         let mut peer =
-            Peer { protocol, socket, name, said: 0, settled: 0, unread: 0, head: Seq::ZERO };
+            Peer { protocol, socket, name, said: 0, settled: 0, unread: 0, head, stamps, placed };
         match protocol {
             Protocol::Neap => peer.greet().await?,
             Protocol::Tldraw => {
@@ -96,6 +123,7 @@ impl Peer {
     /// Says one mutation of about 100 bytes that carries a moment.
     pub async fn say(&mut self, stamp: u64) -> Result<(), Trouble> {
         self.said += 1;
+        self.stamps.push(stamp);
         let said = Said { writer: self.name, turn: self.said, stamp };
         let message = match self.protocol {
             Protocol::Neap => self.push(&said),
@@ -117,8 +145,8 @@ impl Peer {
         Message::binary(wire::encode_up(&Up::Push(push)))
     }
 
-    /// Waits for the next frame and gives the moments in it.
-    pub async fn hear(&mut self) -> Result<Vec<u64>, Trouble> {
+    /// Waits for the next frame and gives what it has brought.
+    pub async fn hear(&mut self) -> Result<News, Trouble> {
         let bytes = self.receive().await?;
         match self.protocol {
             Protocol::Neap => return self.read(&bytes).await,
@@ -128,47 +156,62 @@ impl Peer {
             Protocol::Tldraw => self.settled += dialect::count(&bytes, "push_result"),
             Protocol::Yjs | Protocol::TinyBase => {}
         }
-        Ok(dialect::moments(&bytes))
+        Ok(News { moments: dialect::moments(&bytes), ..News::default() })
     }
 
-    async fn read(&mut self, bytes: &[u8]) -> Result<Vec<u64>, Trouble> {
+    async fn read(&mut self, bytes: &[u8]) -> Result<News, Trouble> {
+        let (down, changes) = wire::decode_down(bytes).map_err(|_| "a bad frame")?;
+        let mut news = News::default();
+        let mut ask = None;
+        match down {
+            Down::Delta(delta) => {
+                news.span = self.step(delta.to, false);
+                self.place(&delta.settled);
+            }
+            // Who reads too slowly is told no more until it asks.
+            Down::Behind => ask = Some(Cursor { after: self.head, floor: self.head }),
+            Down::Page(page) => match page.last {
+                Some(last) => {
+                    news.span = self.step(page.head, true);
+                    self.place(&last.settled);
+                }
+                None => ask = Some(page.cursor),
+            },
+            Down::Welcome(_) | Down::Pool(_) | Down::Presence(_) | Down::Rates(_) => {}
+        }
+        news.rows = changes.rows().filter(Result::is_ok).count() as u64;
+        // Whoever is dropped while it sends has taken in all of the frame but this.
         self.unread += bytes.len() as u64;
+        if let Some(cursor) = ask {
+            self.send(wire::encode_up(&Up::Next(cursor))).await?;
+        }
         if self.unread >= READ_STEP_BYTES {
             let read = std::mem::take(&mut self.unread);
             self.send(wire::encode_up(&Up::Read(read))).await?;
         }
-        let (down, changes) = wire::decode_down(bytes).map_err(|_| "a bad frame")?;
-        let mut settled = Vec::new();
-        match down {
-            Down::Delta(delta) => (self.head, settled) = (delta.to, delta.settled),
-            // Who reads too slowly is told no more until it asks.
-            Down::Behind => {
-                let here = Cursor { after: self.head, floor: self.head };
-                self.send(wire::encode_up(&Up::Next(here))).await?;
-            }
-            Down::Page(page) => match page.last {
-                Some(last) => (self.head, settled) = (page.head, last.settled),
-                None => self.send(wire::encode_up(&Up::Next(page.cursor))).await?,
-            },
-            Down::Welcome(_) | Down::Pool(_) | Down::Presence(_) | Down::Rates(_) => {}
-        }
-        for one in settled {
-            self.settled = self.settled.max(one.turn.0);
-        }
-        Ok(changes
-            .rows()
-            .filter_map(|row| row.ok()?.data)
-            .flat_map(|data| dialect::moments(data.as_bytes()))
-            .collect())
+        Ok(news)
     }
 
-    /// Hears on until all that it said is settled.
+    fn step(&mut self, to: Seq, is_paged: bool) -> Option<Span> {
+        let from = std::mem::replace(&mut self.head, to);
+        (from < to).then_some(Span { from: from.0, to: to.0, is_paged })
+    }
+
+    /// Takes the outcomes of its own turns; what was told before says nothing new.
+    fn place(&mut self, all: &[Settled]) {
+        for Settled { turn, outcome, .. } in all.iter().filter(|one| one.turn.0 > self.settled) {
+            let stamp = usize::try_from(turn.0 - 1).ok().and_then(|place| self.stamps.get(place));
+            if let (Outcome::Accepted(seq), Some(stamp)) = (outcome, stamp) {
+                self.placed.push((seq.0, *stamp));
+            }
+        }
+        self.settled = all.iter().fold(self.settled, |settled, one| settled.max(one.turn.0));
+    }
+
+    /// Hears on until all that it said is settled; gives up when it hears nothing for so long.
     pub async fn settle(&mut self, patience: Duration) -> Result<(), Trouble> {
-        let end = Instant::now() + patience;
         while self.protocol.acknowledges() && self.settled < self.said {
-            time::timeout_at(end.into(), self.hear())
-                .await
-                .map_err(|_| "not settled in time")??;
+            time::timeout(patience, self.hear()).await.map_err(|_| "not settled in time")??;
         }
         Ok(())
     }
