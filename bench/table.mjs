@@ -1,7 +1,10 @@
-// A result as text: a table for each bench, then what each subject does and does not do.
+// A result as text: a table for each bench with what it was to show, then what each subject does and does not do.
 
-/** One bench: all are compared with its first row, which is the limit where there is one, and Neap elsewhere. */
-export function table({ title, records, measures, rows }) {
+import { standing, targets, verdicts } from "./targets.mjs";
+
+/** One bench of these: all are compared with its first row, which is the limit where there is one, and Neap elsewhere. */
+export function table(bench, benches = [bench]) {
+  const { title, records, measures, rows } = bench;
   const [main, ...others] = measures;
   const lines = ["", `${title} (${main.label}, ${main.unit}: median, least to most)`];
   const first = rows[0].figures[main.key].median;
@@ -13,7 +16,25 @@ export function table({ title, records, measures, rows }) {
     const fewer = operations < most && records > operations && isCounted(main) ? [`of ${operations}`] : [];
     lines.push(`${subject.padEnd(20)}${short(median).padStart(9)}${range}${`${short(median / first)} ×`.padStart(9)}   ${[...rest, ...fewer].join(", ")}`.trimEnd());
   }
-  return lines.join("\n");
+  return [...lines, ...judged(bench, benches)].join("\n");
+}
+
+// How Neap stands beside the best peer, and to each target.
+function judged(bench, benches) {
+  const { best, ratio } = standing(bench) ?? {};
+  const place = ratio >= 1 ? `ahead of ${best}, the best peer, by ${short(ratio)} ×` : `BEHIND ${best}, which is better by ${short(1 / ratio)} ×`;
+  return [...(best ? [`neap: ${place}`] : []), ...verdicts(bench, benches).map((one) => `target ${line(one)}`)];
+}
+
+const line = ({ met, says, label, value, bound, unit, by }) => `${mark(met)} ${says}: ${label} ${short(value)}, bound ${short(bound)} ${unit}, ${by}`;
+const mark = (met) => (met === undefined ? "open  " : met ? "met   " : "MISSED");
+
+/** How many targets were met, and each that was not. */
+export function summary(benches) {
+  const all = benches.flatMap((bench) => verdicts(bench, benches).map((one) => ({ ...one, name: bench.name })));
+  const most = Object.values(targets).flat().length;
+  const count = `${all.filter(({ met }) => met).length} of ${all.length} targets met${all.length < most ? ` (${most} in all)` : ""}`;
+  return ["", count, ...all.filter(({ met }) => !met).map((one) => `${one.name.padEnd(15)} ${line(one)}`)].join("\n");
 }
 
 // Numbers of delivered or acknowledged are results themselves.

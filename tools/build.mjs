@@ -31,7 +31,7 @@ const parts = {
   },
   www: {
     needs: ["package"],
-    inputs: ["package-lock.json", "www", "bench/results.json", "wasm/npm/package.json", "wasm/npm/dist"],
+    inputs: ["package-lock.json", "www", "bench/results.json", "bench/targets.mjs", "wasm/npm/package.json", "wasm/npm/dist"],
     output: at("www", "dist"),
     build: () => run("npm", ["run", "build", "--silent", "-w", "www"]),
   },

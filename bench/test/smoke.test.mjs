@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { records } from "../data.mjs";
 import { bench, merge } from "../run.mjs";
-import { footnotes, table } from "../table.mjs";
+import { footnotes, summary, table } from "../table.mjs";
+import { targets, verdicts } from "../targets.mjs";
 
 const locals = ["map", "neap", "tinybase", "tinybase-mergeable", "yjs", "yjs-nested", "loro", "automerge", "tldraw-store", "replicache"];
 const takers = ["neap", "tinybase-mergeable", "yjs", "yjs-nested", "loro", "automerge", "tldraw"];
@@ -59,6 +60,32 @@ for (const [name, subjects] of Object.entries(who)) {
     for (const { subject, why } of result.leftOut) assert.ok(why.length > 5 && !subjects.includes(subject));
   });
 }
+
+test("each bench has its targets, and each target the figures that it stands on", () => {
+  const all = [...results, ...Object.entries(same).map(([name, like]) => ({ ...results.find((one) => one.name === like), name }))];
+  assert.deepEqual(Object.keys(targets).sort(), all.map(({ name }) => name).sort());
+  for (const one of all)
+    for (const { says, value, bound, met } of verdicts(one, all)) assert.ok(value > 0 && bound > 0 && typeof met === "boolean", `${one.name}: ${says}`);
+});
+
+test("a target is met up to its bound, missed beyond it, and open without what it stands on", () => {
+  const rows = (figures) => Object.entries(figures).map(([subject, median]) => ({ subject, says: subject === "raw" ? "limit" : "", operations: 1, figures: { cpu: { median, min: median, max: median }, rate: { median, min: median, max: median } } }));
+  const made = (name, figures) => ({ name, title: name, records: 1, measures: [{ key: name === "durable" ? "rate" : "cpu", label: "CPU", unit: "µs", more: name === "durable" }], rows: rows(figures) });
+  const say = (bench, others = []) => verdicts(bench, [bench, ...others]).map(({ met, by }) => [met, by]);
+  assert.deepEqual(say(made("write", { neap: 3, yjs: 4 })), [[true, "25 % below"], [true, "just there"]]);
+  assert.deepEqual(say(made("write", { neap: 6, yjs: 6 })), [[false, "just there"], [false, "2.0 × as much"]]);
+  assert.deepEqual(say(made("durable", { raw: 1, neap: 5 })), [[true, "just there"]]);
+  assert.deepEqual(say(made("durable", { raw: 1, neap: 4 })), [[false, "20 % below"]]);
+  const swift = made("relay-5000", { raw: 1, neap: 3 });
+  assert.deepEqual(say(swift), [[undefined, "not known yet"]]);
+  const slow = made("relay-500", { raw: 1, neap: 20 });
+  assert.deepEqual(say(swift, [slow]), [[true, "25 % below"]]);
+  const told = summary([swift, made("write", { neap: 6, yjs: 4 })]);
+  assert.match(told, /^0 of 3 targets met/m);
+  assert.match(told, /^write +MISSED at most 3 µs: CPU 6\.00, bound 3\.00 µs, 2\.0 × as much$/m);
+  assert.match(table(swift, [swift, slow]), /^target met/m);
+  assert.match(table(made("bulk", { map: 1, neap: 6, yjs: 4 })), /^neap: BEHIND map/m);
+});
 
 test("results are told as a table with footnotes, and merge into what is there by name", () => {
   for (const one of results) for (const { subject } of one.rows) assert.match(table(one), new RegExp(`^${subject} `, "m"));

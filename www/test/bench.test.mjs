@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch } from "../../tools/chromium.mjs";
 import { startRelay } from "../../tools/relay.mjs";
+import { targets, verdicts } from "../../bench/targets.mjs";
 import { Board } from "./board.mjs";
 
 const results = JSON.parse(await readFile(new URL("../../bench/results.json", import.meta.url), "utf8"));
@@ -35,7 +36,7 @@ test("each bench has its bars, its figures and what each does, without a script"
   const page = await opened(t, { javaScriptEnabled: false });
   for (const { title, rows, leftOut } of results.benches) {
     const section = page.getByRole("region", { name: title });
-    const bars = await section.getByRole("list").first().getByRole("listitem").allInnerTexts();
+    const bars = await section.locator(".bars").getByRole("listitem").allInnerTexts();
     assert.deepEqual(bars.map((text) => text.split("\n")[0].trim()), rows.map(({ subject }) => subject));
     assert.equal(await section.locator("tbody tr").count(), rows.length);
     assert.equal(await section.locator("dt").count(), rows.length + leftOut.length);
@@ -57,6 +58,21 @@ test("it says where Neap is ahead and where it is behind", async (t) => {
     const verdict = await page.getByRole("region", { name: title }).locator(".verdict").innerText();
     assert.match(verdict, isAhead ? /^Ahead/ : /^Behind/, name);
   }
+});
+
+test("each target stands beside what came of it", async (t) => {
+  const page = await opened(t, { javaScriptEnabled: false });
+  let met = 0;
+  for (const bench of results.benches) {
+    const said = await page.getByRole("region", { name: bench.title }).getByRole("list", { name: "Targets" }).getByRole("listitem").allInnerTexts();
+    assert.equal(said.length, targets[bench.name].length, bench.name);
+    for (const [at, verdict] of verdicts(bench, results.benches).entries()) {
+      const word = verdict.met === undefined ? "Open" : verdict.met ? "Met" : "Missed";
+      assert.ok(said[at].startsWith(word) && said[at].includes(verdict.says), `${bench.name}: ${said[at]}`);
+      met += verdict.met ? 1 : 0;
+    }
+  }
+  assert.match(await page.getByRole("main").innerText(), new RegExp(`meets ${met} and misses`));
 });
 
 test("320 px are enough, by day and by night", async (t) => {

@@ -1,7 +1,8 @@
 // Bars: a list that reads as text, with a picture in each line that says nothing new.
 
+import { isLimit } from "../../../bench/targets.mjs";
 import { escape, figure } from "./text.ts";
-import { isLimit, mainMeasure, medianOf, spreadOf, type Bench, type Measure, type Row } from "./results.ts";
+import { mainMeasure, medianOf, spreadOf, type Bench, type Measure, type Row } from "./results.ts";
 
 const WIDTH = 1000;
 /** Whoever needs more than so many times what Neap needs is drawn with a gap. */

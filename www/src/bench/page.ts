@@ -1,8 +1,9 @@
 // The page of benchmarks, made when the site is built: markup without a script.
 
+import { standing, targets, verdicts, type Verdict } from "../../../bench/targets.mjs";
 import { bars } from "./bars.ts";
 import { escape, figure, times, title } from "./text.ts";
-import { mainMeasure, spreadOf, standing, type Bench, type Results, type Row } from "./results.ts";
+import { mainMeasure, spreadOf, type Bench, type Results, type Row } from "./results.ts";
 
 /** The results as markup. */
 export function page(results: Results): string {
@@ -10,33 +11,43 @@ export function page(results: Results): string {
   return [
     `<h1>Neap beside its peers</h1>`,
     lead(results),
-    `<nav aria-label="Benches"><ul>${benches.map(contents).join("")}</ul></nav>`,
-    ...benches.map(section),
+    `<nav aria-label="Benches"><ul>${benches.map((bench) => contents(bench, verdicts(bench, benches))).join("")}</ul></nav>`,
+    ...benches.map((bench) => section(bench, verdicts(bench, benches))),
     machine(results),
   ].join("\n");
 }
 
 function lead({ benches }: Results): string {
-  const met = benches.flatMap((bench) => standing(bench) ?? []);
-  const ahead = met.filter(({ ratio }) => ratio >= 1).length;
+  const places = benches.flatMap((bench) => standing(bench) ?? []);
+  const judged = benches.flatMap((bench) => verdicts(bench, benches));
+  const count = (kind: boolean) => judged.filter(({ met }) => met === kind).length;
+  const open = Object.values(targets).flat().length - count(true) - count(false);
+  const ahead = places.filter(({ ratio }) => ratio >= 1).length;
   const small = benches.some(({ records, rounds, name }) => name !== "bundle" && (records < 100_000 || rounds < 5));
   const preliminary = small ? `<p class="small-run">Preliminary: a small run for orientation. Sizes and rounds stand at each bench.</p>` : "";
-  return `<p>Equal work in processes of their own, taking turns. Neap is ahead of every peer in ${ahead} of ${met.length} benches, and behind where the page says so.
+  return `<p>Equal work in processes of their own, taking turns. Neap is ahead of every peer in ${ahead} of ${places.length} benches, and behind where the page says so.
+    Of the targets that were set before anything was measured it meets ${count(true)} and misses ${count(false)}${open > 0 ? `; ${open} wait for a measurement` : ""}.
     Peers differ in what they do for it: what each persists, merges, checks and acknowledges stands below its bench.</p>${preliminary}`;
 }
 
-function contents(bench: Bench): string {
+function contents(bench: Bench, judged: readonly Verdict[]): string {
   const found = standing(bench);
-  const mark = found === undefined ? "" : `<span class="${found.ratio >= 1 ? "ahead" : "behind"}">${found.ratio >= 1 ? "ahead" : "behind"}</span>`;
-  return `<li><a href="#${bench.name}">${title(bench.title)}</a> ${mark}</li>`;
+  const place = found === undefined ? [] : [mark(found.ratio >= 1, "ahead", "behind")];
+  const missed = judged.filter(({ met }) => met === false).length;
+  const decided = judged.filter(({ met }) => met !== undefined).length;
+  const kept = decided === 0 ? [] : [mark(missed === 0, "on target", missed === 1 ? "misses a target" : `misses ${missed} targets`)];
+  return `<li><a href="#${bench.name}">${title(bench.title)}</a><span class="marks">${[...place, ...kept].join(" · ")}</span></li>`;
 }
 
-function section(bench: Bench): string {
+const mark = (isGood: boolean, good: string, bad: string) => `<span class="${isGood ? "ahead" : "behind"}">${isGood ? good : bad}</span>`;
+
+function section(bench: Bench, judged: readonly Verdict[]): string {
   const { label, unit, more } = mainMeasure(bench);
   return `<section id="${bench.name}" aria-labelledby="${bench.name}-title">
   <h2 id="${bench.name}-title">${title(bench.title)}</h2>
   <p class="unit">${escape(label)}, ${escape(unit)}; ${more ? "more is better" : "less is better"}</p>
   ${verdict(bench)}
+  ${kept(judged)}
   ${bars(bench)}
   ${details(bench)}
 </section>`;
@@ -48,6 +59,16 @@ function verdict(bench: Bench): string {
   const { best, ratio } = found;
   if (ratio >= 1) return `<p class="verdict ahead">Ahead of the best peer, ${escape(best)}, by ${times(ratio)}.</p>`;
   return `<p class="verdict behind">Behind ${escape(best)}, which is better by ${times(1 / ratio)}.</p>`;
+}
+
+/** The bench's targets, and whether they are met. */
+function kept(judged: readonly Verdict[]): string {
+  const item = ({ met, says, label, value, bound, unit, by }: Verdict) => {
+    const word = met === undefined ? `<span class="word">Open</span>` : `<span class="word ${met ? "ahead" : "behind"}">${met ? "Met" : "Missed"}</span>`;
+    const against = Number.isFinite(bound) ? ` against ${figure(bound)}` : "";
+    return `<li>${word}<span>Target: ${escape(says)}. <small>${escape(label)} ${figure(value)}${against} ${escape(unit)}, ${escape(by)}</small></span></li>`;
+  };
+  return judged.length === 0 ? "" : `<ul class="targets" aria-label="Targets">${judged.map(item).join("")}</ul>`;
 }
 
 function details(bench: Bench): string {

@@ -42,9 +42,6 @@ export interface Results {
   readonly benches: readonly Bench[];
 }
 
-/** Whether a row is what no product can be better than, and no peer. */
-export const isLimit = ({ says }: Row): boolean => /^(limit|ceiling)/.test(says);
-
 /** The figure that a bench is about. */
 export function mainMeasure({ measures }: Bench): Measure {
   const [first] = measures;
@@ -61,23 +58,4 @@ export function spreadOf({ subject, figures }: Row, key: string): Spread {
   const found = figures[key];
   if (found === undefined) throw new Error(`${subject} has no ${key}`);
   return found;
-}
-
-/** How Neap stands among the peers of a bench: the best of them, and by how much it is ahead of Neap or behind. */
-export interface Standing {
-  readonly best: string;
-  /** Above 1 when Neap is the better one. */
-  readonly ratio: number;
-}
-
-/** Neap's standing, or nothing where it meets no peer. */
-export function standing(bench: Bench): Standing | undefined {
-  const measure = mainMeasure(bench);
-  const neap = bench.rows.find(({ subject }) => subject === "neap");
-  const [best] = bench.rows
-    .filter((row) => row !== neap && !isLimit(row))
-    .sort((a, b) => (medianOf(a, measure) - medianOf(b, measure)) * (measure.more ? -1 : 1));
-  if (neap === undefined || best === undefined) return undefined;
-  const ratio = medianOf(best, measure) / medianOf(neap, measure);
-  return { best: best.subject, ratio: measure.more ? 1 / ratio : ratio };
 }
