@@ -4,7 +4,7 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 use crate::{
     datastore::Meta,
-    id::Turn,
+    id::{Seq, Turn},
     limits::UNREAD_MAX,
     mutation::{Malformed, Op, Outcome, check_ops},
     rate::{Bucket, Buckets},
@@ -139,6 +139,8 @@ impl<S: Storage> Authority<S> {
             sees,
             bucket,
             others: 0,
+            again: 0,
+            reached: Seq::ZERO,
         };
         self.greeting.insert(id, 0);
         self.remember(id, &session);

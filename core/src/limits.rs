@@ -71,6 +71,11 @@ pub const RATE_SLACK_MS: u64 = 10_000;
 pub const FRAMES_PER_SECOND: u64 = 4_000;
 /// … and so many at once. An honest replica says a few for each page, and 20 a second besides.
 pub const FRAMES_BURST: u64 = 8_000;
+/// Bytes a second that a session may ask for when it was given them before …
+pub const AGAIN_PER_SECOND: u64 = 4 << 20;
+/// … and so many at once, besides twice what the datastore holds. An honest replica begins anew when the history
+/// no longer reaches back to it, or what it holds does not add up.
+pub const AGAIN_BURST: u64 = 64 << 20;
 /// A session that has not said Hello after this time is closed when anything happens.
 pub const GREETING_MS: u64 = 30_000;
 /// A replica puts at most this many bytes of mutations into one push.

@@ -121,19 +121,15 @@ impl<S: Storage> Authority<S> {
         };
         let head = meta.head;
         let from = if cursor.is_within(meta) { cursor } else { Cursor::start(head) };
-        self.send_page(id, from)
-    }
-
-    /// Sends one page; with the last one the session is live.
-    pub(super) fn send_page(
-        &mut self,
-        id: SessionId,
-        cursor: Cursor,
-    ) -> Result<(), Trouble<S::Error>> {
-        if let Some((page, changes)) = self.next_page(id, cursor)? {
-            self.send(id, &page, &changes);
-            self.tell_all_presence(id);
-        }
+        let is_again = self.sessions.get(&id).is_some_and(|session| from.after < session.reached);
+        let Some((page, changes)) = self.next_page(id, from)? else {
+            return Ok(());
+        };
+        self.send(id, &page, &changes);
+        let shown = self.tell_all_presence(id);
+        let rows = if is_again { changes.len() } else { 0 };
+        // Whoever goes on pays for nothing but what stands on each last page.
+        self.charge_again(id, rows + outcomes(&page) + shown, moment.now);
         Ok(())
     }
 
@@ -162,6 +158,9 @@ impl<S: Storage> Authority<S> {
         } else {
             None
         };
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.reached = session.reached.max(made.cursor.after);
+        }
         self.set_phase(id, if made.is_last { Phase::Live } else { Phase::CatchingUp });
         let page = Down::Page(Page { from, cursor: made.cursor, head, last });
         let changes = made.changes.clone();
@@ -184,4 +183,10 @@ impl<S: Storage> Authority<S> {
         }
         Ok(settled)
     }
+}
+
+/// About how many bytes of a page say what was settled.
+fn outcomes(page: &Down) -> usize {
+    let Down::Page(Page { last: Some(last), .. }) = page else { return 0 };
+    last.settled.len().saturating_mul(size_of::<Settled>())
 }

@@ -6,7 +6,10 @@ use super::{
     session::{Phase, Session},
 };
 use crate::{
-    limits::{FRAMES_BURST, FRAMES_PER_SECOND, GREETING_MS, RATE_SLACK_MS},
+    datastore::Totals,
+    limits::{
+        AGAIN_BURST, AGAIN_PER_SECOND, FRAMES_BURST, FRAMES_PER_SECOND, GREETING_MS, RATE_SLACK_MS,
+    },
     rate::{Bucket, Cost, Rate, Rates},
     storage::Storage,
     wire::{self, BadFrame, Close, Down, Up},
@@ -27,6 +30,23 @@ impl<S: Storage> Authority<S> {
         (session.others, session.bucket) = (others, bucket);
         let subject = session.admission.subject;
         subject == 0 || self.subjects.take(&rates, subject, cost, now, slack).is_ok()
+    }
+
+    /// Takes from a session what it was given before, and ends it when that is too much. It could ask for ever, and
+    /// each page costs reading it.
+    pub(super) fn charge_again(&mut self, id: SessionId, bytes: usize, now: u64) {
+        let held = self.meta.as_ref().map_or(0, |meta| {
+            let Totals { bytes, item_bytes, .. } = meta.totals;
+            bytes.saturating_add(item_bytes)
+        });
+        let burst = held.saturating_mul(2).saturating_add(AGAIN_BURST);
+        let rate = Rate { per_second: AGAIN_PER_SECOND, burst };
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        match rate.take(session.again, bytes, now.saturating_mul(1_000), 0) {
+            Ok(full_at) => session.again = full_at,
+            Err(_) => self.close(id, Close::RateLimited),
+        }
     }
 
     pub(super) fn subject_of(&self, id: SessionId) -> u64 {

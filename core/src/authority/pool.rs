@@ -275,6 +275,7 @@ impl<S: Storage> Authority<S> {
         self.remember_again(id);
         let news = PoolNews::Page { from, to, last };
         self.send(id, &Down::Pool(PoolDown { pool: name.into(), news }), &changes);
+        self.charge_again(id, changes.len(), now);
         Ok(())
     }
 

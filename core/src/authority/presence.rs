@@ -106,11 +106,12 @@ impl<S: Storage> Authority<S> {
         }
     }
 
-    /// Tells a session that has become live all that the others show, unless it knows that nobody does.
-    pub(super) fn tell_all_presence(&mut self, id: SessionId) {
+    /// Tells a session that has become live all that the others show, unless it knows that nobody does; gives how
+    /// many bytes that is.
+    pub(super) fn tell_all_presence(&mut self, id: SessionId) -> usize {
         let Some(session) = self.sessions.get(&id).filter(|session| session.phase == Phase::Live)
         else {
-            return;
+            return 0;
         };
         let others = self.sessions.iter().filter(|(other, _)| **other != id);
         let shown = others.filter_map(|(other, session)| {
@@ -118,13 +119,15 @@ impl<S: Storage> Authority<S> {
         });
         let shown: Vec<Shown> = shown.collect();
         if shown.is_empty() && !session.sees {
-            return;
+            return 0;
         }
         self.set_sees(id, !shown.is_empty());
         // Nobody owes the reading of it: else who hears of many would fall behind and ask for it again.
-        let each = frames(true, shown).into_iter();
-        let each = each.map(|frame| Output::Send { to: alloc::vec![id], frame });
+        let each = frames(true, shown);
+        let bytes = each.iter().map(|frame| frame.len()).sum();
+        let each = each.into_iter().map(|frame| Output::Send { to: alloc::vec![id], frame });
         self.outputs.extend(each);
+        bytes
     }
 
     fn set_sees(&mut self, id: SessionId, sees: bool) {

@@ -34,9 +34,13 @@ pub(super) struct Session {
     pub(super) bucket: Bucket,
     /// The same for frames that mutate nothing: when their bucket is full again, in microseconds since 1970.
     pub(super) others: u64,
+    /// The same for bytes that it was given before.
+    pub(super) again: u64,
+    /// How far pages have led it.
+    pub(super) reached: Seq,
 }
 
-wire::fields!(Session { admission, phase, epoch, authors, pools, unread, shows, sees; bucket, others });
+wire::fields!(Session { admission, phase, epoch, authors, pools, unread, shows, sees; bucket, others, again, reached });
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,15 @@
 use neap_core::{
     authority::{Admission, Authority, Moment, Output, SessionId, Settings},
     datastore::Options,
-    id::{Epoch, ReplicaId, Turn},
-    limits::{FRAMES_BURST, FRAMES_PER_SECOND, GREETING_MS, RATE_SLACK_MS},
+    id::{Epoch, ReplicaId, Seq, Turn},
+    limits::{
+        AGAIN_BURST, AGAIN_PER_SECOND, FRAMES_BURST, FRAMES_PER_SECOND, GREETING_MS, RATE_SLACK_MS,
+    },
     mutation::{Condition, Op},
     rate::{Rate, Rates},
     replica::{OpKind, Replica},
     storage::MemoryStorage,
-    wire::{self, Push, Up},
+    wire::{self, Cursor, Hello, Introduction, PoolAsk, PoolUp, Push, Role, Up, VERSION},
 };
 
 const NOW: u64 = 1_700_000_000_000;
@@ -227,6 +229,111 @@ fn ra4_idle_talk_is_bounded() {
     assert_eq!(say(1, FRAMES_PER_SECOND, NOW + 1_000), []);
     assert_eq!(say(1, 1, NOW + 1_000), [(1, 4429)]);
     assert_eq!(say(2, 1, NOW + 1_000), [(1, 4429)], "nobody else notices");
+}
+
+/// Says frames in one moment, until the session is closed, and gives the bytes of frames that it was sent.
+fn asks(world: &mut World, session: SessionId, frames: &[Up<'_>], now: u64) -> usize {
+    let mut bytes = 0;
+    for frame in frames {
+        let moment = Moment { now, dice: Epoch([3; 8]) };
+        assert_eq!(world.authority.receive(session, &wire::encode_up(frame), moment), Ok(()));
+        for output in world.authority.commit().unwrap_or_default() {
+            match output {
+                Output::Send { to, frame } if to == [session] => bytes += frame.len(),
+                Output::Close { session, why } => world.closed.push((session, why.code())),
+                Output::Send { .. } | Output::Remember { .. } => {}
+            }
+        }
+    }
+    bytes
+}
+
+/// A world whose datastore holds a megabyte.
+fn a_megabyte() -> World {
+    let mut world = World::new(RATES);
+    world.join(1, 0, 8, &"x".repeat(125_000));
+    world
+}
+
+/// Lets a session in that knows nothing yet.
+fn greets(world: &mut World, session: SessionId) {
+    world.authority.connect(session, Admission::OPEN);
+    let me = Introduction {
+        id: ReplicaId([u8::try_from(session).unwrap_or(0); 16]),
+        role: Role::Speaker,
+        generation: 1,
+        attempt: 1,
+        birth: None,
+        acked: Turn::ZERO,
+    };
+    let hello = Hello {
+        version: VERSION,
+        options: Options::default(),
+        epoch: None,
+        cursor: Cursor { after: Seq::ZERO, floor: Seq::ZERO },
+        authors: vec![me],
+    };
+    asks(world, session, &[Up::Hello(hello)], NOW);
+}
+
+fn next(after: u64) -> Up<'static> {
+    Up::Next(Cursor { after: Seq(after), floor: Seq(8) })
+}
+
+/// [RA5] Who asks for the same pages again and again is closed, having been given a bounded number of bytes; who
+/// waits may go on, and going on costs nothing.
+#[test]
+fn ra5_the_same_again_is_bounded() {
+    let mut world = a_megabyte();
+    for session in 2..=4 {
+        greets(&mut world, session);
+    }
+    let held = world.authority.meta().map_or(0, |meta| meta.totals.bytes);
+    let most = AGAIN_BURST + 2 * held;
+    let all: Vec<Up<'_>> = (0..8).map(next).collect();
+    // Once to the end: the first page came with Welcome, each row is one more step of the rest.
+    let whole = asks(&mut world, 2, &all, NOW) as u64;
+    let page = whole / 8;
+    let mut given = 0;
+    while world.closed.is_empty() {
+        given += asks(&mut world, 2, &all[..1], NOW) as u64;
+        assert!(given < most + 2 * whole, "{given} bytes and no end");
+    }
+    assert_eq!(world.closed, [(2, 4429)]);
+    assert!(given + 2 * whole >= most, "{given} of {most}: an honest one may begin again");
+
+    // What is given back in a second may be asked for in the next one, for ever.
+    let times = usize::try_from(AGAIN_PER_SECOND / page / 4).unwrap_or(0);
+    for second in 0..100 {
+        for _ in 0..times {
+            asks(&mut world, 3, &all[..1], NOW + second * 1_000);
+        }
+    }
+    // And whoever asks for what comes next, however often, is not even counted.
+    for _ in 0..1_000 {
+        asks(&mut world, 4, &[next(8)], NOW);
+    }
+    assert_eq!(world.closed.len(), 1);
+}
+
+/// [RA5] So are the pages of a pool.
+#[test]
+fn ra5_pools_too() {
+    let mut world = a_megabyte();
+    let items: Vec<String> = (0..8).map(|n| format!(r#""{n}{}""#, "x".repeat(125_000))).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let choice = neap_core::pool::Choice::default();
+    let merged = world.authority.merge("~p", choice, &items, NOW);
+    assert!(matches!(merged, Ok(Some(Ok(_)))), "{merged:?}");
+    greets(&mut world, 2);
+    let open = Up::Pool(PoolUp { pool: "~p", ask: PoolAsk::Open { choice, after: Seq::ZERO } });
+    let leave = Up::Pool(PoolUp { pool: "~p", ask: PoolAsk::Leave });
+    let mut given = 0;
+    while world.closed.is_empty() {
+        given += asks(&mut world, 2, &[open.clone(), leave.clone()], NOW) as u64;
+        assert!(given < 2 * AGAIN_BURST, "{given} bytes and no end");
+    }
+    assert_eq!(world.closed, [(2, 4429)]);
 }
 
 /// [SE7] Who says nothing is closed when anything happens later.
