@@ -169,7 +169,7 @@ test("an idle object with live sockets sleeps, and wakes as if nothing had been"
     a.socket.send("ping"); // answered by the platform, which lets the object sleep
   }
   await until("the pings' answers", () => a.texts.length === 13);
-  assert(a.texts.every((text) => text === `${a.epoch}:1`));
+  assert(a.texts.every((text) => text === `${a.epoch}:1:0`));
   const start = performance.now();
   assert.equal((await a.outcome(a.push([set("c", "after")]))).seq, 2);
   t.diagnostic(`first answered write after the sleep: ${(performance.now() - start).toFixed(1)} ms`);

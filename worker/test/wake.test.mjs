@@ -43,7 +43,7 @@ async function fill(r, id, records) {
 }
 
 test("an object wakes as fast with many records as with few, and holds none of them in memory", { skip }, async (t) => {
-  const r = await relay(t, { build, vars: { NEAP_RATE_MUTATIONS: "1000000", NEAP_RATE_BYTES: "1000000000" } });
+  const r = await relay(t, { build, vars: { NEAP_RATE_MUTATIONS: "1000000", NEAP_RATE_BYTES: "1000000000", NEAP_MAX_RECORDS: `${many + 1}` } });
   await r.call("POST", "/v1/datastores", { id: "warm" });
   await fill(r, "few", 10);
   await fill(r, "many", many);
