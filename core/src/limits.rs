@@ -113,6 +113,10 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 pub const TOKEN_SLACK_MS: u64 = 1_000;
 /// An alarm whose work failed comes again after this time.
 pub const ALARM_RETRY_MS: u64 = 60_000;
+/// Sockets and datastores that one client may open in a second, unless an operator sets another number …
+pub const OPENINGS_PER_SECOND: u64 = 100;
+/// … and so many at once: a crowd behind one address comes back together.
+pub const OPENINGS_BURST: u64 = 20_000;
 /// Most clients whose speed over HTTP one datastore keeps in mind.
 pub const RATE_PAYERS_MAX: usize = 4_096;
 /// Most sockets of one datastore, unless an operator sets another number.

@@ -116,7 +116,7 @@ impl Answer {
 
     /// Says that it was too fast, and after how many seconds it is not.
     pub(crate) fn too_fast(seconds: u64) -> Answer {
-        let mut answer = Answer::problem(429, "rate-limited", "too many writes in a short time");
+        let mut answer = Answer::problem(429, "rate-limited", "too much in a short time");
         answer.set("Retry-After", &seconds.to_string());
         answer
     }

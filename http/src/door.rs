@@ -1,6 +1,9 @@
 //! Lets requests in: route, method, origin and token, before anybody's datastore is touched.
 
-use neap_core::authority::Admission;
+use neap_core::{
+    authority::Admission,
+    rate::{Buckets, Cost, Rates},
+};
 
 use crate::{
     Answer, Head, Settings,
@@ -44,6 +47,9 @@ pub struct Visit {
     /// Stands for the client's address, in open mode.
     client: Option<u64>,
     manner: Manner,
+    /// Whether it may make a datastore.
+    opens: bool,
+    now: u64,
 }
 
 /// A request that is let in, and what it may do.
@@ -91,20 +97,30 @@ pub fn enter(settings: &Settings, head: &Head, now: u64) -> Result<Visit, Denial
         return Err(Denial::Socket { code: 4400, reason: "bad-request", speaks_ours: false });
     }
     let client = settings.secrets.is_none().then(|| head.client());
-    Ok(Visit { target, id, need, grant, client, manner })
+    let is_post = head.method == Some(Method::Post);
+    let opens = matches!(target, Target::Socket | Target::Import)
+        || is_post && matches!(target, Target::Datastores | Target::Datastore);
+    Ok(Visit { target, id, need, grant, client, manner, opens, now })
 }
 
 impl Visit {
     /// Lets it in to the datastore that its path names, or its body; where neither does, to one with
-    /// the id that `mint` makes.
+    /// the id that `mint` makes. Each datastore counts for itself how fast its clients are; how fast they open new ones
+    /// is counted here, in `openings`, which outlives the visit.
     ///
     /// # Errors
     /// What it is answered instead.
-    pub fn admit(self, body: &[u8], mint: impl FnOnce() -> String) -> Result<Pass, Denial> {
+    pub fn admit(
+        self,
+        settings: &Settings,
+        openings: &mut Buckets,
+        body: &[u8],
+        mint: impl FnOnce() -> String,
+    ) -> Result<Pass, Denial> {
         let id = if self.target == Target::Datastores {
             Opening::parse(body)?.id().map_or_else(mint, String::from)
         } else {
-            self.id
+            self.id.clone()
         };
         let admission = self.grant.to(&id).and_then(|admission| {
             suffices(&admission, self.need)?;
@@ -113,10 +129,23 @@ impl Visit {
         match admission {
             Ok(admission) => {
                 let payer = self.client.unwrap_or(admission.subject);
+                self.pay(settings, openings, payer)?;
                 Ok(Pass { id, admission, payer })
             }
             Err(denied) => Err(self.manner.deny(denied, "the token does not allow this")),
         }
+    }
+
+    /// Takes from a client's bucket what may make a datastore. One that is there already is opened by many, but not by
+    /// so many at one address.
+    fn pay(&self, settings: &Settings, openings: &mut Buckets, payer: u64) -> Result<(), Denial> {
+        if !self.opens {
+            return Ok(());
+        }
+        let rates = Rates { mutations: settings.openings, ..Rates::default() };
+        let (cost, now) = (Cost { mutations: 1, bytes: 0 }, self.now.saturating_mul(1_000));
+        let paid = openings.take(&rates, payer, cost, now, 0);
+        paid.map_err(|micros| self.manner.slow_down(micros))
     }
 
     /// Whether it asks for the socket.
@@ -176,6 +205,16 @@ impl Manner {
             Manner::Socket { speaks_ours: head.speaks_ours() }
         } else {
             Manner::Request
+        }
+    }
+
+    /// Says that it is too fast, by so many microseconds.
+    fn slow_down(self, micros: u64) -> Denial {
+        match self {
+            Manner::Socket { speaks_ours } => {
+                Denial::Socket { code: 4429, reason: "rate-limited", speaks_ours }
+            }
+            Manner::Request => Answer::too_fast(micros.div_ceil(1_000_000).max(1)).into(),
         }
     }
 

@@ -1,6 +1,9 @@
 //! What the operator sets, and what holds where nothing is set.
 
-use neap_core::{authority, limits::SOCKETS_MAX};
+use neap_core::{
+    authority,
+    limits::{OPENINGS_BURST, OPENINGS_PER_SECOND, SOCKETS_MAX},
+};
 
 use neap_core::rate::{Rate, Rates};
 
@@ -11,6 +14,8 @@ pub struct Settings {
     pub bounds: authority::Settings,
     /// Most sockets of one datastore.
     pub sockets_max: usize,
+    /// How fast one client may open sockets and datastores.
+    pub openings: Rate,
     /// Secrets that tokens may be signed with; `None` in open mode.
     pub secrets: Option<Vec<String>>,
     /// Browser origins that may connect; `None` when all may.
@@ -28,6 +33,8 @@ impl Settings {
             mutations: rate("NEAP_RATE_MUTATIONS", usual.mutations),
             bytes: rate("NEAP_RATE_BYTES", usual.bytes),
         };
+        let usual = Rate { per_second: OPENINGS_PER_SECOND, burst: OPENINGS_BURST };
+        let openings = rate("NEAP_RATE_OPENINGS", usual);
         let mut number = |name, default| number(get(name), name, default, &mut complain);
         let ttl_max = number("NEAP_MAX_TTL", u64::from(defaults.ttl_max));
         let sockets_max = number("NEAP_MAX_SOCKETS", SOCKETS_MAX as u64);
@@ -40,6 +47,7 @@ impl Settings {
         };
         Settings {
             bounds,
+            openings,
             sockets_max: usize::try_from(sockets_max).unwrap_or(usize::MAX),
             secrets: secrets(&get, &mut complain),
             origins: origins(get("NEAP_ORIGINS")),

@@ -1,6 +1,10 @@
 //! HTTP: between `neap_http` and axum.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, PoisonError},
+};
 
 use axum::{
     body::Body,
@@ -81,7 +85,11 @@ async fn let_in(relay: &Arc<Relay>, head: &Head, parts: &mut Parts, body: Body) 
             return Reply::Answer(Answer::internal());
         }
     };
-    let pass = match visit.admit(&bytes, || String::from(&*fresh)) {
+    let admitted = {
+        let mut openings = relay.openings.lock().unwrap_or_else(PoisonError::into_inner);
+        visit.admit(&relay.settings, &mut openings, &bytes, || String::from(&*fresh))
+    };
+    let pass = match admitted {
         Ok(pass) => pass,
         Err(denial) => return deny(denial, parts).await,
     };

@@ -2,12 +2,12 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
 };
 
 use neap_core::{id::Name, limits::GROUP_MAX};
-use neap_http::Settings;
+use neap_http::{Buckets, Settings};
 use tokio::{
     runtime::Handle,
     sync::{
@@ -31,6 +31,8 @@ pub(crate) struct Relay {
     pub(crate) files: Option<ServeDir>,
     /// The header in which a proxy tells the client's address.
     pub(crate) client_header: Option<String>,
+    /// How fast clients have opened datastores lately.
+    pub(crate) openings: Mutex<Buckets>,
     shards: Vec<Sender<Job>>,
 }
 
@@ -83,6 +85,7 @@ impl Relay {
             settings,
             files: args.www.as_ref().map(ServeDir::new),
             client_header: args.client_header.clone(),
+            openings: Mutex::default(),
         };
         Ok((relay, End { threads, end }))
     }

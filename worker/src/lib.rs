@@ -16,10 +16,12 @@
     clippy::unwrap_used
 )]
 
+use std::cell::RefCell;
+
 use futures_util::StreamExt as _;
 use js_sys::Promise;
 use neap_core::{authority::Stats, limits::BODY_BYTES_MAX};
-use neap_http::{Answer, Denial, Head, Pass, Settings, enter, share};
+use neap_http::{Answer, Buckets, Denial, Head, Pass, Settings, enter, share};
 use wasm_bindgen::prelude::*;
 use worker::{
     Env, Fetcher, Headers, Method, Request, RequestInit, Response, Result, worker_sys::web_sys,
@@ -43,6 +45,11 @@ use platform::{mint_id, now, settings};
 const DATASTORES: &str = "DATASTORES";
 /// The binding of the demo's static files, where there are any.
 const ASSETS: &str = "ASSETS";
+
+thread_local! {
+    /// How fast clients have opened datastores lately, as far as this isolate has seen.
+    static OPENINGS: RefCell<Buckets> = RefCell::default();
+}
 
 /// Headers of a request that an object is told.
 const FORWARDED: [&str; 3] = ["If-Match", "If-None-Match", "Idempotency-Key"];
@@ -110,7 +117,11 @@ async fn let_in(
         let payload = (!bytes.is_empty()).then(|| to_js(&bytes));
         (bytes, payload)
     };
-    match visit.admit(&bytes, mint_id) {
+    let admitted = OPENINGS.with(|openings| match openings.try_borrow_mut() {
+        Ok(mut openings) => visit.admit(settings, &mut openings, &bytes, mint_id),
+        Err(_) => visit.admit(settings, &mut Buckets::default(), &bytes, mint_id),
+    });
+    match admitted {
         Ok(pass) => forward(&request, env, &pass, is_socket, payload, log).await,
         Err(denial) => deny(denial, log),
     }
@@ -119,14 +130,15 @@ async fn let_in(
 fn deny(denial: Denial, log: &Log) -> Result<Response> {
     match denial {
         Denial::Answer(answer) => {
-            // Those without a valid claim; whoever only mistypes is no news.
-            if let code @ (401 | 403) = answer.status() {
-                log.tell(
-                    Event::Refusal,
-                    if code == 401 { "unauthorized" } else { "forbidden" },
-                    1,
-                    Stats::default(),
-                );
+            // Those without a valid claim, or too fast; whoever only mistypes is no news.
+            let told = match answer.status() {
+                401 => Some("unauthorized"),
+                403 => Some("forbidden"),
+                429 => Some("rate-limited"),
+                _ => None,
+            };
+            if let Some(told) = told {
+                log.tell(Event::Refusal, told, 1, Stats::default());
             }
             respond(answer)
         }

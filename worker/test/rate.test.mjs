@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { assertProblem, relay, set, sleep, token } from "./house.mjs";
+import { assertProblem, relay, set, sleep, token, until } from "./house.mjs";
 import { read } from "./wire.mjs";
 
 const path = (id, rest = "") => `/v1/datastores/${id}${rest}`;
@@ -39,6 +39,31 @@ test("bytes have a rate of their own; with a secret it counts by subject", async
   assertProblem(late, 429, "rate-limited");
   assert(Number(late.headers.get("retry-after")) > 60);
   assert.equal((await as("eve", "PUT", record("a", "l"), much, "192.0.2.1")).status, 200);
+});
+
+test("who opens too many datastores is told when to come again, by address or by subject, and goes on in those that are open", async (t) => {
+  const r = await relay(t, { vars: { NEAP_RATE_OPENINGS: "1:3" } });
+  const from = (address) => ({ "CF-Connecting-IP": address });
+  const open = (id, address) => r.call("POST", "/v1/datastores", { id }, from(address));
+  const answers = [];
+  for (let n = 0; n < 9; n += 1) answers.push(await open(`a${n}`, "192.0.2.1"));
+  const late = answers.findIndex(({ status }) => status === 429);
+  assert(late >= 3, answers.map(({ status }) => status).join());
+  assertProblem(answers[late], 429, "rate-limited");
+  assert.match(answers[late].headers.get("retry-after"), /^[1-9]\d*$/);
+  assertProblem(await r.call("GET", path(`a${late}`)), 404, "not-found");
+  assert.equal((await r.call("PUT", record("a0", "k"), {}, from("192.0.2.1"))).status, 200);
+  assert.equal((await open("b", "192.0.2.2")).status, 201);
+
+  const closed = await relay(t, { vars: { NEAP_RATE_OPENINGS: "1:3", NEAP_SECRET: "s" } });
+  const as = (sub) => ({ protocols: ["neap.v1", `neap.token.${token("s", { ds: "*", scope: ["write"], sub, exp: Math.floor(Date.now() / 1000) + 600 })}`] });
+  const sockets = [];
+  for (let n = 0; n < 9; n += 1) sockets.push(await closed.socket(`a${n}`, as("ann")));
+  await until("one is refused", () => sockets.some((socket) => socket.closed));
+  assert.deepEqual(sockets.find((socket) => socket.closed).closed, { code: 4429, reason: "rate-limited" });
+  await sockets[0].greet();
+  assert.equal(sockets[0].closed, null);
+  await (await closed.socket("b", as("eve"))).greet();
 });
 
 test("a rate that makes no sense leaves the usual one", async (t) => {
