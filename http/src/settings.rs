@@ -94,3 +94,46 @@ fn origins(text: Option<String>) -> Option<Vec<String>> {
     }
     Some(each().filter(|origin| !origin.is_empty()).map(String::from).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_is_told_with_its_default() {
+        let told = include_str!("../../template/README.md");
+        let says =
+            |name: &str, default: String| told.contains(&format!("| `{name}` | {default} |"));
+        let usual = Settings::read(|_| None, |_| {});
+        let authority::Settings { ttl_max, records_max, bytes_max, history, rates } = usual.bounds;
+        let rate = |Rate { per_second, burst }| format!("{per_second}:{burst}");
+        let defaults = [
+            ("NEAP_SECRET", "none".into()),
+            ("NEAP_SECRET_PREVIOUS", "none".into()),
+            ("NEAP_ORIGINS", "`*`".into()),
+            ("NEAP_MAX_RECORDS", records_max.to_string()),
+            ("NEAP_MAX_BYTES", bytes_max.to_string()),
+            ("NEAP_MAX_SOCKETS", usual.sockets_max.to_string()),
+            ("NEAP_MAX_TTL", ttl_max.to_string()),
+            ("NEAP_HISTORY", history.to_string()),
+            ("NEAP_RATE_MUTATIONS", rate(rates.mutations)),
+            ("NEAP_RATE_BYTES", rate(rates.bytes)),
+            ("NEAP_RATE_OPENINGS", rate(usual.openings)),
+        ];
+        for (name, default) in &defaults {
+            assert!(says(name, default.clone()), "{name} {default}");
+        }
+        let asked = std::cell::RefCell::new(Vec::new());
+        let some = |name: &str| {
+            asked.borrow_mut().push(name.to_owned());
+            Some("1".into())
+        };
+        Settings::read(some, |_| {});
+        let mut asked = asked.into_inner();
+        asked.sort();
+        asked.dedup();
+        let mut known = defaults.map(|(name, _)| name);
+        known.sort_unstable();
+        assert_eq!(asked, known, "the table is whole");
+    }
+}
