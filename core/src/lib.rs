@@ -71,6 +71,7 @@ pub mod pool;
 pub mod rate;
 pub mod record;
 pub mod replica;
+mod sip;
 pub mod storage;
 pub mod store;
 pub mod value;

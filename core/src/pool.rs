@@ -5,14 +5,12 @@
 //! keeps the items of a pool as it keeps the records of a collection, under their identities.
 
 use alloc::{boxed::Box, string::String};
-use core::hash::Hasher;
-
-use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::{
     id::{self, BadId, Seq, hex},
     limits::KEY_BYTES_MAX,
     record::Digest,
+    sip::sip,
     value::as_string,
 };
 
@@ -152,10 +150,8 @@ pub fn ident(data: &str, primary: Option<&str>) -> String {
 }
 
 fn hashed(kind: &str, text: &str) -> String {
-    let mut hasher = SipHasher24::new();
-    hasher.write(text.as_bytes());
     let mut ident = String::from(kind);
-    ident.push_str(&hex(&hasher.finish128().as_bytes()));
+    ident.push_str(&hex(&sip(2, [0, 0], &[text.as_bytes()])));
     ident
 }
 

@@ -1,11 +1,10 @@
 //! Records as the order knows them, and the digest over all of them.
 
+use crate::{
+    id::{Seq, from_hex, hex},
+    sip::sip,
+};
 use alloc::{boxed::Box, string::String};
-use core::hash::Hasher;
-
-use siphasher::sip128::{Hasher128, SipHasher13};
-
-use crate::id::{Seq, from_hex, hex};
 
 /// What the order last said of a key: a record, or a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,15 +47,10 @@ impl Digest {
     /// Hashes one live record: SipHash-1-3 with 128 bits and zero keys over lengths and bytes.
     #[must_use]
     pub fn of(collection: &str, key: &str, seq: Seq, data: &[u8]) -> Digest {
-        let mut hasher = SipHasher13::new();
         // Lengths part the texts, so that no two different records feed the same bytes.
         let lengths = (collection.len() as u64) << 32 | key.len() as u64;
-        hasher.write(&lengths.to_le_bytes());
-        hasher.write(&seq.0.to_le_bytes());
-        hasher.write(collection.as_bytes());
-        hasher.write(key.as_bytes());
-        hasher.write(data);
-        Digest(hasher.finish128().as_bytes())
+        let [lengths, seq] = [lengths, seq.0].map(u64::to_le_bytes);
+        Digest(sip(1, [0, 0], &[&lengths, &seq, collection.as_bytes(), key.as_bytes(), data]))
     }
 
     /// Adds a record's hash.

@@ -2,11 +2,9 @@
 //! the browser build pays for a hash table once.
 
 use alloc::{vec, vec::Vec};
-use core::hash::Hasher;
-
-use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::table::Collection;
+use crate::sip::sip;
 
 /// A place, and what of its hash is kept.
 #[derive(Clone, Copy, Debug)]
@@ -203,9 +201,8 @@ impl<T> Slots<T> {
 
 /// Hashes a key of a collection. The seed keeps strangers from choosing keys that collide.
 pub(super) fn hash_of(seed: u64, collection: Collection, key: &str) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(seed, u64::from(collection.0));
-    hasher.write(key.as_bytes());
-    hasher.finish128().h1
+    let [a, b, c, d, e, f, g, h, ..] = sip(1, [seed, u64::from(collection.0)], &[key.as_bytes()]);
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]
