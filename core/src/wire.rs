@@ -34,7 +34,7 @@ pub use note::{Note, decode_note, encode_note};
 pub use pong::Pong;
 pub use pool::{PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp};
 pub use presence::{Presence, Shown};
-pub use rows::{Changes, RowRef, Rows, decode_changes, encode_changes};
+pub use rows::{Changes, RowRef, Rows, decode_changes, encode_changes, peek_changes};
 
 /// The newest version of the protocol that this code speaks. Hello names the sender's newest,
 /// Welcome the one that both then use.

@@ -123,15 +123,16 @@ impl Replica {
     /// As [`restore_info`](Self::restore_info); the stored records are then of no use: see
     /// [`drop_records`](Self::drop_records).
     pub fn restore_page(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
-        let changes = wire::decode_changes(bytes)?;
+        let changes = wire::peek_changes(bytes)?;
         self.table.begin_page();
-        for row in changes.rows() {
+        let mut rows = changes.rows();
+        for row in rows.by_ref() {
             let row = row?;
             let collection = self.names.intern(row.collection);
             let held = Held { seq: row.seq, data: row.data.ok_or(BadFrame)? };
             self.table.take_back(collection, row.collection, row.key, held);
         }
-        Ok(())
+        rows.end()
     }
 
     /// Takes back a frame of the log, in the order in which they came.

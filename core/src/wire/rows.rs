@@ -86,6 +86,14 @@ struct Packed<'a> {
 }
 
 impl<'a> Rows<'a, '_> {
+    /// Nothing follows on what was unpacked.
+    ///
+    /// # Errors
+    /// When bytes go on.
+    pub fn end(&self) -> Result<(), BadFrame> {
+        if self.from.rest().is_empty() { Ok(()) } else { Err(BadFrame) }
+    }
+
     fn packed(&mut self) -> Result<Packed<'a>, BadFrame> {
         let from = &mut self.from;
         let kind = from.byte()?;
@@ -161,14 +169,24 @@ pub fn encode_changes<'a>(rows: impl IntoIterator<Item = RowRef<'a>>) -> Vec<u8>
 /// # Errors
 /// When the bytes are no rows.
 pub fn decode_changes(bytes: &[u8]) -> Result<Changes<'_>, BadFrame> {
-    let mut from = Reader::new(bytes);
-    let (names, count) = (Vec::take(&mut from)?, from.length()?);
-    let changes = Changes { names, count, rows: from.rest() };
+    let changes = peek_changes(bytes)?;
     let mut rows = changes.rows();
-    for _ in 0..count {
+    for _ in 0..changes.count {
         rows.packed()?;
     }
-    if rows.from.rest().is_empty() { Ok(changes) } else { Err(BadFrame) }
+    rows.end()?;
+    Ok(changes)
+}
+
+/// The same without a look at the rows: for whoever drops all of them when one turns out bad, or when
+/// they have no [`end`](Rows::end).
+///
+/// # Errors
+/// When no rows begin there.
+pub fn peek_changes(bytes: &[u8]) -> Result<Changes<'_>, BadFrame> {
+    let mut from = Reader::new(bytes);
+    let (names, count) = (Vec::take(&mut from)?, from.length()?);
+    Ok(Changes { names, count, rows: from.rest() })
 }
 
 /// Numbers names in the order in which they come.
