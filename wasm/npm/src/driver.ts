@@ -12,11 +12,12 @@ import { Journal } from "./journal.js";
 import { onPage } from "./page.js";
 import { LEDGER_MS, SEND_AGAIN_MS, TICK_MAX_MS } from "./limits.js";
 import { LivePresence } from "./presence.js";
+import type { Found } from "./restore.js";
 import { Siblings } from "./siblings.js";
 import { Socket, type Target } from "./socket.js";
 import { StatusKeeper } from "./status.js";
 import { MemoryStorage } from "./storage/memory.js";
-import type { Storage, Stored } from "./storage/storage.js";
+import type { Storage } from "./storage/storage.js";
 import { troubleOf } from "./storage/trouble.js";
 import { closedError, messageOf } from "./trouble.js";
 
@@ -25,7 +26,7 @@ export interface DriverParts {
   readonly storage: Storage;
   /** Names what tabs share. */
   readonly place: string;
-  readonly stored: Stored & { readonly isDamaged: boolean };
+  readonly stored: Found;
   /** Makes the driver that delivers what a tab has left behind. */
   readonly heir: ((orphan: Storage) => Promise<Driver>) | undefined;
   /** Erases what this device holds of the datastore, whatever has become of the disk since. */
@@ -462,7 +463,7 @@ export class Driver {
     this.disk = disk;
     disk.onLost = (reason) => this.failed(reason);
     const { id, spare, contact } = this.journal;
-    const nothing = { known: undefined, stamp: undefined, pages: [], steps: [], blocks: [], logBytes: 0, isDamaged: false };
+    const nothing = { known: undefined, stamp: undefined, pageBytes: 0, steps: [], blocks: [], logBytes: 0, isDamaged: false };
     this.journal = new Journal(this.core, disk, { ...nothing, replica: { id, spare, contact, account: undefined, sum: undefined } }, this);
     // The spare id on the old disk may be taken by whoever goes on there.
     this.core.setSpare(randomBytes(16));

@@ -4,7 +4,8 @@ import { soon, stopwatch } from "./clock.js";
 import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, LIVE, type Core } from "./core.js";
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
-import type { Batch, Block, Checkpoint, Identity, Known, Page, Step, Storage, Stored } from "./storage/storage.js";
+import type { Found } from "./restore.js";
+import type { Batch, Block, Checkpoint, Identity, Known, Page, Step, Storage } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -69,7 +70,7 @@ export class Journal {
   constructor(
     private readonly core: Core,
     private readonly storage: Storage,
-    stored: Stored & { readonly isDamaged: boolean },
+    stored: Found,
     private readonly listener: JournalListener,
   ) {
     ({ id: this.id, spare: this.spare, contact: this.contact } = stored.replica);
@@ -77,7 +78,7 @@ export class Journal {
     this.stamp = stored.isDamaged ? undefined : stored.stamp;
     this.isDamaged = stored.isDamaged;
     this.logBytes = stored.logBytes;
-    this.checkpointBytes = sizeOf(stored.pages);
+    this.checkpointBytes = stored.pageBytes;
   }
 
   /** What is known of replica and datastore wants to be stored before anything is pushed. */

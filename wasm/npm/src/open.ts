@@ -12,7 +12,7 @@ import { restore } from "./restore.js";
 import type { Target } from "./socket.js";
 import { eraseIndexedDb, openIndexedDb } from "./storage/indexeddb.js";
 import { MemoryStorage } from "./storage/memory.js";
-import type { Identity, Storage, Stored } from "./storage/storage.js";
+import type { Identity, Storage } from "./storage/storage.js";
 import { troubleOf } from "./storage/trouble.js";
 import { endOf, subjectOf } from "./token.js";
 import { loadModule } from "./wasm.js";
@@ -26,17 +26,14 @@ import { loadModule } from "./wasm.js";
  */
 export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const checked = check(options);
-  const opening = openStorage(checked);
-  // Whoever does not come to be leaves the place to others.
-  const giveUp = async (error: unknown): Promise<never> => {
-    await (await opening).storage.close();
-    throw error;
-  };
-  const [module, { storage, stored, trouble }] = await Promise.all([loadModule(), opening]).catch(giveUp);
+  const loading = loadModule();
+  // It is told where the module is needed.
+  loading.catch(() => {});
   const [place, remote] = [databaseName(checked), remoteOf(checked)];
   const eraseCopy = () => (checked.storage === "indexeddb" ? eraseIndexedDb(place) : Promise.resolve());
-  const troubles = trouble ? [trouble] : [];
-  const drive = async (storage: Storage, found: Stored, heir?: DriverParts["heir"]): Promise<Driver> => {
+  const troubles: NeapError[] = [];
+  const drive = async (storage: Storage, heir?: DriverParts["heir"]): Promise<Driver> => {
+    const [found, module] = await Promise.all([storage.load(), loading]);
     const make = ({ id, spare }: Identity) => makeCore(module, id, spare, random32(), checked);
     const { core, stored, damages } = await restore(make, found);
     troubles.push(...damages);
@@ -44,34 +41,30 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
   };
   const tell = () => troubles.splice(0).forEach((trouble) => driver.engine.report(trouble));
   const heir = async (orphan: Storage): Promise<Driver> => {
-    const courier = await drive(orphan, await orphan.load());
+    const courier = await drive(orphan);
     tell();
     return courier;
   };
-  const driver = await drive(storage, stored, heir).catch(giveUp);
+  const fromDisk = async (): Promise<Driver> => {
+    const disk = await openIndexedDb(place);
+    try {
+      return await drive(disk, heir);
+    } catch (error) {
+      // Whoever does not come to be leaves the place to others.
+      void disk.close();
+      throw error;
+    }
+  };
+  const fromNothing = () => drive(new MemoryStorage(), heir);
+  const without = (error: unknown): Promise<Driver> => {
+    troubles.push(troubleOf(error));
+    return fromNothing();
+  };
+  const driver = await (checked.storage === "indexeddb" ? fromDisk().catch(without) : fromNothing());
   // When the app has had the time to listen.
   soon(tell);
   driver.start();
   return new LiveDatastore(checked.id, driver);
-}
-
-async function openStorage(checked: Checked): Promise<{ storage: Storage; stored: Stored; trouble?: NeapError }> {
-  if (checked.storage === "indexeddb") {
-    let storage: Storage | undefined;
-    try {
-      storage = await openIndexedDb(databaseName(checked));
-      return { storage, stored: await storage.load() };
-    } catch (error) {
-      void storage?.close();
-      return { ...(await openMemory()), trouble: troubleOf(error) };
-    }
-  }
-  return openMemory();
-}
-
-async function openMemory(): Promise<{ storage: Storage; stored: Stored }> {
-  const storage = new MemoryStorage();
-  return { storage, stored: await storage.load() };
 }
 
 /** One database for each relay, datastore and user. */

@@ -6,9 +6,15 @@ import { NeapError } from "./errors.js";
 import { SLICE_MS } from "./limits.js";
 import { newIdentity, type Identity, type Stored, type Sum } from "./storage/storage.js";
 
+/** What of the stored still counts when a core has it. */
+export interface Found extends Omit<Stored, "pages"> {
+  readonly isDamaged: boolean;
+  readonly pageBytes: number;
+}
+
 export interface Restored {
   readonly core: Core;
-  readonly stored: Stored & { readonly isDamaged: boolean };
+  readonly stored: Found;
   /** What the app must hear of. */
   readonly damages: readonly NeapError[];
 }
@@ -26,7 +32,8 @@ export async function restore(make: (replica: Identity) => Core, found: Stored):
   // Of a replica that has nothing to say nothing is lost when another goes on.
   if (!isKnown && blocks.length === 0) core = make((replica = newIdentity()));
   if (blocks[0] && !(account && isKnown)) core.restoreWithoutAccount(blocks[0].first);
-  const isDamaged = !(await restoreRecords(core, found));
+  const pageBytes = await restoreRecords(core, found);
+  const isDamaged = pageBytes === undefined;
   if (isDamaged) core.dropRecords();
   const lost = restoreOutbox(core, found);
   core.restored();
@@ -35,26 +42,32 @@ export async function restore(make: (replica: Identity) => Core, found: Stored):
     damages.push(new NeapError("storage-damaged", "stored records could not be read and are fetched again"));
   if (lost > 0)
     damages.push(new NeapError("outbox-damaged", `edits that wait on the disk cannot be read and may be lost: ${lost}; all others are kept`));
-  return { core, stored: { ...found, replica, isDamaged }, damages };
+  return { core, stored: { ...found, replica, isDamaged, pageBytes: pageBytes ?? 0 }, damages };
 }
 
 const holds = (made: number, sum: Sum): boolean => sum === undefined || sum === made;
 
-async function restoreRecords(core: Core, { known, pages, steps }: Stored): Promise<boolean> {
-  if (!known) return true;
-  if (!holds(core.checksum(known.info, 0, 0), known.sum) || !core.restoreInfo(known.info)) return false;
+/** Gives how many bytes the pages have, or nothing where the records are of no use. */
+async function restoreRecords(core: Core, { known, pages, steps }: Stored): Promise<number | undefined> {
+  let pageBytes = 0;
+  if (!known) return pageBytes;
+  if (!holds(core.checksum(known.info, 0, 0), known.sum) || !core.restoreInfo(known.info)) return undefined;
   const pause = slices();
-  for (const [index, { bytes, sum }] of pages.entries()) {
-    if (!holds(core.checksum(bytes, index, 0), sum) || !core.restorePage(bytes)) return false;
-    await pause();
-  }
-  for (const { from, to, frames, sums } of steps) {
-    for (const [index, frame] of frames.entries()) {
-      if (!holds(core.checksum(frame, from, to), sums[index]) || !core.restoreFrame(frame)) return false;
+  let index = 0;
+  for (const part of pages) {
+    for (const { bytes, sum } of await part) {
+      if (!holds(core.checksum(bytes, index++, 0), sum) || !core.restorePage(bytes)) return undefined;
+      pageBytes += bytes.length;
       await pause();
     }
   }
-  return true;
+  for (const { from, to, frames, sums } of steps) {
+    for (const [index, frame] of frames.entries()) {
+      if (!holds(core.checksum(frame, from, to), sums[index]) || !core.restoreFrame(frame)) return undefined;
+      await pause();
+    }
+  }
+  return pageBytes;
 }
 
 /** Gives what is to be awaited between pieces of work that would hold up the page together. */

@@ -13,9 +13,10 @@
 // store it once. A row per record would be ten times slower to read.
 
 import { randomBytes, toHex } from "../dice.js";
+import { PAGES_TOGETHER } from "../limits.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
 import { bytesIn, readBlock, readIdentity, readPage, readStep } from "./rows.js";
-import { newIdentity, type Batch, type Heirs, type Known, type Owned, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
+import { newIdentity, type Batch, type Heirs, type Known, type Owned, type Page, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
 import { blockedError, lostError, newerError } from "./trouble.js";
 
 // Rows of format 1 have no checksums; they get them when they are written again.
@@ -130,10 +131,12 @@ export class IndexedDbStorage implements Storage {
       all.objectStore("replicas").put({ ...replica, owner: this.owner }, this.slot);
       return replica;
     });
-    const [replica, confirmed, pages, steps, firsts, blocks] = await Promise.all([
+    const pages = all.objectStore("pages");
+    const reading = request(pages.count()).then((count) => partsOf(pages, count));
+    const [replica, confirmed, parts, steps, firsts, blocks] = await Promise.all([
       taking,
       request(all.objectStore("meta").get(CONFIRMED) as IDBRequest<Confirmed | undefined>),
-      request(all.objectStore("pages").getAll()),
+      reading,
       request(all.objectStore("log").getAll()),
       request(all.objectStore("outbox").getAllKeys(ofSlot)),
       request(all.objectStore("outbox").getAll(ofSlot)),
@@ -143,7 +146,7 @@ export class IndexedDbStorage implements Storage {
       replica,
       known: confirmed && { ...confirmed, info: bytesIn(confirmed.info) },
       stamp: confirmed?.stamp,
-      pages: pages.map(readPage),
+      pages: parts,
       steps: read,
       blocks: blocks.map((block, index) => readBlock(block, (firsts[index] as [string, number])[1])),
       logBytes: read.reduce((sum, { frames }) => frames.reduce((sum, frame) => sum + frame.length, sum), 0),
@@ -363,6 +366,21 @@ export class IndexedDbStorage implements Storage {
 
 /** Erases the database `name`. Others give it free as soon as they hear of it. */
 export const eraseIndexedDb = (name: string): Promise<unknown> => request(indexedDB.deleteDatabase(name));
+
+/** Asks for all pages at once: the disk goes on to the next ones while the first are restored. */
+function partsOf(pages: IDBObjectStore, count: number): Promise<Page[]>[] {
+  const parts: Promise<Page[]>[] = [];
+  for (let at = 0; at < count; at += PAGES_TOGETHER) {
+    const end = at + PAGES_TOGETHER;
+    // Where one is missing in between, the last ones are beyond the count.
+    const range = end < count ? IDBKeyRange.bound(at, end, false, true) : IDBKeyRange.lowerBound(at);
+    const part = request(pages.getAll(range)).then((rows) => rows.map(readPage));
+    // Whoever has found damage before takes no more of them.
+    part.catch(() => {});
+    parts.push(part);
+  }
+  return parts;
+}
 
 function request<T>(asked: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -106,7 +106,8 @@ export interface Stored {
   readonly replica: Identity;
   readonly known: Known | undefined;
   readonly stamp: string | undefined;
-  readonly pages: readonly Page[];
+  /** In parts, the first of which can be taken while the others are still being read. */
+  readonly pages: readonly Promise<readonly Page[]>[];
   readonly steps: readonly Step[];
   readonly blocks: readonly Block[];
   readonly logBytes: number;
@@ -124,7 +125,7 @@ export interface Heirs {
 
 export interface Storage {
   readonly kind: StorageKind;
-  /** Reads everything, once. */
+  /** Reads everything, once; pages go on coming afterwards. */
   load(): Promise<Stored>;
   write(batch: Batch): Promise<Verdict>;
   /** Called when the place is lost under the open datastore. */
