@@ -120,6 +120,54 @@ test("a torn outbox is told; what stands before and behind it arrives once", asy
   }
 });
 
+test("pages that come in parts: one missing in between is noticed, and one that cannot be read ends in memory", async (t) => {
+  const { relay, tab, load, origin } = await profile(t, browser);
+  const options = { relay: relay.url, id: "large" };
+  const count = 9000; // in nine pages, one more than a part has
+  const page = await tab(options);
+  await page.evaluate(async (count) => {
+    await ds.ready;
+    for (let at = 0; at < count; at += 1000)
+      ds.transact((tx) => Array.from({ length: 1000 }, (_, n) => tx.collection("tasks").set({ id: `k${at + n}`, text: "x".repeat(40) })));
+    await ds.settled();
+    await ds.forget();
+  }, count);
+  // What a catch-up brings comes into pages.
+  await load(page, options);
+  await page.evaluate(() => ds.ready.then(() => ds.close()));
+  const opened = async (trouble, storage) => {
+    await page.evaluate(() => ds.ready);
+    assert.deepEqual(await page.evaluate(() => [trouble, ds.status.storage, tasks.size]), [trouble, storage, count]);
+    await page.evaluate(() => ds.close());
+  };
+  for (const expected of [["storage-damaged"], []]) {
+    if (expected.length > 0) {
+      await page.goto(`${origin}/blank`);
+      // Before and behind it nothing else is out of place.
+      await damage(page, "pages", 7, "gone");
+    }
+    await load(page, options);
+    await opened(expected, "indexeddb");
+  }
+  await load(page);
+  const parts = await page.evaluate(async (options) => {
+    let parts = 0;
+    const { getAll } = IDBObjectStore.prototype;
+    IDBObjectStore.prototype.getAll = function (...range) {
+      const asked = getAll.apply(this, range);
+      // The disk fails when the first part is there already.
+      if (this.name === "pages" && ++parts === 1) asked.addEventListener("success", () => this.transaction.abort());
+      return asked;
+    };
+    await start(options);
+    return parts;
+  }, options);
+  assert.ok(parts > 1, `${parts} parts`);
+  await opened(["storage-failed"], "memory");
+  await load(page, options);
+  await opened([], "indexeddb");
+});
+
 const fixtures = new URL("fixtures/", import.meta.url);
 for (const name of readdirSync(fixtures).filter((name) => name.endsWith(".json"))) {
   test(`a copy of ${name} is read, offline too, and its outbox arrives once`, async (t) => {
