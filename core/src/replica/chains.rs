@@ -57,7 +57,7 @@ impl Chains {
 
     /// What speaks of a key, oldest first.
     pub(super) fn links(&self, place: (Collection, &str)) -> &[Link] {
-        let slot = self.find(place).and_then(|slot| self.slots.get(slot));
+        let slot = self.find(self.hash(place), place).and_then(|slot| self.slots.get(slot));
         slot.map_or(&[], |chain| &chain.links)
     }
 
@@ -67,10 +67,10 @@ impl Chains {
 
     /// The slot of a key's chain, which is opened where there is none.
     pub(super) fn open(&mut self, place: Place) -> usize {
-        if let Some(slot) = self.find((place.0, &place.1)) {
+        let hash = self.hash((place.0, &place.1));
+        if let Some(slot) = self.find(hash, (place.0, &place.1)) {
             return slot;
         }
-        let hash = hash_of(self.seed, place.0, &place.1);
         let slot = self.slots.insert(Chain { place, links: SmallVec::new() });
         self.index.insert(hash, slot);
         slot
@@ -87,8 +87,12 @@ impl Chains {
         }
     }
 
-    fn find(&self, place: (Collection, &str)) -> Option<usize> {
+    fn hash(&self, (collection, key): (Collection, &str)) -> u64 {
+        hash_of(self.seed, collection, key)
+    }
+
+    fn find(&self, hash: u64, place: (Collection, &str)) -> Option<usize> {
         let is_it = |slot: usize| self.slots.get(slot).is_some_and(|chain| chain.is_at(place));
-        self.index.find(hash_of(self.seed, place.0, place.1), &is_it)
+        self.index.find(hash, &is_it)
     }
 }

@@ -213,8 +213,9 @@ impl Table {
         held: Held<'_>,
     ) {
         let hash = hash_of(self.seed, collection, key);
-        if let Some(other) = self.get(collection, key) {
-            if other.seq >= held.seq {
+        let other = self.slot(hash, collection, key).and_then(|slot| self.slots.get(slot));
+        if let Some(other) = other {
+            if other.seq() >= held.seq {
                 if let Some(dirty) = self.dirty.last_mut() {
                     *dirty = true;
                 }
