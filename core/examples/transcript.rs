@@ -166,7 +166,7 @@ impl World {
 
     fn turn_connection(&mut self, at: usize) {
         if let Some(session) = self.sessions[at].take() {
-            self.authority.disconnect(session);
+            self.authority.disconnect(session, NOW);
             self.take(at, json!(["closed", 1006]), |one| {
                 one.closed(1006);
                 Value::Null

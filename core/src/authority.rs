@@ -42,7 +42,7 @@ use pace::cost_of;
 use pool::Pools;
 pub use pool::{Merged, PoolPage};
 use presence::News;
-pub use presence::shows;
+pub use presence::is_missed;
 use session::{Phase, Session};
 pub use stats::Stats;
 
@@ -177,11 +177,17 @@ impl<S: Storage> Authority<S> {
         self.sessions.insert(id, session);
     }
 
-    /// Forgets a connection that is gone.
-    pub fn disconnect(&mut self, id: SessionId) {
+    /// Forgets a connection that is gone. When that is noticed after the end, those who stay hear of
+    /// the end and of nothing else.
+    pub fn disconnect(&mut self, id: SessionId, now: u64) {
         let subject = self.subject_of(id);
         let before = self.speakers_of(subject);
-        self.leave(id);
+        let Some(session) = self.leave(id) else { return };
+        if self.alive(now).is_none() {
+            self.expire();
+            return;
+        }
+        self.pools.left(&session.pools, now);
         self.share_anew(subject, before);
     }
 
@@ -207,7 +213,7 @@ impl<S: Storage> Authority<S> {
             return Ok(());
         };
         if session.admission.until < moment.now {
-            self.close(id, Close::Unauthorized);
+            self.close(id, Close::Unauthorized, moment.now);
             return Ok(());
         }
         self.presence.pass(moment.now);
@@ -218,7 +224,7 @@ impl<S: Storage> Authority<S> {
             return Ok(());
         }
         if !self.afford(id, cost_of(&frame, bytes), moment.now) {
-            self.close(id, Close::RateLimited);
+            self.close(id, Close::RateLimited, moment.now);
             return Ok(());
         }
         match frame {
@@ -231,7 +237,7 @@ impl<S: Storage> Authority<S> {
                 Ok(())
             }
             Ok(Up::Presence(state)) if !is_greeting => {
-                self.show(id, state);
+                self.show(id, state, moment.now);
                 Ok(())
             }
             Ok(
@@ -243,7 +249,7 @@ impl<S: Storage> Authority<S> {
                 | Up::Presence(_),
             )
             | Err(wire::BadFrame) => {
-                self.close(id, Close::BadRequest);
+                self.close(id, Close::BadRequest, moment.now);
                 Ok(())
             }
         }
@@ -316,24 +322,24 @@ impl<S: Storage> Authority<S> {
         self.outputs.push(Output::Remember { session: id, bytes: wire::encode_stored(session) });
     }
 
-    fn close(&mut self, id: SessionId, why: Close) {
+    fn close(&mut self, id: SessionId, why: Close, now: u64) {
         let subject = self.subject_of(id);
         let before = self.speakers_of(subject);
-        if self.leave(id) {
+        if let Some(session) = self.leave(id) {
             self.outputs.push(Output::Close { session: id, why });
+            self.pools.left(&session.pools, now);
             self.share_anew(subject, before);
         }
     }
 
-    /// Lets go of a session; whether there was one.
-    fn leave(&mut self, id: SessionId) -> bool {
-        let Some(session) = self.sessions.remove(&id) else { return false };
+    /// Lets go of a session and gives it, if there was one.
+    fn leave(&mut self, id: SessionId) -> Option<Session> {
+        let session = self.sessions.remove(&id)?;
         self.greeting.remove(&id);
-        self.pools.left(&session.pools);
         if session.shows.is_some() {
             self.presence.note(id);
         }
-        true
+        Some(session)
     }
 }
 

@@ -215,7 +215,7 @@ impl<S: Transact, F: FnMut(&Name) -> Result<S, S::Error>> Store<S, F> {
         self.forget(client, id);
         let Some(entry) = self.all.get_mut(id) else { return Ok(()) };
         // Nobody is woken only to be told that somebody is gone.
-        if entry.lose(client) { self.run(id, now, |_| Ok(())) } else { Ok(()) }
+        if entry.lose(client, now) { self.run(id, now, |_| Ok(())) } else { Ok(()) }
     }
 
     /// Disconnects a client from all datastores, for good.

@@ -55,9 +55,10 @@ pub(crate) struct Relay {
     engine: RefCell<Option<Engine>>,
     timer: Closure<dyn Fn()>,
     is_armed: Cell<bool>,
-    /// Armed for a moment while there is presence to tell that came soon after the last.
-    presence_timer: Closure<dyn Fn()>,
-    presence_is_armed: Cell<bool>,
+    /// Armed for a moment while something is left to tell: presence that came soon after the last, or that a
+    /// session has been ended.
+    rest_timer: Closure<dyn Fn()>,
+    rest_is_armed: Cell<bool>,
     /// When the last group was done, in milliseconds since 1970.
     last_flush: Cell<f64>,
     /// The alarm as this object has set it; `None` when it does not know.
@@ -81,8 +82,8 @@ impl Relay {
                 relay.is_armed.set(false);
                 relay.flush();
             });
-            let presence_timer = timer(|relay| {
-                relay.presence_is_armed.set(false);
+            let rest_timer = timer(|relay| {
+                relay.rest_is_armed.set(false);
                 relay.tell_what_is_due();
             });
             Relay {
@@ -94,8 +95,8 @@ impl Relay {
                 engine: RefCell::default(),
                 timer: flush_timer,
                 is_armed: Cell::new(false),
-                presence_timer,
-                presence_is_armed: Cell::new(false),
+                rest_timer,
+                rest_is_armed: Cell::new(false),
                 last_flush: Cell::new(0.0),
                 alarm: Cell::new(None),
             }
@@ -182,8 +183,8 @@ impl Relay {
     pub(crate) fn leave(&self, socket: &Socket) {
         let Some(session) = links::session_of(socket) else { return };
         let is_asleep = self.engine.try_borrow().is_ok_and(|slot| slot.is_none());
-        // Nobody is woken only because somebody leaves, unless the others see that one.
-        if is_asleep && socket.attached().is_some_and(|bytes| links::shows(&bytes)) {
+        // Nobody is woken only because somebody leaves, unless others must hear of it.
+        if is_asleep && socket.attached().is_some_and(|bytes| links::is_missed(&bytes)) {
             let _ = self.with_engine(|engine| {
                 engine.take_back(socket.clone());
                 Ok(())
@@ -193,7 +194,7 @@ impl Relay {
         // What it has said before it left still counts, though it hears nothing of it.
         self.flush();
         self.with_present_engine(|engine| {
-            engine.machine.disconnect(session);
+            engine.machine.disconnect(session, now());
             self.log.tell(Event::Leave, "", 1, engine.stats());
         });
         self.tell_what_is_due();
@@ -393,7 +394,7 @@ impl Relay {
             Job::Ask(ask) => ask.fail(fault.answer()),
             Job::Frame { session, .. } => {
                 let _ = self.with_engine(|engine| {
-                    engine.machine.disconnect(session);
+                    engine.machine.disconnect(session, now());
                     if let Some(link) = engine.links.remove(session) {
                         let _ = link.socket.close(1011, "internal");
                     }
@@ -460,17 +461,18 @@ impl Relay {
             }
         };
         let done = run(&mut engine)?;
-        self.tell_presence_later(&engine);
+        self.tell_rest_later(&engine);
         *slot = Some(engine);
         Ok(done)
     }
 
-    fn tell_presence_later(&self, engine: &Engine) {
-        if let Some(due) = engine.machine.presence_due()
-            && !self.presence_is_armed.replace(true)
+    fn tell_rest_later(&self, engine: &Engine) {
+        let machine = &engine.machine;
+        if let Some(due) = machine.presence_due().or(machine.wants_commit().then_some(0))
+            && !self.rest_is_armed.replace(true)
         {
             let delay = due.saturating_sub(now());
-            platform::set_timeout(self.presence_timer.as_ref(), delay as f64);
+            platform::set_timeout(self.rest_timer.as_ref(), delay as f64);
         }
     }
 

@@ -75,7 +75,7 @@ impl<S: Storage> Authority<S> {
         let admission = session.admission;
         let Some(author) = session.author(push.author).map(|author| (author.id, author.birth))
         else {
-            self.close(id, Close::BadRequest);
+            self.close(id, Close::BadRequest, moment.now);
             return Ok(());
         };
         let (replica, birth) = author;
@@ -83,12 +83,12 @@ impl<S: Storage> Authority<S> {
         let is_known = self.ledger.find(&self.storage, &replica)?.is_some();
         if !is_known && birth.is_none_or(|birth| birth < floor) {
             // Forgotten: whether these were applied nobody can tell, so they are not.
-            self.close(id, Close::BadRequest);
+            self.close(id, Close::BadRequest, moment.now);
             return Ok(());
         }
         let entry = self.ledger.of(&self.storage, &replica)?;
         if entry.subject.is_some_and(|subject| subject != admission.subject) {
-            self.close(id, Close::Forbidden);
+            self.close(id, Close::Forbidden, moment.now);
             return Ok(());
         }
         entry.subject = Some(admission.subject);
@@ -111,7 +111,7 @@ impl<S: Storage> Authority<S> {
             let primary = self.meta.as_ref().map_or("", |meta| &meta.info.primary);
             let sound = ops.filter(|ops| check_ops(ops, primary).is_ok());
             let (true, true, Some(mut ops)) = (is_next, has_room, sound) else {
-                self.close(id, Close::BadRequest);
+                self.close(id, Close::BadRequest, moment.now);
                 return Ok(());
             };
             for op in &mut ops {

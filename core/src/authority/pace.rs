@@ -45,7 +45,7 @@ impl<S: Storage> Authority<S> {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         match rate.take(session.again, bytes, now.saturating_mul(1_000), 0) {
             Ok(full_at) => session.again = full_at,
-            Err(_) => self.close(id, Close::RateLimited),
+            Err(_) => self.close(id, Close::RateLimited, now),
         }
     }
 
@@ -101,7 +101,7 @@ impl<S: Storage> Authority<S> {
             }
         }
         for id in late {
-            self.close(id, Close::TooSlow);
+            self.close(id, Close::TooSlow, now);
         }
     }
 }

@@ -52,9 +52,9 @@ pub(super) struct Pools {
 
 impl Pools {
     /// Lets the pools of a session be judged without it.
-    pub(super) fn left(&mut self, members: &[Member]) {
+    pub(super) fn left(&mut self, members: &[Member], now: u64) {
         for member in members {
-            self.to_judge.entry(member.pool.clone()).or_insert(0);
+            self.to_judge.insert(member.pool.clone(), now);
         }
     }
 
@@ -126,7 +126,7 @@ impl<S: Storage> Authority<S> {
             }
             (PoolAsk::Leave, None) => Ok(()),
             (PoolAsk::Next(_) | PoolAsk::Ack(_), None) => {
-                self.close(id, Close::BadRequest);
+                self.close(id, Close::BadRequest, moment.now);
                 Ok(())
             }
         }
@@ -142,7 +142,7 @@ impl<S: Storage> Authority<S> {
     ) -> Result<(), Trouble<S::Error>> {
         let may_write = self.sessions.get(&id).is_some_and(|session| session.admission.write);
         if pool::check_name(name).is_err() || !is_sound(choice) {
-            self.close(id, Close::BadRequest);
+            self.close(id, Close::BadRequest, now);
             return Ok(());
         }
         match self.opened(name, choice, may_write)? {
@@ -156,7 +156,7 @@ impl<S: Storage> Authority<S> {
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
         session.pools.retain(|member| *member.pool != *name);
         if session.pools.len() >= MEMBERSHIPS_MAX {
-            self.close(id, Close::BadRequest);
+            self.close(id, Close::BadRequest, now);
             return Ok(());
         }
         let pool = name.into();

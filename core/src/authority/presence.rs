@@ -38,18 +38,23 @@ impl News {
     }
 }
 
-/// Whether a session shows anything, going by the bytes of its last [`Output::Remember`]: the others
-/// must then hear of its end.
+/// Whether others must hear of a session's end, going by the bytes of its last [`Output::Remember`]: it
+/// shows them something, or has a pool open.
 #[must_use]
-pub fn shows(bytes: &[u8]) -> bool {
-    wire::decode_stored::<Session>(bytes).is_ok_and(|session| session.shows.is_some())
+pub fn is_missed(bytes: &[u8]) -> bool {
+    let is_missed = |session: Session| session.shows.is_some() || !session.pools.is_empty();
+    wire::decode_stored::<Session>(bytes).is_ok_and(is_missed)
 }
 
 impl<S: Storage> Authority<S> {
-    /// Tells the time, in milliseconds since 1970, where no frame does: before each commit.
+    /// Tells the time, in milliseconds since 1970, where no frame does: before each commit. So what
+    /// was still to be told at the end is not told after it.
     pub fn tick(&mut self, now: u64) {
         self.presence.pass(now);
         self.dismiss(now);
+        if self.alive(now).is_none() {
+            self.expire();
+        }
     }
 
     /// When [`commit`](Self::commit) has presence to tell, in milliseconds since 1970; `None` when
@@ -60,9 +65,9 @@ impl<S: Storage> Authority<S> {
     }
 
     /// Takes what a session shows from now on.
-    pub(super) fn show(&mut self, id: SessionId, state: Option<&str>) {
+    pub(super) fn show(&mut self, id: SessionId, state: Option<&str>, now: u64) {
         if state.is_some_and(|state| check_value(state, None).is_err()) {
-            self.close(id, Close::BadRequest);
+            self.close(id, Close::BadRequest, now);
             return;
         }
         if let Some(session) = self.sessions.get_mut(&id) {

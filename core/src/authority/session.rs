@@ -93,12 +93,12 @@ impl<S: Storage> Authority<S> {
         moment: Moment,
     ) -> Result<(), Trouble<S::Error>> {
         if let Err(why) = self.admit(id, &hello, moment)? {
-            self.close(id, why);
+            self.close(id, why, moment.now);
             return Ok(());
         }
         // What was gathered so far belongs to the sessions that were live before this one.
         self.seal();
-        if !self.dispossess(id, &hello.authors) {
+        if !self.dispossess(id, &hello.authors, moment.now) {
             return Ok(());
         }
         let mut standings = Vec::with_capacity(hello.authors.len());
@@ -187,7 +187,7 @@ impl<S: Storage> Authority<S> {
     /// Of two sessions that speak for one replica the higher generation stays. Within one it is the
     /// later attempt: its owner has connected again before the old connection was seen to be gone, and
     /// the old one's Hello may even arrive last. Tells whether the new session stays.
-    fn dispossess(&mut self, id: SessionId, authors: &[Introduction]) -> bool {
+    fn dispossess(&mut self, id: SessionId, authors: &[Introduction], now: u64) -> bool {
         let speaks = |author: &&Introduction| author.role == Role::Speaker;
         let mut others: Vec<SessionId> = Vec::new();
         for author in authors.iter().filter(speaks) {
@@ -200,14 +200,14 @@ impl<S: Storage> Authority<S> {
                     (author.generation, author.attempt) < (generation, attempt)
                 };
                 if is_older(rival.generation, rival.attempt) {
-                    self.close(id, Close::Superseded);
+                    self.close(id, Close::Superseded, now);
                     return false;
                 }
                 others.push(*other);
             }
         }
         for other in others {
-            self.close(other, Close::Superseded);
+            self.close(other, Close::Superseded, now);
         }
         true
     }

@@ -44,10 +44,10 @@ impl<S: Transact> Entry<S> {
     }
 
     /// Forgets a session. Tells whether a commit is wanted for those who stay.
-    pub(super) fn lose(&mut self, session: SessionId) -> bool {
+    pub(super) fn lose(&mut self, session: SessionId, now: u64) -> bool {
         self.sessions.remove(&session);
         let Some(authority) = &mut self.authority else { return false };
-        authority.disconnect(session);
+        authority.disconnect(session, now);
         authority.wants_commit()
     }
 

@@ -41,7 +41,7 @@ fn visit(authority: &mut Authority<MemoryStorage>, session: u64, replica: &mut R
     assert_eq!(join(authority, session, replica, now), []);
     replica.saved(replica.settled());
     assert_eq!(carry(authority, &mut [(session, replica)], now), []);
-    authority.disconnect(session);
+    authority.disconnect(session, now);
     replica.closed(1006);
 }
 
@@ -66,7 +66,7 @@ fn push_into_the_void(
         assert_eq!(authority.receive(session, &frame, moment(now)), Ok(()));
     }
     assert!(authority.commit().is_ok());
-    authority.disconnect(session);
+    authority.disconnect(session, now);
     replica.closed(1006);
 }
 
@@ -96,7 +96,7 @@ fn le6_the_forgotten_are_told_so() {
     join(&mut authority, 3, &mut away, later);
     assert_eq!(unknown(&events(&mut away)), 2);
     assert_ne!(away.id(), old);
-    authority.disconnect(3);
+    authority.disconnect(3, later);
     set(&mut away, "d");
     visit(&mut authority, 4, &mut away, later);
     let keys: Vec<_> = away.keys("c").iter().map(ToString::to_string).collect();
@@ -153,7 +153,7 @@ fn le7_no_push_without_a_stamp() {
     assert_eq!(authority.receive(1, &push, moment(NOW)), Ok(()));
     assert!(authority.commit().is_ok());
     assert_eq!(authority.meta().map(|meta| meta.head), Some(Seq(1)));
-    authority.disconnect(1);
+    authority.disconnect(1, NOW);
 
     // Its account is torn, with the stamp in it.
     let mut later = replica(1);
@@ -164,7 +164,7 @@ fn le7_no_push_without_a_stamp() {
     sweep(&mut authority, now);
     join(&mut authority, 2, &mut later, now);
     assert_eq!(unknown(&events(&mut later)), 1);
-    authority.disconnect(2);
+    authority.disconnect(2, now);
     visit(&mut authority, 3, &mut later, now);
     assert_eq!(authority.meta().map(|meta| meta.head), Some(Seq(1)), "it was not applied again");
 }

@@ -32,7 +32,7 @@ fn ou4_a_forsaken_disk() {
     );
     here.durable(here.minted());
     assert_eq!(here.take_frame(), None, "the session of the old id says nothing more");
-    authority.disconnect(1);
+    authority.disconnect(1, NOW);
     here.closed(1006);
     join(&mut authority, 2, &mut here, NOW);
     carry(&mut authority, &mut [(2, &mut here)], NOW);
@@ -57,7 +57,7 @@ fn two_lives(authority: &mut Authority<MemoryStorage>, settled: usize) -> (Repli
     join(authority, 1, &mut here, NOW);
     carry(authority, &mut [(1, &mut here)], NOW);
     here.saved(here.settled());
-    authority.disconnect(1);
+    authority.disconnect(1, NOW);
     here.closed(1006);
     let (account, info) = (here.account(), here.info().unwrap_or_default());
     while here.take_block().is_some() {}
@@ -83,7 +83,7 @@ fn visit(authority: &mut Authority<MemoryStorage>, session: u64, one: &mut Repli
         one.durable(one.minted());
         one.saved(one.settled());
         carry(authority, &mut [(session, one)], now);
-        authority.disconnect(session);
+        authority.disconnect(session, now);
         one.closed(1006);
     }
 }
@@ -115,7 +115,7 @@ fn ou4_another_life_has_gone_on() {
             set(&mut later, "then");
             carry(&mut authority, &mut [(2, &mut later)], NOW);
         }
-        authority.disconnect(2);
+        authority.disconnect(2, NOW);
         visit(&mut authority, 3, &mut here, NOW);
         assert_eq!(here.pending(), 0);
         assert_eq!(unknown(&mut here), if acknowledges { 2 } else { 0 });

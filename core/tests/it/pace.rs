@@ -187,7 +187,7 @@ fn ra3_a_subject_shares() {
     assert!(world.replicas.last().is_some_and(|(_, replica)| replica.pending() == 0));
     let (_, mut gone) = world.replicas.remove(0);
     gone.closed(1006);
-    world.authority.disconnect(1);
+    world.authority.disconnect(1, world.now);
     let left = gone.pending();
     while world.pending() > 0 {
         world.wait();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use neap_core::{
-    authority::{Admission, Output},
+    authority::{self, Admission, Close, Output},
     id::Seq,
     limits::INTEGER_MAX,
     pool::{Choice, Retain},
@@ -114,6 +114,28 @@ fn po4_convergence() {
         world.carry_without(session);
     });
     assert!(world.state(0).converged && world.state(1).converged);
+}
+
+/// [EX1] Who is left alone after the end hears of the end alone, whether the departure tells the time or
+/// the commit.
+#[test]
+fn ex1_a_departure_after_the_end() {
+    for is_late in [false, true] {
+        let mut world = World::new(&[ANY, ANY]);
+        world.add(0, r#"[{"id":"a"}]"#);
+        (0..2).for_each(|place| world.connect(place));
+        world.carry();
+        assert!(world.state(0).converged && world.state(1).converged);
+        let meta = world.authority.meta();
+        let last = meta.and_then(|meta| meta.info.expires_at).unwrap_or_else(|| panic!("no end"));
+        world.now = if is_late { last } else { last + 1 };
+        world.cut(1);
+        if is_late {
+            world.authority.tick(last + 1);
+        }
+        let outputs = world.authority.commit();
+        assert_eq!(outputs, Ok(vec![Output::Close { session: 1, why: Close::Expired }]));
+    }
 }
 
 /// [PO6] Drained at convergence, items stay with those who converged; late repeats of them are still

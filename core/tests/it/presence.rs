@@ -154,7 +154,7 @@ fn pr2_the_gone_show_nothing() {
     }
     room.later();
     room.heard(9);
-    room.authority.disconnect(1);
+    room.authority.disconnect(1, room.now);
     assert!(room.authority.wants_commit());
     room.join(12, 2);
     let moment = Moment { now: room.now, dice: Epoch([3; 8]) };
@@ -163,6 +163,21 @@ fn pr2_the_gone_show_nothing() {
     assert_eq!(room.closed, [(2, 4411), (3, 4400)]);
     assert_eq!(room.heard(9), [news(false, &[(1, None), (2, None), (3, None)])]);
     assert_eq!(room.authority.presence_due(), None);
+}
+
+/// [EX1] What was yet to be told of presence at the end is not told after it.
+#[test]
+fn ex1_presence_ends_as_well() {
+    let mut room = Room::new();
+    (1..=2).for_each(|name| room.join(name, u8::try_from(name).unwrap_or(0)));
+    room.show(1, "1");
+    room.later();
+    room.heard(2);
+    room.show(1, "2");
+    let meta = room.authority.meta();
+    room.now = meta.and_then(|meta| meta.info.expires_at).unwrap_or(0) + 1;
+    room.later();
+    assert_eq!((room.heard(2), room.closed), (Vec::new(), vec![(1, 4410), (2, 4410)]));
 }
 
 /// [PR3] Presence takes no seq, writes nothing, and is there again after a sleep.
@@ -175,12 +190,12 @@ fn pr3_nothing_is_stored() {
     room.show(1, "\"here\"");
     room.later();
     assert_eq!(format!("{:?}", room.authority.storage()), format!("{before:?}"));
-    let shows = |session: &SessionId| authority::shows(&room.kept[session]);
-    assert_eq!([1, 2].map(|session| shows(&session)), [true, false]);
+    let is_missed = |session: &SessionId| authority::is_missed(&room.kept[session]);
+    assert_eq!([1, 2].map(|session| is_missed(&session)), [true, false]);
     room.sleep();
     room.join(3, 3);
     assert_eq!(room.heard(3), [news(true, &[(1, Some("\"here\""))])]);
-    room.authority.disconnect(1);
+    room.authority.disconnect(1, room.now);
     room.later();
     assert_eq!(room.heard(3), [news(false, &[(1, None)])]);
 }
@@ -274,7 +289,7 @@ fn pr6_a_replica_shows_again() {
         }
         room.later();
         room.show(9, "2");
-        room.authority.disconnect(session);
+        room.authority.disconnect(session, room.now);
         replica.closed(1006);
         room.later();
         assert!(room.heard(9).contains(&news(false, &[(session, None)])));

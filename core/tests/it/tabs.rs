@@ -260,7 +260,7 @@ fn ta3_another_life() {
         join(&mut first, 1, &mut one, NOW);
         join(&mut first, 2, &mut two, NOW);
         two.closed(1006);
-        first.disconnect(2);
+        first.disconnect(2, NOW);
         set(&mut one, "k");
         gossip(&mut [&mut one, &mut two]);
         carry_to(&mut first, 1, &mut one);
@@ -274,7 +274,7 @@ fn ta3_another_life() {
         }
         for session in [4, 5] {
             join(&mut second, session, &mut one, now);
-            second.disconnect(session);
+            second.disconnect(session, now);
             one.closed(1006);
         }
         set(&mut one, "l");

@@ -29,7 +29,7 @@ fn ou5_a_torn_outbox() {
         pushed.restored();
         join(&mut authority, 2, &mut pushed, NOW);
         carry(&mut authority, &mut [(2, &mut pushed)], NOW);
-        authority.disconnect(2);
+        authority.disconnect(2, NOW);
 
         let mut after = replica(1);
         if account {

@@ -265,7 +265,7 @@ impl World {
         side.up.clear();
         side.down.clear();
         side.replica.closed(1006);
-        self.authority.disconnect(session);
+        self.authority.disconnect(session, NOW);
         self.remembered.remove(&session);
         self.drain(at);
     }

@@ -53,7 +53,7 @@ impl Engine {
                 if is_open {
                     self.links.add(id, link);
                 } else {
-                    self.machine.disconnect(id);
+                    self.machine.disconnect(id, platform::now());
                 }
             }
             None if is_open => drop(socket.close(1011, "internal")),
@@ -196,7 +196,7 @@ impl Engine {
     }
 
     fn end(&mut self, session: SessionId, code: u16, reason: &str) {
-        self.machine.disconnect(session);
+        self.machine.disconnect(session, platform::now());
         if let Some(link) = self.links.remove(session) {
             let _ = link.socket.close(code, reason);
         }

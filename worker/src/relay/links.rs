@@ -56,9 +56,9 @@ pub(super) fn recall(socket: Socket) -> Option<(SessionId, Link, Vec<u8>)> {
     Some((SessionId::from_le_bytes(*id), link, session.to_vec()))
 }
 
-/// Whether the others see the session whose bytes were kept beside a socket.
-pub(super) fn shows(kept: &[u8]) -> bool {
-    kept.get(HEAD..).is_some_and(authority::shows)
+/// Whether others must hear of the end of the session whose bytes were kept beside a socket.
+pub(super) fn is_missed(kept: &[u8]) -> bool {
+    kept.get(HEAD..).is_some_and(authority::is_missed)
 }
 
 /// A name for a new session: random, so that none ever comes again, and exact as a double.

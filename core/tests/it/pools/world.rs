@@ -105,7 +105,7 @@ impl World {
 
     pub(super) fn cut(&mut self, place: usize) {
         if let Some(session) = self.members[place].session.take() {
-            self.authority.disconnect(session);
+            self.authority.disconnect(session, self.now);
             self.sessions.remove(&session);
             self.members[place].replica.closed(1006);
         }
@@ -227,7 +227,7 @@ impl World {
     pub(super) fn carry_without(&mut self, session: SessionId) {
         self.carry();
         assert!(!self.state(0).converged);
-        self.authority.disconnect(session);
+        self.authority.disconnect(session, self.now);
         assert!(self.authority.wants_commit());
         self.carry();
     }

@@ -132,7 +132,7 @@ impl World {
                     group.note(&self.connections[*session as usize].authors, frame);
                     authority.receive(*session, frame, moment)?;
                 }
-                Input::Gone(session) => authority.disconnect(*session),
+                Input::Gone(session) => authority.disconnect(*session, moment.now),
                 Input::Request(id) => {
                     let ops = super::app::real_ops(&self.oracle.mutations[*id].ops);
                     let ops: Vec<_> = ops.iter().map(super::app::RealOp::borrow).collect();
