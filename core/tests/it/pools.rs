@@ -116,6 +116,36 @@ fn po4_convergence() {
     assert!(world.state(0).converged && world.state(1).converged);
 }
 
+/// [PO4] Who is left alone has nobody to agree with any more, and hears so, once.
+#[test]
+fn po4_ends_with_the_company() {
+    for choice in [ANY, DRAINED] {
+        let mut world = World::new(&[choice, choice, choice]);
+        world.add(0, r#"[{"id":"a"}]"#);
+        (0..3).for_each(|place| world.connect(place));
+        world.carry();
+        world.cut(2);
+        world.carry();
+        assert!(world.state(0).converged && world.state(1).converged, "two are enough");
+        if choice == DRAINED {
+            world.sleep();
+        }
+        assert!(world.sessions.values().all(|bytes| authority::is_missed(bytes)));
+        world.cut(1);
+        assert!(world.authority.wants_commit());
+        world.carry();
+        assert!(!world.state(0).converged, "one is not");
+        assert_eq!(items(&world.members[0].replica).len(), 1);
+        world.connect(1);
+        world.carry();
+        assert!(
+            world.state(0).converged && world.state(1).converged,
+            "and it comes back with them"
+        );
+        assert_eq!(world.state(0).digest, world.state(1).digest);
+    }
+}
+
 /// [EX1] Who is left alone after the end hears of the end alone, whether the departure tells the time or
 /// the commit.
 #[test]

@@ -138,6 +138,10 @@ test("two members converge, hear of it once a batch, and know of what; alone the
   assert.equal(two.converged, false);
   await turn();
   assert.deepEqual(heard.at(-1), [503, false]);
+  const alone = [];
+  one.subscribe(() => alone.push(one.converged));
+  await until(() => alone.length > 0, "who is left alone hears that nobody agrees any more");
+  assert.deepEqual(alone, [false]);
   end();
   two.add("offline");
   ben.goOnline();

@@ -1,6 +1,6 @@
 //! When all members have what there is, and what then becomes of it.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 
 use super::Member;
 use crate::{
@@ -19,6 +19,7 @@ impl<S: Storage> Authority<S> {
         for (name, now) in core::mem::take(&mut self.pools.to_judge) {
             let Some(pool) = self.read_pool(&name)?.map(|pool| pool.clone()) else { continue };
             if !self.has_converged(&name, pool.head, now) {
+                self.take_back(&name, &pool);
                 continue;
             }
             let drains = pool.terms.retain == Retain::Converged && pool.drained < pool.head;
@@ -51,6 +52,31 @@ impl<S: Storage> Authority<S> {
             }
         }
         Ok(())
+    }
+
+    /// Whoever is left alone with what it was told holds it no longer for agreed: it hears a delta of nothing, and
+    /// acknowledges anew.
+    fn take_back(&mut self, name: &str, pool: &Pool) {
+        let agrees =
+            |member: &&mut Member| *member.pool == *name && member.acked == Some(pool.head);
+        let mut agreed: Vec<_> = self
+            .sessions
+            .iter_mut()
+            .filter_map(|(id, session)| Some((*id, session.pools.iter_mut().find(agrees)?)))
+            .collect();
+        let [(id, member)] = &mut agreed[..] else { return };
+        if member.told != Some(pool.head) {
+            return;
+        }
+        member.told = None;
+        let id = *id;
+        self.remember_again(id);
+        let Pool { head, drained, digest, .. } = *pool;
+        let news = PoolNews::Delta { from: head, to: head, drained, digest };
+        let nothing = wire::encode_changes(core::iter::empty());
+        let down = Down::Pool(PoolDown { pool: name.into(), news });
+        let frame = wire::encode_down(&down, &nothing);
+        self.outputs.push(Output::Send { to: vec![id], frame });
     }
 
     /// Whether a pool has converged: at least two members, and all that count, have acknowledged its

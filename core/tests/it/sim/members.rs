@@ -10,7 +10,7 @@ use super::{
     Check, fail,
     pools::{POOLS, Told},
     relay::Input,
-    world::World,
+    world::{Connection, World},
 };
 
 /// What a connection has said and heard of a pool.
@@ -81,6 +81,10 @@ impl World {
                 Ok(())
             }
             PoolNews::Delta { from, to, drained, digest } => {
+                if from == to && rows.is_empty() {
+                    naive.check_digest(name, (to.0, drained.0, *digest))?;
+                    return self.check_alone(place, to.0, to_whom);
+                }
                 if from >= to || !naive.is_between(from.0, to.0, to.0, &rows) {
                     return fail("PO2", format!("{rows:?} were told of {name} from {}", from.0));
                 }
@@ -110,6 +114,22 @@ impl World {
             Down::Page(Page { last: Some(_), .. }) => connection.is_behind = false,
             _ => {}
         }
+    }
+
+    /// A delta of nothing goes to nobody but who has nobody left to agree with.
+    fn check_alone(&mut self, place: usize, seq: u64, to_whom: &[SessionId]) -> Check {
+        let agree = |connection: &&Connection| {
+            connection.open && !connection.tainted && connection.pools[place].acked == Some(seq)
+        };
+        let agreed = self.connections.iter().filter(agree).count();
+        if agreed > 1 || to_whom.len() != 1 {
+            return fail(
+                "PO4",
+                format!("{agreed} agree, and {to_whom:?} were told that none does"),
+            );
+        }
+        self.see("left alone in a pool");
+        Ok(())
     }
 
     /// All members that count have acknowledged everything.
