@@ -13,10 +13,13 @@ use neap_core::{
     wire::{self, Down},
 };
 
+use neap_http::Answer;
+
 use super::{
     Check, fail,
     history::Said,
     naive::{Id, State},
+    once::{Answered, Call},
     oracle::{Life, digest_of},
     pools::Addition,
     relay::turns_of,
@@ -29,6 +32,8 @@ pub(crate) struct Group {
     steps: Vec<Asked>,
     /// What was added over HTTP, by the places of the steps that say so.
     merged: Vec<(Addition, u64)>,
+    /// What requests under a key were answered, in the same way.
+    answered: Vec<Answered>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +41,7 @@ enum Asked {
     Turn(ReplicaId, Turn),
     Request(Id, Outcome),
     Merge(usize),
+    Call(usize),
 }
 
 impl Group {
@@ -48,6 +54,11 @@ impl Group {
 
     pub(crate) fn request(&mut self, id: Id, outcome: Outcome) {
         self.steps.push(Asked::Request(id, outcome));
+    }
+
+    pub(crate) fn call(&mut self, call: &Call, is_alive: bool, answer: &Answer) {
+        self.steps.push(Asked::Call(self.answered.len()));
+        self.answered.push(Answered::of(call, is_alive, answer));
     }
 
     pub(crate) fn merge(&mut self, addition: &Addition, added: u64) {
@@ -103,6 +114,7 @@ impl World {
                 outcomes: BTreeMap::new(),
                 arrived: Vec::new(),
                 horizon: 0,
+                answers: BTreeMap::new(),
                 pools: Default::default(),
                 records_max: usize::try_from(self.relay.settings.records_max).unwrap_or(0),
             });
@@ -117,6 +129,7 @@ impl World {
         for (place, asked) in group.steps.iter().enumerate() {
             match *asked {
                 Asked::Request(id, outcome) => self.take_request(id, outcome)?,
+                Asked::Call(which) => self.take_answer(&group.answered[which])?,
                 Asked::Merge(which) => {
                     let (addition, added) = &group.merged[which];
                     let wanted = self.take_addition(addition);
@@ -165,7 +178,7 @@ impl World {
         }
     }
 
-    fn take_request(&mut self, id: Id, outcome: Outcome) -> Check {
+    pub(super) fn take_request(&mut self, id: Id, outcome: Outcome) -> Check {
         let ops = std::rc::Rc::clone(&self.oracle.mutations[id].ops);
         let Some(life) = self.oracle.newest() else {
             return Ok(());

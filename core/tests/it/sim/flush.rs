@@ -30,7 +30,7 @@ impl World {
             self.see("relay woke with sessions");
             self.note_sleep();
         }
-        let before = self.relay.disk.snapshot();
+        let before = self.relay.disk.stored();
         let dice = Epoch(self.random.bytes());
         let moment = Moment { now: self.now, dice };
         if self.chance(self.odds.trap) {
@@ -77,6 +77,7 @@ impl World {
         let lost: Vec<SessionId> = outputs.iter().skip(count).flat_map(receivers).collect();
         self.carry_out(outputs, count)?;
         if count == usize::MAX {
+            self.note_answers(&inputs);
             return Ok(());
         }
         self.see("killed between outputs");
@@ -103,6 +104,7 @@ impl World {
                 }
                 Input::Gone(_)
                 | Input::Request(_)
+                | Input::Call(_)
                 | Input::Merge(_)
                 | Input::Open
                 | Input::Destroy
@@ -139,6 +141,11 @@ impl World {
                     if let Some(Ok(outcome)) = authority.mutate(&ops, moment)? {
                         group.request(*id, outcome);
                     }
+                }
+                Input::Call(call) => {
+                    let is_alive = authority.alive(moment.now).is_some();
+                    let answer = call.make(authority, moment)?;
+                    group.call(call, is_alive, &answer);
                 }
                 Input::Merge(addition) => {
                     let items: Vec<&str> = addition.items.iter().map(|item| &*item.data).collect();

@@ -13,11 +13,13 @@ pub(crate) struct Lanes {
     pub(crate) forsakes: bool,
     /// Some replicas are siblings over one disk.
     pub(crate) tabs: bool,
+    /// Requests come under an `Idempotency-Key`, and are repeated.
+    pub(crate) once: bool,
 }
 
 impl Lanes {
     pub(crate) const NONE: Lanes =
-        Lanes { pools: false, years: false, forsakes: false, tabs: false };
+        Lanes { pools: false, years: false, forsakes: false, tabs: false, once: false };
 
     /// A seed's lanes take no chance from the rest of its story.
     pub(crate) fn of(seed: u64) -> Lanes {
@@ -27,6 +29,7 @@ impl Lanes {
             years: random.once_in(3),
             forsakes: random.once_in(3),
             tabs: random.once_in(3),
+            once: random.once_in(3),
         }
     }
 }

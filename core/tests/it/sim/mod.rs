@@ -18,6 +18,7 @@ mod link;
 mod members;
 mod naive;
 mod odds;
+mod once;
 mod oracle;
 mod pools;
 mod random;
@@ -67,7 +68,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 76] = [
+pub(crate) const SIGHTS: [&str; 82] = [
     "cut by the replica",
     "cut by the relay",
     "frames lost with a cut",
@@ -144,6 +145,12 @@ pub(crate) const SIGHTS: [&str; 76] = [
     "note lost",
     "settled while notes were missed",
     "tab asks what it has missed",
+    "request repeated",
+    "repeated after a lost answer",
+    "repeated after a restart",
+    "another body under the key",
+    "answer forgotten",
+    "answer of another life",
 ];
 
 /// How often each of [`SIGHTS`] was seen.

@@ -14,6 +14,7 @@ use neap_core::{
 use super::{
     Check, fail,
     naive::{COLLECTIONS, Cond, Id, KEYS, Op, Place, Record, State, resolve},
+    once::Kept,
     pools::{Addition, NaivePool, POOLS},
 };
 
@@ -42,6 +43,8 @@ pub(crate) struct Life {
     pub(crate) records_max: usize,
     pub(crate) horizon: u64,
     pub(crate) pools: [NaivePool; POOLS.len()],
+    /// What was answered under each `Idempotency-Key`.
+    pub(crate) answers: BTreeMap<String, Kept>,
 }
 
 /// What a verdict needs to know besides the records.

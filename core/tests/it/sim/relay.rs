@@ -12,6 +12,7 @@ use neap_core::{
 use super::{
     Check, Lanes,
     naive::Id,
+    once::Call,
     pools::Addition,
     random::Random,
     sabotage::Sabotage,
@@ -27,6 +28,8 @@ pub(crate) enum Input {
     Gone(SessionId),
     /// A mutation over HTTP.
     Request(Id),
+    /// A mutation over HTTP under an `Idempotency-Key`.
+    Call(Call),
     /// An addition to a pool over HTTP.
     Merge(Addition),
     Open,
@@ -202,6 +205,7 @@ impl World {
     pub(crate) fn restart(&mut self) -> Check {
         trace!(self, "relay: restarts");
         self.see("relay restarted");
+        self.calls.restarts += 1;
         self.relay.authority = None;
         self.relay.queue.clear();
         let open: Vec<SessionId> = std::mem::take(&mut self.relay.sockets).into_keys().collect();

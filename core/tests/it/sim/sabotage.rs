@@ -48,12 +48,14 @@ pub(crate) enum Sabotage {
     ForgetTooSoon,
     /// A replica whose disk is forsaken goes on with turns that the disk does not hold, under the same id.
     KeepName,
+    /// The relay's storage loses an answer now and then.
+    LoseAnswer,
     /// A note is lost between two tabs that run.
     LoseNote,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Sabotage; 22] = [
+    pub(crate) const ALL: [Sabotage; 23] = [
         Sabotage::SendBeforePersist,
         Sabotage::DropTurn,
         Sabotage::ReuseTurns,
@@ -76,6 +78,7 @@ impl Sabotage {
         Sabotage::ForgetTooSoon,
         Sabotage::KeepName,
         Sabotage::LoseNote,
+        Sabotage::LoseAnswer,
     ];
 
     /// The lanes in which it shows.
@@ -85,6 +88,7 @@ impl Sabotage {
             Sabotage::StampLate | Sabotage::ForgetTooSoon => Lanes { years: true, ..Lanes::NONE },
             Sabotage::KeepName => Lanes { forsakes: true, ..Lanes::NONE },
             Sabotage::LoseNote => Lanes { tabs: true, ..Lanes::NONE },
+            Sabotage::LoseAnswer => Lanes { once: true, ..Lanes::NONE },
             Sabotage::SendBeforePersist
             | Sabotage::DropTurn
             | Sabotage::ReuseTurns
@@ -128,6 +132,7 @@ impl Sabotage {
             Sabotage::StampLate => &["LE7"],
             Sabotage::ForgetTooSoon => &["LE1", "LE2", "LE6", "RE5"],
             Sabotage::LoseNote => &["TA1"],
+            Sabotage::LoseAnswer => &["ON1", "ON2"],
             Sabotage::KeepName => &["OU1", "OU3", "RE7"],
         }
     }

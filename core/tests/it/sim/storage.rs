@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     ops::{self, ControlFlow},
     rc::Rc,
 };
@@ -15,6 +16,8 @@ use neap_core::{
     wire::RowRef,
 };
 
+use neap_http::Answers;
+
 use super::sabotage::Sabotage;
 
 /// What a call that failed says.
@@ -25,11 +28,19 @@ pub(crate) struct Broken;
 #[derive(Clone, Debug)]
 pub(crate) struct Disk(Rc<RefCell<Inner>>);
 
+/// All that lies on it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    memory: MemoryStorage,
+    /// Each with the moment at which it was given.
+    answers: BTreeMap<Vec<u8>, (u64, Vec<u8>)>,
+}
+
 #[derive(Debug)]
 struct Inner {
-    memory: MemoryStorage,
+    stored: Stored,
     /// What a group that has begun is rolled back to.
-    before: MemoryStorage,
+    before: Stored,
     /// Calls until one fails.
     fails_after: Option<usize>,
     sabotage: Option<Sabotage>,
@@ -38,10 +49,9 @@ struct Inner {
 
 impl Disk {
     pub(crate) fn new(sabotage: Option<Sabotage>) -> Self {
-        let (memory, before) = (MemoryStorage::new(), MemoryStorage::new());
         Disk(Rc::new(RefCell::new(Inner {
-            memory,
-            before,
+            stored: Stored::default(),
+            before: Stored::default(),
             fails_after: None,
             sabotage,
             writes: 0,
@@ -49,11 +59,15 @@ impl Disk {
     }
 
     pub(crate) fn snapshot(&self) -> MemoryStorage {
-        self.0.borrow().memory.clone()
+        self.0.borrow().stored.memory.clone()
     }
 
-    pub(crate) fn roll_back(&self, to: MemoryStorage) {
-        self.0.borrow_mut().memory = to;
+    pub(crate) fn stored(&self) -> Stored {
+        self.0.borrow().stored.clone()
+    }
+
+    pub(crate) fn roll_back(&self, to: Stored) {
+        self.0.borrow_mut().stored = to;
     }
 
     pub(crate) fn fail_after(&self, calls: Option<usize>) {
@@ -86,7 +100,7 @@ fn sure<T>(result: Result<T, std::convert::Infallible>) -> T {
 
 impl Transact for Disk {
     fn begin(&self) -> Result<(), Broken> {
-        self.call(|inner| inner.before = inner.memory.clone())
+        self.call(|inner| inner.before = inner.stored.clone())
     }
 
     fn commit(&self) -> Result<(), Broken> {
@@ -95,7 +109,7 @@ impl Transact for Disk {
 
     fn roll_back(&self) {
         let mut inner = self.0.borrow_mut();
-        inner.memory = inner.before.clone();
+        inner.stored = inner.before.clone();
     }
 }
 
@@ -103,17 +117,17 @@ impl Storage for Disk {
     type Error = Broken;
 
     fn meta(&self) -> Result<Option<Vec<u8>>, Broken> {
-        self.call(|inner| sure(inner.memory.meta()))
+        self.call(|inner| sure(inner.stored.memory.meta()))
     }
 
     fn put_meta(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        self.call(|inner| sure(inner.memory.put_meta(bytes)))
+        self.call(|inner| sure(inner.stored.memory.put_meta(bytes)))
     }
 
     fn entry(&self, replica: &ReplicaId) -> Result<Option<Vec<u8>>, Broken> {
         self.call(|inner| match inner.sabotage {
             Some(Sabotage::ForgetLedger) => None,
-            _ => sure(inner.memory.entry(replica)),
+            _ => sure(inner.stored.memory.entry(replica)),
         })
     }
 
@@ -123,7 +137,7 @@ impl Storage for Disk {
             if inner.sabotage == Some(Sabotage::LoseLedgerRow) && inner.writes.is_multiple_of(5) {
                 return;
             }
-            sure(inner.memory.put_entry(replica, at, bytes));
+            sure(inner.stored.memory.put_entry(replica, at, bytes));
         })
     }
 
@@ -132,11 +146,11 @@ impl Storage for Disk {
         after: (u64, ReplicaId),
         visit: &mut dyn FnMut((u64, ReplicaId), Vec<u8>) -> ControlFlow<()>,
     ) -> Result<(), Broken> {
-        self.call(|inner| sure(inner.memory.entries(after, visit)))
+        self.call(|inner| sure(inner.stored.memory.entries(after, visit)))
     }
 
     fn row(&self, collection: &str, key: &str) -> Result<Option<Row>, Broken> {
-        self.call(|inner| sure(inner.memory.row(collection, key)))
+        self.call(|inner| sure(inner.stored.memory.row(collection, key)))
     }
 
     fn put_row(&mut self, row: RowRef<'_>) -> Result<(), Broken> {
@@ -147,9 +161,9 @@ impl Storage for Disk {
                 && let Some(data) = row.data
             {
                 let data = data.replacen('1', "2", 1);
-                return sure(inner.memory.put_row(RowRef { data: Some(&data), ..row }));
+                return sure(inner.stored.memory.put_row(RowRef { data: Some(&data), ..row }));
             }
-            sure(inner.memory.put_row(row));
+            sure(inner.stored.memory.put_row(row));
         })
     }
 
@@ -160,7 +174,7 @@ impl Storage for Disk {
     ) -> Result<(), Broken> {
         self.call(|inner| {
             let hide = inner.sabotage == Some(Sabotage::HideTombstones);
-            sure(inner.memory.rows(range, &mut |row| {
+            sure(inner.stored.memory.rows(range, &mut |row| {
                 if hide && row.data.is_none() {
                     return ControlFlow::Continue(());
                 }
@@ -170,38 +184,38 @@ impl Storage for Disk {
     }
 
     fn prune(&mut self, count: u64) -> Result<Option<Pruned>, Broken> {
-        self.call(|inner| sure(inner.memory.prune(count)))
+        self.call(|inner| sure(inner.stored.memory.prune(count)))
     }
 
     fn forget_entries(&mut self, floor: u64) -> Result<(), Broken> {
         self.call(|inner| {
             let hasty = inner.sabotage == Some(Sabotage::ForgetTooSoon);
             let floor = if hasty { floor + LEDGER_MS } else { floor };
-            sure(inner.memory.forget_entries(floor))
+            sure(inner.stored.memory.forget_entries(floor))
         })
     }
 
     fn pool(&self, pool: &str) -> Result<Option<Vec<u8>>, Broken> {
-        self.call(|inner| sure(inner.memory.pool(pool)))
+        self.call(|inner| sure(inner.stored.memory.pool(pool)))
     }
 
     fn put_pool(&mut self, pool: &str, bytes: &[u8]) -> Result<(), Broken> {
-        self.call(|inner| sure(inner.memory.put_pool(pool, bytes)))
+        self.call(|inner| sure(inner.stored.memory.put_pool(pool, bytes)))
     }
 
     fn pools(&self, visit: &mut dyn FnMut(&str, Vec<u8>) -> ControlFlow<()>) -> Result<(), Broken> {
-        self.call(|inner| sure(inner.memory.pools(visit)))
+        self.call(|inner| sure(inner.stored.memory.pools(visit)))
     }
 
     fn item(&self, pool: &str, ident: &str) -> Result<Option<Item>, Broken> {
         self.call(|inner| {
             let is_lost = inner.sabotage == Some(Sabotage::LoseItem) && inner.writes % 5 == 0;
-            if is_lost { None } else { sure(inner.memory.item(pool, ident)) }
+            if is_lost { None } else { sure(inner.stored.memory.item(pool, ident)) }
         })
     }
 
     fn put_item(&mut self, pool: &str, ident: &str, item: &Item) -> Result<(), Broken> {
-        self.call(|inner| sure(inner.memory.put_item(pool, ident, item)))
+        self.call(|inner| sure(inner.stored.memory.put_item(pool, ident, item)))
     }
 
     fn items(
@@ -210,7 +224,7 @@ impl Storage for Disk {
         after: Seq,
         visit: &mut dyn FnMut(&str, Item) -> ControlFlow<()>,
     ) -> Result<(), Broken> {
-        self.call(|inner| sure(inner.memory.items(pool, after, visit)))
+        self.call(|inner| sure(inner.stored.memory.items(pool, after, visit)))
     }
 
     fn erase_items(
@@ -219,10 +233,47 @@ impl Storage for Disk {
         range: ops::Range<Seq>,
         count: u64,
     ) -> Result<Seq, Broken> {
-        self.call(|inner| sure(inner.memory.erase_items(pool, range, count)))
+        self.call(|inner| sure(inner.stored.memory.erase_items(pool, range, count)))
     }
 
     fn clear(&mut self) -> Result<(), Broken> {
-        self.call(|inner| sure(inner.memory.clear()))
+        self.call(|inner| {
+            inner.stored.answers.clear();
+            sure(inner.stored.memory.clear());
+        })
+    }
+}
+
+impl Answers for Disk {
+    fn answer(&self, name: &[u8]) -> Result<Option<(u64, Vec<u8>)>, Broken> {
+        self.call(|inner| inner.stored.answers.get(name).cloned())
+    }
+
+    fn answers(
+        &self,
+        after: (u64, &[u8]),
+        visit: &mut dyn FnMut(u64, Vec<u8>, Vec<u8>) -> ControlFlow<()>,
+    ) -> Result<(), Broken> {
+        let mut all = self.call(|inner| inner.stored.answers.clone())?;
+        all.retain(|name, (at, _)| (*at, &**name) > after);
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_by_key(|(name, (at, _))| (*at, name.clone()));
+        for (name, (at, value)) in all {
+            if visit(at, name, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_answer(&self, name: &[u8], at: u64, value: &[u8], forget: u64) -> Result<(), Broken> {
+        self.call(|inner| {
+            inner.writes += 1;
+            if inner.sabotage == Some(Sabotage::LoseAnswer) && inner.writes.is_multiple_of(3) {
+                return;
+            }
+            inner.stored.answers.retain(|_, (at, _)| *at >= forget);
+            inner.stored.answers.insert(name.into(), (at, value.into()));
+        })
     }
 }

@@ -17,6 +17,7 @@ use super::{
     members::Member,
     naive::State,
     odds::Odds,
+    once::Calls,
     oracle::Oracle,
     pools::{POOLS, Terms},
     random::Random,
@@ -89,6 +90,7 @@ pub(crate) struct World {
     pub(crate) report: Report,
     pub(crate) traced: bool,
     pub(crate) said: Vec<Said>,
+    pub(crate) calls: Calls,
 }
 
 macro_rules! trace {
@@ -135,6 +137,7 @@ impl World {
             report: Report { sights: Sights::default(), ..Report::default() },
             traced: plan.traced,
             said: Vec::new(),
+            calls: Calls::default(),
         }
     }
 
@@ -213,6 +216,12 @@ impl World {
         if self.lanes.tabs && self.random.once_in(3) {
             self.hear_note(client)?;
         }
+        if self.lanes.once && self.chance(10) {
+            self.call()?;
+        }
+        if self.lanes.once && self.chance(120) {
+            return self.pass_a_day();
+        }
         if self.chance(odds.stall) {
             self.stall(client)?;
         }
@@ -277,7 +286,7 @@ impl World {
         Ok(())
     }
 
-    fn tick_all(&mut self) -> Check {
+    pub(super) fn tick_all(&mut self) -> Check {
         for client in 0..self.clients.len() {
             let number = self.clients[client].connection;
             let until = number.map_or(0, |number| self.connections[number].stalled_until);
