@@ -1,8 +1,8 @@
 //! A whole datastore as a text: out of one relay, into another.
 //!
 //! One JSON object a line (NDJSON), each with its `type`: a `header`, then `record`, `tombstone`, `pool`,
-//! `item`, `ledger` and `answer` in any number, then an `end` with what all of it comes to and the SHA-256
-//! of all bytes before it. Of two lines that speak of one key, identity, replica or answer the later
+//! `item`, `ledger` and `answer` in any number, then an `end` with what all of it comes to and, as its last
+//! member, the SHA-256 of all bytes before the comma in front of that. Of two lines that speak of one key, identity, replica or answer the later
 //! counts: an export goes on while others write. `line` alone knows how a line is written.
 
 mod export;
@@ -32,9 +32,10 @@ impl Sum {
         self.hash.update(b"\n");
     }
 
-    fn hex(&self) -> String {
+    /// The hash of all lines and of what the last one says before the hash itself.
+    fn hex(&self, last: &[u8]) -> String {
         use sha2::Digest as _;
-        let hash = self.hash.clone().finalize();
+        let hash = self.hash.clone().chain_update(last).finalize();
         hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -84,6 +84,11 @@ impl Object {
         self
     }
 
+    /// The bytes of the members so far.
+    pub(crate) fn so_far(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The bytes of the whole.
     #[must_use]
     pub fn end(mut self) -> Vec<u8> {

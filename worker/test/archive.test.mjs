@@ -32,10 +32,10 @@ const facts = (text) => {
 /** The end line made anew, for a text that lies about something else. */
 function sealed(text) {
   const all = text.trimEnd().split("\n");
-  const end = JSON.parse(all.pop());
+  const { sha256, ...end } = JSON.parse(all.pop());
   const body = all.map((line) => `${line}\n`).join("");
-  const sha256 = createHash("sha256").update(body).digest("hex");
-  return `${body}${JSON.stringify({ ...end, lines: all.length, sha256 })}\n`;
+  const before = body + JSON.stringify({ ...end, lines: all.length }).slice(0, -1);
+  return `${before},"sha256":"${createHash("sha256").update(before).digest("hex")}"}\n`;
 }
 
 /** A datastore with something of everything. */
@@ -131,7 +131,7 @@ test("what is torn, bent, doubled or out of order is refused, and nothing is lef
     await refused(`without ${line}`, `${lines.join("\n")}\n`, place === 0 || place === all.length - 1 ? "invalid-data" : /"pool":"p","primary"/.test(line) ? "invalid-data" : "digest-mismatch");
     await refused(`twice ${line}`, `${all.toSpliced(place, 0, line).join("\n")}\n`, /"type":"(ledger|answer|pool)"/.test(line) ? "digest-mismatch" : "invalid-data");
   }
-  for (const type of ["header", "record", "tombstone", "pool", "item", "ledger", "answer"]) {
+  for (const type of ["header", "record", "tombstone", "pool", "item", "ledger", "answer", "end"]) {
     const bent = change(type, (line) => line.replace(/"(seq|at)":(\d+)/, (_, name, number) => `"${name}":${Number(number) + 1}`));
     const answer = await imported(r, "b", bent);
     assert.equal(answer.status, 400, `${type}: ${answer.text}`);

@@ -172,7 +172,7 @@ impl Importer {
                     Unreadable::Shape(detail) => self.problem(400, "invalid-data", &detail),
                 })
             })
-            .and_then(|read| self.take(read));
+            .and_then(|read| self.take(read, line));
         self.sum.add(line);
         match ask {
             Ok(ask) => self.steps.extend(ask.map(|ask| (self.sum.lines, ask))),
@@ -181,7 +181,7 @@ impl Importer {
     }
 
     /// Makes of a line what it asks for at once, where it may stand here.
-    fn take(&mut self, read: Read) -> Result<Option<Ask>, Answer> {
+    fn take(&mut self, read: Read, line: &[u8]) -> Result<Option<Ask>, Answer> {
         let invalid = |detail: &str| self.problem(400, "invalid-data", detail);
         match (&self.stage, read) {
             (Stage::Header, Read::Header(opening, seq, digest)) => {
@@ -226,7 +226,8 @@ impl Importer {
             }
             (Stage::Facts { seq, digest }, Read::End { closing, lines, sha256 }) => {
                 let is_unmoved = *seq == closing.head;
-                let is_same = lines == self.sum.lines && sha256 == self.sum.hex();
+                let is_same =
+                    lines == self.sum.lines && sha256 == self.sum.hex(line::before_hash(line));
                 if !is_same || closing.head < *seq || is_unmoved && *digest != closing.digest {
                     let flaw = Flaw::Digest;
                     return Err(self.problem(400, flaw.code(), flaw.message()));

@@ -111,14 +111,20 @@ pub(super) fn answer(name: &[u8], at: u64, value: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn end(closing: &Closing, sum: &Sum) -> Vec<u8> {
-    line("end")
+    let said = line("end")
         .number("seq", closing.head.0)
         .number("horizon", closing.horizon.0)
         .text("digest", &closing.digest.to_hex())
         .number("records", closing.records)
-        .number("lines", sum.lines)
-        .text("sha256", &sum.hex())
-        .end()
+        .number("lines", sum.lines);
+    let hash = sum.hex(said.so_far());
+    said.text("sha256", &hash).end()
+}
+
+/// What an end line says before its hash.
+pub(super) fn before_hash(end: &[u8]) -> &[u8] {
+    let text = std::str::from_utf8(end).unwrap_or_default();
+    text.rsplit_once(",\"sha256\"").map_or(&[], |(before, _)| before.as_bytes())
 }
 
 /// A line that was read.
