@@ -1,6 +1,9 @@
 //! The rules, checked after every step.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use neap_core::{
     authority::{Close, SessionId},
@@ -16,7 +19,9 @@ use neap_core::{
 use neap_http::Answer;
 
 use super::{
-    Check, fail,
+    Check,
+    copies::Backup,
+    fail,
     history::Said,
     naive::{Id, State},
     once::{Answered, Call},
@@ -34,6 +39,8 @@ pub(crate) struct Group {
     merged: Vec<(Addition, u64)>,
     /// What requests under a key were answered, in the same way.
     answered: Vec<Answered>,
+    /// What was imported, if it was sound, and how that was answered.
+    imported: Option<(Rc<Backup>, Option<usize>, u16)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +68,10 @@ impl Group {
         self.answered.push(Answered::of(call, is_alive, answer));
     }
 
+    pub(crate) fn import(&mut self, backup: &Rc<Backup>, flaw: Option<usize>, status: u16) {
+        self.imported = Some((Rc::clone(backup), flaw, status));
+    }
+
     pub(crate) fn merge(&mut self, addition: &Addition, added: u64) {
         self.steps.push(Asked::Merge(self.merged.len()));
         self.merged.push((addition.clone(), added));
@@ -69,7 +80,7 @@ impl Group {
 
 /// What a stored row of the ledger says, as far as it is looked at.
 #[derive(Debug, Default)]
-struct Entry {
+pub(super) struct Entry {
     acked: Turn,
     outcomes: Vec<Outcome>,
 }
@@ -78,7 +89,7 @@ struct Entry {
 type EntryRow = ((Turn, Vec<Outcome>), (Option<u64>, (Option<u64>, u64)));
 
 impl Entry {
-    fn settled(&self) -> u64 {
+    pub(super) fn settled(&self) -> u64 {
         self.acked.0 + self.outcomes.len() as u64
     }
 
@@ -94,7 +105,7 @@ impl World {
         wire::decode_stored(&bytes).ok()
     }
 
-    fn stored_entry(&self, replica: &ReplicaId) -> Entry {
+    pub(super) fn stored_entry(&self, replica: &ReplicaId) -> Entry {
         let bytes = self.relay.disk.snapshot().entry(replica).ok().flatten();
         let row = bytes.and_then(|bytes| wire::decode_stored::<EntryRow>(&bytes).ok());
         row.map_or_else(Entry::default, |((acked, outcomes), _)| Entry { acked, outcomes })
@@ -102,6 +113,9 @@ impl World {
 
     /// Holds what is stored against the oracle, which is told what arrived.
     pub(crate) fn check_relay(&mut self, group: &Group) -> Check {
+        if let Some((backup, flaw, status)) = &group.imported {
+            return self.take_import(backup, *flaw, *status);
+        }
         let Some(meta) = self.stored_meta() else {
             return Ok(());
         };
@@ -115,6 +129,7 @@ impl World {
                 arrived: Vec::new(),
                 horizon: 0,
                 answers: BTreeMap::new(),
+                copied: BTreeSet::new(),
                 pools: Default::default(),
                 records_max: usize::try_from(self.relay.settings.records_max).unwrap_or(0),
             });
@@ -179,7 +194,7 @@ impl World {
     }
 
     pub(super) fn take_request(&mut self, id: Id, outcome: Outcome) -> Check {
-        let ops = std::rc::Rc::clone(&self.oracle.mutations[id].ops);
+        let ops = Rc::clone(&self.oracle.mutations[id].ops);
         let Some(life) = self.oracle.newest() else {
             return Ok(());
         };
@@ -191,7 +206,7 @@ impl World {
         Ok(())
     }
 
-    fn check_stored(
+    pub(super) fn check_stored(
         &mut self,
         meta: &datastore::Meta,
         entries: &BTreeMap<ReplicaId, Entry>,

@@ -107,6 +107,7 @@ impl World {
                 | Input::Call(_)
                 | Input::Merge(_)
                 | Input::Open
+                | Input::Import(..)
                 | Input::Destroy
                 | Input::Upkeep => {}
             }
@@ -157,6 +158,14 @@ impl World {
                 }
                 Input::Upkeep => authority.upkeep(moment.now)?,
                 Input::Open => drop(authority.open(&self.relay.options, moment)?),
+                Input::Import(backup, flaw) => {
+                    authority.destroy()?;
+                    let status = backup.restore(authority, *flaw, moment)?;
+                    if self.sabotage == Some(Sabotage::LoseImportedLedger) {
+                        self.relay.disk.lose_ledger();
+                    }
+                    group.import(backup, *flaw, status);
+                }
                 Input::Destroy => {
                     if authority.alive(moment.now).is_some() {
                         self.report.sights.see("deleted");

@@ -19,6 +19,8 @@ pub(crate) struct Orphan {
     image: Image,
     /// Whose it was.
     first: usize,
+    /// When a relay last welcomed that one, as far as the disk knows.
+    contact: Option<u64>,
 }
 
 impl World {
@@ -41,7 +43,7 @@ impl World {
         let disk = std::mem::take(&mut client.disk);
         let ceiling = Turn(disk.image.settled.0 + disk.image.outbox().len() as u64);
         (client.ceiling, client.in_memory, client.checkpoint) = (Some(ceiling), true, None);
-        let (id, minted) = (client.id, client.replica.minted());
+        let (id, minted, contact) = (client.id, client.replica.minted(), client.stored_contact);
         for turn in ceiling.0 + 1..=minted.0 {
             self.oracle.names.remove(&(id, Turn(turn)));
         }
@@ -50,7 +52,7 @@ impl World {
         if minted > ceiling {
             self.see("too late for the disk");
         }
-        self.orphans.push(Orphan { image: disk.image, first: place });
+        self.orphans.push(Orphan { image: disk.image, first: place, contact });
         let spare = ReplicaId(self.random.bytes());
         let client = &mut self.clients[place];
         client.spare = spare;
@@ -83,7 +85,7 @@ impl World {
         self.see("later life beside the first");
         let mut client = Client::new(&mut self.random, self.lanes, &self.terms);
         client.disk = Disk { image: orphan.image, ..Disk::default() };
-        client.stored_contact = self.clients[orphan.first].stored_contact;
+        client.stored_contact = orphan.contact;
         self.clients.push(client);
         self.restore(self.clients.len() - 1)
     }
@@ -98,7 +100,8 @@ impl World {
             client.pending.clear();
             return false;
         };
-        let Orphan { image, .. } = self.orphans.remove(which);
+        let Orphan { image, contact, .. } = self.orphans.remove(which);
+        client.stored_contact = contact;
         client.disk = Disk { image, ..Disk::default() };
         self.see("later life after the first");
         true

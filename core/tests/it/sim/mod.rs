@@ -7,6 +7,7 @@ mod app;
 mod calm;
 mod check;
 mod client;
+mod copies;
 mod disk;
 mod events;
 mod flush;
@@ -68,7 +69,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 82] = [
+pub(crate) const SIGHTS: [&str; 87] = [
     "cut by the replica",
     "cut by the relay",
     "frames lost with a cut",
@@ -151,6 +152,11 @@ pub(crate) const SIGHTS: [&str; 82] = [
     "another body under the key",
     "answer forgotten",
     "answer of another life",
+    "datastore exported",
+    "datastore imported",
+    "import refused",
+    "settled by an imported ledger",
+    "answer of an import",
 ];
 
 /// How often each of [`SIGHTS`] was seen.

@@ -52,6 +52,8 @@ pub(crate) struct Kept {
     body: String,
     at: u64,
     restarts: u64,
+    /// Whether an import has brought it.
+    pub(crate) is_copied: bool,
     status: u16,
     answer: Vec<u8>,
 }
@@ -191,7 +193,10 @@ impl World {
             return fail("ON3", format!("{key} is {} {answer}, must be {outcome:?}", said.status));
         }
         let (body, status, answer) = (said.call.body.clone(), said.status, said.answer.clone());
-        life.answers.insert(key.clone(), Kept { body, at: now, restarts, status, answer });
+        life.answers.insert(
+            key.clone(),
+            Kept { body, at: now, restarts, is_copied: false, status, answer },
+        );
         if before.is_some() {
             self.see("answer forgotten");
         } else if is_elsewhere {
@@ -214,6 +219,9 @@ impl World {
             return fail("ON1", format!("{} is {status} {texts:?}, was {}", call.key, kept.status));
         }
         self.see("request repeated");
+        if kept.is_copied {
+            self.see("answer of an import");
+        }
         if kept.restarts < self.calls.restarts {
             self.see("repeated after a restart");
         }

@@ -27,7 +27,7 @@ pub(crate) struct Mutation {
 }
 
 /// One incarnation of the datastore.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) epoch: Epoch,
     /// What holds at each seq.
@@ -45,6 +45,8 @@ pub(crate) struct Life {
     pub(crate) pools: [NaivePool; POOLS.len()],
     /// What was answered under each `Idempotency-Key`.
     pub(crate) answers: BTreeMap<String, Kept>,
+    /// What had an outcome in the life that this one is a copy of.
+    pub(crate) copied: BTreeSet<Id>,
 }
 
 /// What a verdict needs to know besides the records.

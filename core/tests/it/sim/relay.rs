@@ -1,6 +1,6 @@
 //! The relay's shell: it queues what comes, decides it in one transaction, and only then tells.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
 use neap_core::{
     authority::{Admission, Authority, Output, PageSize, SessionId, Settings, Trouble},
@@ -11,6 +11,7 @@ use neap_core::{
 
 use super::{
     Check, Lanes,
+    copies::Backup,
     naive::Id,
     once::Call,
     pools::Addition,
@@ -33,6 +34,8 @@ pub(crate) enum Input {
     /// An addition to a pool over HTTP.
     Merge(Addition),
     Open,
+    /// What was exported takes the place of what there is; where a place is given, its byte is another.
+    Import(Rc<Backup>, Option<usize>),
     Destroy,
     Upkeep,
 }
@@ -103,10 +106,10 @@ impl Relay {
         false
     }
 
-    /// What the next transaction decides. A deletion stands alone: what was told before it is no
+    /// What the next transaction decides. A deletion stands alone, as does an import: what was told before it is no
     /// longer stored after it.
     pub(super) fn take_group(&mut self) -> Vec<Input> {
-        let destroys = |input: &Input| matches!(input, Input::Destroy);
+        let destroys = |input: &Input| matches!(input, Input::Destroy | Input::Import(..));
         let count = match self.queue.iter().position(destroys) {
             Some(0) => 1,
             Some(place) => place,

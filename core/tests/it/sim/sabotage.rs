@@ -50,12 +50,14 @@ pub(crate) enum Sabotage {
     KeepName,
     /// The relay's storage loses an answer now and then.
     LoseAnswer,
+    /// An import brings no ledger.
+    LoseImportedLedger,
     /// A note is lost between two tabs that run.
     LoseNote,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Sabotage; 23] = [
+    pub(crate) const ALL: [Sabotage; 24] = [
         Sabotage::SendBeforePersist,
         Sabotage::DropTurn,
         Sabotage::ReuseTurns,
@@ -79,6 +81,7 @@ impl Sabotage {
         Sabotage::KeepName,
         Sabotage::LoseNote,
         Sabotage::LoseAnswer,
+        Sabotage::LoseImportedLedger,
     ];
 
     /// The lanes in which it shows.
@@ -89,6 +92,7 @@ impl Sabotage {
             Sabotage::KeepName => Lanes { forsakes: true, ..Lanes::NONE },
             Sabotage::LoseNote => Lanes { tabs: true, ..Lanes::NONE },
             Sabotage::LoseAnswer => Lanes { once: true, ..Lanes::NONE },
+            Sabotage::LoseImportedLedger => Lanes { copies: true, ..Lanes::NONE },
             Sabotage::SendBeforePersist
             | Sabotage::DropTurn
             | Sabotage::ReuseTurns
@@ -133,6 +137,7 @@ impl Sabotage {
             Sabotage::ForgetTooSoon => &["LE1", "LE2", "LE6", "RE5"],
             Sabotage::LoseNote => &["TA1"],
             Sabotage::LoseAnswer => &["ON1", "ON2"],
+            Sabotage::LoseImportedLedger => &["LE5"],
             Sabotage::KeepName => &["OU1", "OU3", "RE7"],
         }
     }

@@ -79,6 +79,10 @@ impl Disk {
         self.0.borrow().fails_after == Some(usize::MAX)
     }
 
+    pub(super) fn lose_ledger(&self) {
+        sure(self.0.borrow_mut().stored.memory.forget_entries(u64::MAX));
+    }
+
     fn call<T>(&self, run: impl FnOnce(&mut Inner) -> T) -> Result<T, Broken> {
         let mut inner = self.0.borrow_mut();
         match &mut inner.fails_after {

@@ -1,6 +1,6 @@
 //! The world of one seed: who is in it, and what happens next.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, rc::Rc};
 
 use neap_core::{
     authority::SessionId,
@@ -12,6 +12,7 @@ use neap_core::{
 use super::{
     Check, Lanes, Plan, Report, Sights, Violation,
     client::Client,
+    copies::Backup,
     forsake::Orphan,
     history::Said,
     members::Member,
@@ -91,6 +92,8 @@ pub(crate) struct World {
     pub(crate) traced: bool,
     pub(crate) said: Vec<Said>,
     pub(crate) calls: Calls,
+    /// What was exported last.
+    pub(crate) backup: Option<Rc<Backup>>,
 }
 
 macro_rules! trace {
@@ -138,6 +141,7 @@ impl World {
             traced: plan.traced,
             said: Vec::new(),
             calls: Calls::default(),
+            backup: None,
         }
     }
 
@@ -215,6 +219,12 @@ impl World {
         }
         if self.lanes.tabs && self.random.once_in(3) {
             self.hear_note(client)?;
+        }
+        if self.lanes.copies && self.chance(20) {
+            self.back_up()?;
+        }
+        if self.lanes.copies && self.chance(60) {
+            self.import();
         }
         if self.lanes.once && self.chance(10) {
             self.call()?;
