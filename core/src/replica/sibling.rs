@@ -229,6 +229,9 @@ impl Replica {
         let Some(author) = self.authors.get_mut(place) else { return };
         let acked = author.minted;
         author.await_effects(Awaited { epoch, at, settled: Vec::new(), acked });
+        if self.is_stale {
+            return;
+        }
         let mut unsettled = Unsettled::default();
         self.settle_siblings(self.seq, &mut unsettled);
         self.rebase(unsettled);

@@ -12,10 +12,14 @@ impl World {
             self.lose_last_word()?;
         }
         self.calm = true;
+        self.wake_all()?;
         trace!(self, "calm");
         self.relay.calm();
         for _ in 0..40 {
             self.meet_all()?;
+            for client in 0..self.clients.len() {
+                self.ask_disk(client)?;
+            }
             self.relay.open();
             self.flush()?;
             for client in 0..self.clients.len() {

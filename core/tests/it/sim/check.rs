@@ -130,6 +130,7 @@ impl World {
                 horizon: 0,
                 answers: BTreeMap::new(),
                 copied: BTreeSet::new(),
+                bent: BTreeMap::new(),
                 pools: Default::default(),
                 records_max: usize::try_from(self.relay.settings.records_max).unwrap_or(0),
             });

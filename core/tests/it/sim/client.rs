@@ -92,6 +92,8 @@ pub(crate) struct Client {
     pub(crate) in_memory: bool,
     /// The newest turn of its own on a disk that was forsaken.
     pub(crate) ceiling: Option<Turn>,
+    /// While its page is frozen: the newest turn of its own at the place that another has taken.
+    pub(crate) frozen: Option<Turn>,
     /// Whether its page is gone for ever.
     pub(crate) retired: bool,
     /// Whether it is on the disk that this owner has begun: before that nobody may hear of it.
@@ -142,6 +144,7 @@ impl Client {
             away: 0,
             in_memory: false,
             ceiling: None,
+            frozen: None,
             retired: false,
             is_ready: false,
         };

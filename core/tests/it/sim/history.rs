@@ -111,8 +111,8 @@ pub(crate) fn is_linearizable(oracle: &Oracle, life: &Life, said: &[Said], most:
     let mut waiting = slice.clone();
     let sound = said.iter().all(|moment| match moment {
         Said::Invoked(id) if slice.contains(id) => {
-            let ops = Rc::clone(&oracle.mutations[*id].ops);
-            tester.on_invoke(*id, (*id, ops)).is_ok()
+            let ops = life.bent.get(id).unwrap_or(&oracle.mutations[*id].ops);
+            tester.on_invoke(*id, (*id, Rc::clone(ops))).is_ok()
         }
         Said::Returned(id, of, outcome) if *of == life.epoch && waiting.remove(id) => {
             tester.on_return(*id, *outcome).is_ok()

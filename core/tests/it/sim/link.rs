@@ -21,7 +21,8 @@ use super::{
 
 impl World {
     pub(crate) fn connect(&mut self, place: usize) -> Check {
-        if !self.clients[place].is_ready || self.clients[place].retired {
+        let client = &self.clients[place];
+        if !client.is_ready || client.retired || client.frozen.is_some() {
             return Ok(());
         }
         let number = self.connections.len();
@@ -67,7 +68,7 @@ impl World {
 
     pub(crate) fn tick(&mut self, place: usize) -> Check {
         let client = &mut self.clients[place];
-        if client.retired {
+        if client.retired || client.frozen.is_some() {
             return Ok(());
         }
         let was_due = client

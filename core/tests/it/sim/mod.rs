@@ -7,11 +7,13 @@ mod app;
 mod calm;
 mod check;
 mod client;
+mod clock;
 mod copies;
 mod disk;
 mod events;
 mod flush;
 mod forsake;
+mod frozen;
 mod history;
 mod journal;
 mod lanes;
@@ -69,7 +71,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 87] = [
+pub(crate) const SIGHTS: [&str; 91] = [
     "cut by the replica",
     "cut by the relay",
     "frames lost with a cut",
@@ -157,6 +159,10 @@ pub(crate) const SIGHTS: [&str; 87] = [
     "import refused",
     "settled by an imported ledger",
     "answer of an import",
+    "tab frozen",
+    "frozen tab woke up dispossessed",
+    "too late for a place that is another's",
+    "sibling found done on the disk",
 ];
 
 /// How often each of [`SIGHTS`] was seen.

@@ -47,6 +47,8 @@ pub(crate) struct Life {
     pub(crate) answers: BTreeMap<String, Kept>,
     /// What had an outcome in the life that this one is a copy of.
     pub(crate) copied: BTreeSet<Id>,
+    /// What arrived without the conditions on writes of which its author could not hear.
+    pub(crate) bent: BTreeMap<Id, Rc<Vec<Op>>>,
 }
 
 /// What a verdict needs to know besides the records.
@@ -247,6 +249,7 @@ impl Oracle {
             if life.arrive(id, &ops, seen).is_err() {
                 return Ok(Err(wanted));
             }
+            life.bent.insert(id, Rc::new(ops));
         }
         if let Some(before) = life.outcomes.insert(id, seen) {
             return fail("LE2", format!("mutation {id} took effect twice: {before:?}, {seen:?}"));

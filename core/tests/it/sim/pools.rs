@@ -155,7 +155,8 @@ impl World {
     /// An app adds items to a pool.
     pub(crate) fn add(&mut self, place: usize) -> Check {
         let pool = self.random.below(POOLS.len());
-        if !self.clients[place].opens[pool] || self.clients[place].retired {
+        let client = &self.clients[place];
+        if !client.opens[pool] || client.retired || client.frozen.is_some() {
             return Ok(());
         }
         let items = self.any_items(pool);

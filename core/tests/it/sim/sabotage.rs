@@ -52,12 +52,14 @@ pub(crate) enum Sabotage {
     LoseAnswer,
     /// An import brings no ledger.
     LoseImportedLedger,
+    /// A tab that wakes up does not look whose its place on the disk is.
+    WakeUnaware,
     /// A note is lost between two tabs that run.
     LoseNote,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Sabotage; 24] = [
+    pub(crate) const ALL: [Sabotage; 25] = [
         Sabotage::SendBeforePersist,
         Sabotage::DropTurn,
         Sabotage::ReuseTurns,
@@ -82,6 +84,7 @@ impl Sabotage {
         Sabotage::LoseNote,
         Sabotage::LoseAnswer,
         Sabotage::LoseImportedLedger,
+        Sabotage::WakeUnaware,
     ];
 
     /// The lanes in which it shows.
@@ -90,7 +93,7 @@ impl Sabotage {
             Sabotage::LoseItem | Sabotage::DeafToPongs => Lanes { pools: true, ..Lanes::NONE },
             Sabotage::StampLate | Sabotage::ForgetTooSoon => Lanes { years: true, ..Lanes::NONE },
             Sabotage::KeepName => Lanes { forsakes: true, ..Lanes::NONE },
-            Sabotage::LoseNote => Lanes { tabs: true, ..Lanes::NONE },
+            Sabotage::LoseNote | Sabotage::WakeUnaware => Lanes { tabs: true, ..Lanes::NONE },
             Sabotage::LoseAnswer => Lanes { once: true, ..Lanes::NONE },
             Sabotage::LoseImportedLedger => Lanes { copies: true, ..Lanes::NONE },
             Sabotage::SendBeforePersist
@@ -136,6 +139,7 @@ impl Sabotage {
             Sabotage::StampLate => &["LE7"],
             Sabotage::ForgetTooSoon => &["LE1", "LE2", "LE6", "RE5"],
             Sabotage::LoseNote => &["TA1"],
+            Sabotage::WakeUnaware => &["OU1", "RE7", "TA1", "LE1"],
             Sabotage::LoseAnswer => &["ON1", "ON2"],
             Sabotage::LoseImportedLedger => &["LE5"],
             Sabotage::KeepName => &["OU1", "OU3", "RE7"],

@@ -40,6 +40,32 @@ pub(crate) struct Tab {
 }
 
 impl Tab {
+    /// What a replica's own mutations become that another delivers.
+    pub(super) fn of_another(
+        id: ReplicaId,
+        settled: Turn,
+        theirs: impl Iterator<Item = (u64, Entry)>,
+    ) -> Tab {
+        let queue: VecDeque<(u64, Entry)> = theirs.collect();
+        let minted = queue.back().map_or(settled.0, |(turn, _)| *turn);
+        Tab { id, settled: settled.0, minted, queue, awaited: VecDeque::new() }
+    }
+
+    /// Whether a replica is meant that has settled all of it.
+    pub(super) fn is_of(&self, id: ReplicaId, settled: Turn) -> bool {
+        self.id == id && settled.0 >= self.minted
+    }
+
+    /// All that it shows has an outcome, whose effects are held at a seq of a life.
+    pub(super) fn is_done(&mut self, epoch: Option<Epoch>, at: Seq) {
+        let acked = self.minted;
+        match self.awaited.back_mut().filter(|last| last.epoch == epoch) {
+            Some(last) => (last.at, last.acked) = (last.at.max(at), last.acked.max(acked)),
+            None if acked <= self.settled => {}
+            None => self.awaited.push_back(Awaited { epoch, at, settled: Vec::new(), acked }),
+        }
+    }
+
     fn forget_after(&mut self, turn: u64) {
         self.queue.retain(|(of, _)| *of <= turn);
         self.minted = self.minted.min(turn.max(self.settled));
@@ -174,6 +200,9 @@ impl World {
 
     /// A tab hears a note.
     pub(super) fn hear_note(&mut self, place: usize) -> Check {
+        if self.clients[place].frozen.is_some() {
+            return Ok(());
+        }
         let Some(bytes) = self.clients[place].notes.pop_front() else { return Ok(()) };
         let Ok(note) = wire::decode_note(&bytes) else { return Ok(()) };
         trace!(

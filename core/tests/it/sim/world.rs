@@ -5,7 +5,6 @@ use std::{collections::VecDeque, rc::Rc};
 use neap_core::{
     authority::SessionId,
     id::ReplicaId,
-    limits::SILENCE_MS,
     wire::{self, Down},
 };
 
@@ -181,6 +180,9 @@ impl World {
         if self.clients[client].retired {
             return Ok(());
         }
+        if self.clients[client].frozen.is_some() {
+            return if self.random.once_in(6) { self.wake_up(client) } else { Ok(()) };
+        }
         if self.chance(odds.cut) {
             return self.cut(client, 1006);
         }
@@ -216,6 +218,12 @@ impl World {
         }
         if self.lanes.pools && self.random.once_in(6) {
             self.ping(client)?;
+        }
+        if self.lanes.tabs && self.chance(40) {
+            return self.freeze(client);
+        }
+        if self.lanes.tabs && self.chance(100) {
+            self.ask_disk(client)?;
         }
         if self.lanes.tabs && self.random.once_in(3) {
             self.hear_note(client)?;
@@ -265,51 +273,6 @@ impl World {
             return Ok(());
         }
         self.connect(client)
-    }
-
-    fn pass_time(&mut self) -> Check {
-        let stalled = |one: &Connection| one.open && one.stalled_until > self.report.steps;
-        // Long enough for a member to be silent.
-        let is_long = self.lanes.pools && self.connections.iter().any(stalled);
-        if is_long && self.random.once_in(2) {
-            return self.pass_minutes();
-        }
-        self.now += match self.random.below(3) {
-            0 => 5,
-            1 => 3_000,
-            _ => 10_500,
-        };
-        self.tick_all()
-    }
-
-    /// Those who read go on for some minutes; somebody else does not.
-    fn pass_minutes(&mut self) -> Check {
-        for _ in 0..3 {
-            for _ in 0..8 {
-                self.carry_up()?;
-                self.flush()?;
-                self.carry_down()?;
-            }
-            self.now += SILENCE_MS + 500;
-            self.tick_all()?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn tick_all(&mut self) -> Check {
-        for client in 0..self.clients.len() {
-            let number = self.clients[client].connection;
-            let until = number.map_or(0, |number| self.connections[number].stalled_until);
-            // Who reads nothing, since its page is frozen, has no timers either.
-            if self.lanes.pools && until > self.report.steps {
-                continue;
-            }
-            self.tick(client)?;
-            if self.lanes.pools {
-                self.ping(client)?;
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn carry_up(&mut self) -> Check {
