@@ -124,7 +124,7 @@ impl World {
         if self.oracle.life(life.epoch).is_some() {
             return fail("AR2", "an import has an old epoch".into());
         }
-        life.copied = life.outcomes.keys().copied().collect();
+        life.copied = life.outcomes.keys().chain(&life.arrived).copied().collect();
         life.answers.values_mut().for_each(|kept| kept.is_copied = true);
         for (replica, settled) in &backup.ledger {
             if self.stored_entry(replica).settled() != *settled {

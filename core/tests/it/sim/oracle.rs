@@ -45,7 +45,7 @@ pub(crate) struct Life {
     pub(crate) pools: [NaivePool; POOLS.len()],
     /// What was answered under each `Idempotency-Key`.
     pub(crate) answers: BTreeMap<String, Kept>,
-    /// What had an outcome in the life that this one is a copy of.
+    /// What had arrived in the life that this one is a copy of.
     pub(crate) copied: BTreeSet<Id>,
     /// What arrived without the conditions on writes of which its author could not hear.
     pub(crate) bent: BTreeMap<Id, Rc<Vec<Op>>>,
