@@ -296,12 +296,15 @@ impl<S: Storage> Authority<S> {
             let mut moved = Vec::new();
             for (id, session) in &mut self.sessions {
                 let is_live = session.phase == Phase::Live;
-                let member = session.pools.iter_mut().find(|member| member.pool == name);
-                let Some(member) = member.filter(|member| is_live && member.is_live) else {
+                let Some(member) = session.pools.iter_mut().find(|member| member.pool == name)
+                else {
                     continue;
                 };
-                to.push(*id);
-                // Who was asked already and has not answered is not asked anew.
+                if is_live && member.is_live {
+                    to.push(*id);
+                }
+                // Who was asked already and has not answered is not asked anew. Who is catching up is not
+                // told now, but will be: until then its silence is counted from here.
                 if member.acked.is_some_and(|acked| acked >= from) {
                     member.asked_at = at;
                     moved.push(*id);

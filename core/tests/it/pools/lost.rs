@@ -193,3 +193,33 @@ fn po4_a_late_answer_is_one() {
     world.carry();
     assert!(world.state(0).converged, "and nothing since");
 }
+
+/// [PO4] Who was not told of an addition, because it is catching up just then, is asked all the same: the
+/// minute of its silence begins with the addition.
+#[test]
+fn po4_who_catches_up_is_waited_for() {
+    for is_silent in [false, true] {
+        let mut world = World::new(&[DRAINED, DRAINED, DRAINED]);
+        (0..3).for_each(|place| world.connect(place));
+        world.add(0, r#"[{"id":"a"}]"#);
+        world.carry();
+        assert!((0..3).all(|place| world.state(place).converged));
+        world.now += SILENCE_MS + 1;
+        let session = world.members[2].session.take().unwrap_or_default();
+        world.authority.fall_behind(session);
+        let behind = world.authority.commit().unwrap_or_default();
+        world.add(0, r#"[{"id":"b"}]"#);
+        world.carry();
+        assert_eq!((world.state(0).converged, world.drained()), (false, Seq(1)));
+        if is_silent {
+            world.tick(0);
+            world.tick(SILENCE_MS);
+        } else {
+            world.members[2].session = Some(session);
+            world.carry_out(behind);
+        }
+        world.carry();
+        assert_eq!((world.state(0).converged, world.drained()), (true, Seq(2)));
+        assert_eq!(items(&world.members[2].replica).len(), 2 - usize::from(is_silent));
+    }
+}
