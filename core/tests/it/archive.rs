@@ -155,6 +155,7 @@ fn ar2_an_import_is_all_or_nothing() {
     let mut anew = over(stored.clone());
     assert_eq!(anew.upkeep_due(), Some(0));
     assert!(anew.is_over(NOW) && anew.alive(NOW).is_none());
+    assert_eq!(anew.touch_import(id, NOW), Err(Flaw::Gone));
     assert_eq!(anew.finish_import(id, &closing), Ok(Err(Flaw::Gone)));
     assert_eq!(anew.destroy(), Ok(()));
     assert_eq!(anew.storage(), &MemoryStorage::new(), "nothing is left");
@@ -172,6 +173,12 @@ fn ar2_an_import_is_all_or_nothing() {
     for fact in facts {
         assert_eq!(machine.import(next, fact, later), Ok(Ok(())));
     }
+    // What comes besides facts keeps it alive as well, and no other one.
+    let later = later + IMPORT_IDLE_MS - 1;
+    assert_eq!(machine.touch_import(id, later), Err(Flaw::Gone));
+    assert!(!machine.is_importing(later + 1));
+    assert_eq!(machine.touch_import(next, later), Ok(()));
+    assert!(machine.is_importing(later + 1));
     assert_eq!(machine.finish_import(next, &closing), Ok(Ok(())));
     assert!(machine.alive(later).is_some());
 }

@@ -273,10 +273,13 @@ fn run<S: Answers>(
             }
             (_, None) => Err(Flaw::Gone),
             (Ask::Fact(fact), Some(import)) => machine.import(import, fact.clone(), at.now)?,
-            (Ask::Answer { name, at: given, value }, Some(_)) => {
-                // Kept whole: what is too old is passed over when it is asked for.
-                machine.storage().put_answer(name, (*given).min(at.now), value, 0)?;
-                Ok(())
+            (Ask::Answer { name, at: given, value }, Some(import)) => {
+                let touched = machine.touch_import(import, at.now);
+                if touched.is_ok() {
+                    // Kept whole: what is too old is passed over when it is asked for.
+                    machine.storage().put_answer(name, (*given).min(at.now), value, 0)?;
+                }
+                touched
             }
             (Ask::Finish(closing), Some(import)) => machine.finish_import(import, closing)?,
         };
@@ -295,3 +298,6 @@ fn run<S: Answers>(
         None => Answer::empty(204),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,6 +118,16 @@ impl<S: Storage> Authority<S> {
         Ok(taken)
     }
 
+    /// Keeps an import alive of which something came that is no fact.
+    ///
+    /// # Errors
+    /// [`Flaw::Gone`] where the import that is under way is not this one.
+    pub fn touch_import(&mut self, id: ImportId, now: u64) -> Result<(), Flaw> {
+        let import = self.import.as_mut().filter(|import| import.meta.epoch == id.0);
+        import.ok_or(Flaw::Gone)?.touched = now;
+        Ok(())
+    }
+
     fn take_import(&mut self, id: ImportId) -> Option<Box<Import>> {
         self.import.take_if(|import| import.meta.epoch == id.0)
     }
