@@ -107,6 +107,8 @@ pub const ARCHIVE_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// How long an answer is kept for a repeat of its `Idempotency-Key`.
 pub const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Largest answer that is kept for it, with what tells which request it is for.
+pub const ANSWER_BYTES_MAX: usize = 1024;
 /// Longest token that is looked at.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// A socket whose token has run out is ended by an alarm this much later, at the latest.

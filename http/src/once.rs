@@ -3,7 +3,7 @@
 use neap_core::{
     authority::{Authority, Moment},
     id::Seq,
-    limits::IDEMPOTENCY_MS,
+    limits::{ANSWER_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, IDEMPOTENCY_MS},
     record::Digest,
 };
 
@@ -37,7 +37,7 @@ impl Once {
             return Ok(repeat(&kept, body));
         }
         let answer = write(machine)?;
-        if matches!(answer.status(), 200 | 409) {
+        if is_kept(answer.status()) {
             let mut kept = body.to_vec();
             kept.extend_from_slice(&answer.status().to_be_bytes());
             kept.extend_from_slice(answer.body());
@@ -47,13 +47,30 @@ impl Once {
     }
 }
 
+/// Whether an answer with this status is kept: what was judged is, a mistake may be made good.
+fn is_kept(status: u16) -> bool {
+    matches!(status, 200 | 409)
+}
+
+/// Takes apart what is kept: the hash of the body that was answered, the status and the answer.
+fn parts(kept: &[u8]) -> Option<(&[u8; 16], u16, &[u8])> {
+    let (body, rest) = kept.split_first_chunk::<16>()?;
+    let (status, answer) = rest.split_first_chunk::<2>()?;
+    Some((body, u16::from_be_bytes(*status), answer))
+}
+
+/// Whether the relay can have kept this under this name. An import brings what it likes, and of a status that
+/// is none, or that has no body, the platform makes no answer at all.
+pub(crate) fn could_be_kept(name: &[u8], kept: &[u8]) -> bool {
+    // The subject and the key.
+    (9..=8_usize.saturating_add(IDEMPOTENCY_KEY_BYTES_MAX)).contains(&name.len())
+        && kept.len() <= ANSWER_BYTES_MAX
+        && parts(kept).is_some_and(|(_, status, _)| is_kept(status))
+}
+
 /// Gives the answer that was given before, unless it was to another body.
 fn repeat(kept: &[u8], body: &[u8; 16]) -> Answer {
-    let parts = kept.split_first_chunk::<16>().and_then(|(before, rest)| {
-        let (status, answer) = rest.split_first_chunk::<2>()?;
-        Some((before, u16::from_be_bytes(*status), answer))
-    });
-    match parts {
+    match parts(kept).filter(|(_, status, _)| is_kept(*status)) {
         Some((before, status, answer)) if before == body => Answer::bytes(status, answer.to_vec()),
         Some(_) => {
             let detail = "this Idempotency-Key came with another body before";

@@ -150,6 +150,13 @@ test("what is torn, bent, doubled or out of order is refused, and nothing is lef
   await refused("too large", record((line) => ({ ...line, data: { key: line.key, t: "x".repeat(300_000) } })), "too-large", 413);
   await refused("a name twice", sealed(change("record", (line) => line.replace('"data":{', '"data":{"key":"x",'))), "invalid-data");
   await refused("a field twice", sealed(change("record", (line) => line.replace('"seq"', '"seq":1,"seq"'))), "invalid-data");
+  const kept = Buffer.from(lines(text).find(({ type }) => type === "answer").value, "base64url");
+  const answer = (fn) => sealed(change("answer", (line) => JSON.stringify({ ...JSON.parse(line), value: fn(kept).toString("base64url") })));
+  for (const status of [0, 101, 204, 304, 500, 0xffff]) {
+    await refused(`an answer ${status}`, answer(() => Buffer.concat([kept.subarray(0, 16), Buffer.from([status >> 8, status & 255]), kept.subarray(18)])), "invalid-data");
+  }
+  await refused("half an answer", answer(() => kept.subarray(0, 17)), "invalid-data");
+  await refused("an endless answer", answer(() => Buffer.concat([kept, Buffer.alloc(1024, " ")])), "invalid-data");
   await refused("an unknown field", record((line) => ({ ...line, more: 1 })), "invalid-data");
   await refused("an unknown type", record((line) => ({ ...line, type: "note" })), "invalid-data");
   await refused("a longer life than may be", change("header", (line) => line.replace('"permanent"', '"temp"').replace(/"ttl":\d+/, '"ttl":99999999')), "invalid-options");
@@ -277,6 +284,18 @@ test("what another version has stored is told as such, and left as it is", { ski
     await better();
     await r.restart();
     assert.deepEqual((await get(r, "a")).body, before);
+  }
+});
+
+test("an answer that the relay cannot have kept is never given", { skip }, async (t) => {
+  const r = await relay(t, { build: await contractBuild() });
+  await r.call("POST", "/v1/datastores", { id: "a" });
+  const write = () => r.call("POST", at("a", "/mutations"), { ops: [set("c", "k")] }, { "Idempotency-Key": "once" });
+  assert.deepEqual((await write()).body, { status: "accepted", seq: 1 });
+  for (const status of ["0065", "00CC", "0130", "FFFF"]) {
+    const sql = `sql UPDATE answers SET value = CAST(substr(value, 1, 16) || x'${status}' || substr(value, 19) AS BLOB)`;
+    assert.equal((await r.call("POST", at("a", "/contract"), sql)).status, 204);
+    assertProblem(await write(), 500, "internal");
   }
 });
 

@@ -9,7 +9,7 @@ use neap_core::{
     authority::{Authority, Closing, Fact, Flaw, ImportId, Moment, Opening},
     datastore::{BadOptions, Kind, Options},
     id::Seq,
-    limits::{ARCHIVE_LINE_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX, PAGE_BYTES},
+    limits::{ARCHIVE_LINE_BYTES_MAX, PAGE_BYTES},
     mutation::Malformed,
     record::Digest,
 };
@@ -18,7 +18,7 @@ use super::{
     Sum,
     line::{self, Read, Unreadable},
 };
-use crate::{Answer, Answers, Outcome, Settings, Write, datastores::describe};
+use crate::{Answer, Answers, Outcome, Settings, Write, datastores::describe, once};
 
 /// A datastore on its way in. The shell gives it the bytes of the body as they come with
 /// [`feed`](Self::feed) and [`end`](Self::end), and after each runs [`step`](Self::step) until there is
@@ -217,12 +217,10 @@ impl Importer {
                 Ok(Some(Ask::Fact(line::item(pool, primary.as_deref(), seq, data))))
             }
             (Stage::Facts { .. }, Read::Answer { name, at, value }) => {
-                // The subject and the key; the hash of a body, a status and an answer.
-                let fits = (9..=8_usize.saturating_add(IDEMPOTENCY_KEY_BYTES_MAX))
-                    .contains(&name.len())
-                    && value.len() >= 18;
-                let ask = Ask::Answer { name, at, value };
-                if fits { Ok(Some(ask)) } else { Err(invalid("no answer")) }
+                if !once::could_be_kept(&name, &value) {
+                    return Err(invalid("no answer that a relay keeps"));
+                }
+                Ok(Some(Ask::Answer { name, at, value }))
             }
             (Stage::Facts { seq, digest }, Read::End { closing, lines, sha256 }) => {
                 let is_unmoved = *seq == closing.head;
