@@ -51,6 +51,9 @@ pub const READ_STEP_BYTES: u64 = 256 * 1024;
 pub const PRESENCE_BYTES_MAX: usize = 4 * 1024;
 /// The shortest time between two tellings of presence, by a replica and by an authority.
 pub const PRESENCE_MS: u64 = 50;
+/// Bytes of frames, at most, that one commit makes for those who each hear something else of presence: of news,
+/// and of all that there is for who has become live.
+pub const PRESENCE_TELLING_BYTES: usize = 4 * 1024 * 1024;
 /// Most items that one pass of upkeep erases.
 pub const ERASE_MAX: u64 = 1_000;
 /// An export takes an account of the ledger for settled when it was not touched for this time: only then

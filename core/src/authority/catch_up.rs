@@ -126,10 +126,9 @@ impl<S: Storage> Authority<S> {
             return Ok(());
         };
         self.send(id, &page, &changes);
-        let shown = self.tell_all_presence(id);
         let rows = if is_again { changes.len() } else { 0 };
         // Whoever goes on pays for nothing but what stands on each last page.
-        self.charge_again(id, rows + outcomes(&page) + shown, moment.now);
+        self.charge_again(id, rows + outcomes(&page), moment.now);
         Ok(())
     }
 

@@ -8,16 +8,20 @@ use super::{
     session::{Phase, Session},
 };
 use crate::{
-    limits::{PAGE_BYTES, PRESENCE_MS},
+    limits::{PAGE_BYTES, PRESENCE_MS, PRESENCE_TELLING_BYTES},
     storage::Storage,
     value::check_value,
     wire::{self, Down, Presence, Shown},
 };
 
-/// Of whom there is news, and when the last was told.
+/// Of whom there is news, who is to be told everything, and when the last was told.
 #[derive(Debug, Default)]
 pub(super) struct News {
     of: BTreeSet<SessionId>,
+    /// With whom the next telling begins, so that nobody is left out for ever where it does not reach all.
+    first: SessionId,
+    /// Who has become live.
+    joined: Vec<SessionId>,
     /// In milliseconds since 1970, both.
     now: u64,
     told_at: u64,
@@ -28,13 +32,21 @@ impl News {
         self.of.insert(id);
     }
 
+    /// Takes note of who has become live.
+    pub(super) fn join(&mut self, id: SessionId) {
+        if !self.joined.contains(&id) {
+            self.joined.push(id);
+        }
+    }
+
     /// Lets time pass.
     pub(super) fn pass(&mut self, now: u64) {
         self.now = self.now.max(now);
     }
 
     fn due(&self) -> Option<u64> {
-        (!self.of.is_empty()).then(|| self.told_at.saturating_add(PRESENCE_MS))
+        let is_empty = self.of.is_empty() && self.joined.is_empty();
+        (!is_empty).then(|| self.told_at.saturating_add(PRESENCE_MS))
     }
 }
 
@@ -76,21 +88,22 @@ impl<S: Storage> Authority<S> {
         }
     }
 
-    /// Tells those who are live what has changed, unless something was told a moment ago. Nobody hears
-    /// of what he shows himself.
+    /// Tells those who have become live what there is and, unless something was told a moment ago, all who
+    /// are live what has changed. Nobody hears of what he shows himself.
     pub(super) fn tell_presence(&mut self) {
+        self.tell_joined();
         if self.presence.due().is_none_or(|due| self.presence.now < due) {
             return;
         }
         self.presence.told_at = self.presence.now;
-        let of = core::mem::take(&mut self.presence.of);
-        let mut news = Vec::with_capacity(of.len());
-        for id in &of {
-            let session = self.sessions.get(id).cloned();
-            if let Some(session) = &session {
-                self.remember(*id, session);
+        let news = self.take_news();
+        if news.is_empty() {
+            return;
+        }
+        for shown in &news {
+            if let Some(session) = self.sessions.get(&shown.who).cloned() {
+                self.remember(shown.who, &session);
             }
-            news.push(Shown { who: *id, state: session.and_then(|session| session.shows) });
         }
         let live =
             |(id, session): (&SessionId, &Session)| (session.phase == Phase::Live).then_some(*id);
@@ -98,6 +111,7 @@ impl<S: Storage> Authority<S> {
         for id in &live {
             self.set_sees(*id, true);
         }
+        let of: BTreeSet<SessionId> = news.iter().map(|shown| shown.who).collect();
         let (speakers, readers): (Vec<_>, Vec<_>) =
             live.into_iter().partition(|id| of.contains(id));
         for id in speakers {
@@ -111,28 +125,72 @@ impl<S: Storage> Authority<S> {
         }
     }
 
-    /// Tells a session that has become live all that the others show, unless it knows that nobody does; gives how
-    /// many bytes that is.
-    pub(super) fn tell_all_presence(&mut self, id: SessionId) -> usize {
-        let Some(session) = self.sessions.get(&id).filter(|session| session.phase == Phase::Live)
-        else {
-            return 0;
-        };
-        let others = self.sessions.iter().filter(|(other, _)| **other != id);
-        let shown = others.filter_map(|(other, session)| {
-            session.shows.clone().map(|state| Shown { who: *other, state: Some(state) })
-        });
-        let shown: Vec<Shown> = shown.collect();
-        if shown.is_empty() && !session.sees {
-            return 0;
+    /// Takes of whom is told now, of one at least. Each of them is told of the others in frames of its own,
+    /// so a crowd is told of in turns.
+    fn take_news(&mut self) -> Vec<Shown> {
+        let mut news: Vec<Shown> = Vec::new();
+        let mut bytes = 0;
+        let (before, after) = (
+            self.presence.of.range(..self.presence.first),
+            self.presence.of.range(self.presence.first..),
+        );
+        for id in after.chain(before) {
+            let state = self.sessions.get(id).and_then(|session| session.shows.clone());
+            let shown = Shown { who: *id, state };
+            bytes += size(&shown);
+            if !news.is_empty() && bytes * (news.len() + 1) > PRESENCE_TELLING_BYTES {
+                self.presence.first = *id;
+                break;
+            }
+            news.push(shown);
         }
-        self.set_sees(id, !shown.is_empty());
+        for shown in &news {
+            self.presence.of.remove(&shown.who);
+        }
+        news
+    }
+
+    /// Tells those who have become live all that the others show: who shows nothing together, and of the
+    /// others, each of whom hears something else, as many as there is room for, those first who have waited longest.
+    fn tell_joined(&mut self) {
+        if self.presence.joined.is_empty() {
+            return;
+        }
+        let all = self.sessions.iter().filter_map(|(who, session)| {
+            session.shows.clone().map(|state| Shown { who: *who, state: Some(state) })
+        });
+        let all: Vec<Shown> = all.collect();
+        let bytes: usize = all.iter().map(size).sum();
+        let (mut room, mut readers) = (PRESENCE_TELLING_BYTES, Vec::new());
+        for id in core::mem::take(&mut self.presence.joined) {
+            let session = self.sessions.get(&id).filter(|session| session.phase == Phase::Live);
+            let Some(session) = session else { continue };
+            if session.shows.is_none() {
+                readers.push(id);
+            } else if room == PRESENCE_TELLING_BYTES || bytes <= room {
+                room = room.saturating_sub(bytes);
+                let others = all.iter().filter(|shown| shown.who != id).cloned();
+                self.tell_whole(alloc::vec![id], others.collect());
+            } else {
+                self.presence.joined.push(id);
+            }
+        }
+        self.tell_whole(readers, all);
+    }
+
+    /// Tells sessions all that is shown, unless they know that nothing is.
+    fn tell_whole(&mut self, mut to: Vec<SessionId>, shown: Vec<Shown>) {
+        let sees = |id: &SessionId| self.sessions.get(id).is_some_and(|session| session.sees);
+        to.retain(|id| !shown.is_empty() || sees(id));
+        if to.is_empty() {
+            return;
+        }
+        for id in &to {
+            self.set_sees(*id, !shown.is_empty());
+        }
         // Nobody owes the reading of it: else who hears of many would fall behind and ask for it again.
-        let each = frames(true, shown);
-        let bytes = each.iter().map(|frame| frame.len()).sum();
-        let each = each.into_iter().map(|frame| Output::Send { to: alloc::vec![id], frame });
-        self.outputs.extend(each);
-        bytes
+        let each = frames(true, shown).into_iter();
+        self.outputs.extend(each.map(|frame| Output::Send { to: to.clone(), frame }));
     }
 
     fn set_sees(&mut self, id: SessionId, sees: bool) {
@@ -146,19 +204,24 @@ impl<S: Storage> Authority<S> {
     }
 }
 
+/// About what a state comes to in a frame.
+fn size(shown: &Shown) -> usize {
+    shown.state.as_ref().map_or(0, |state| state.len()) + size_of::<Shown>()
+}
+
 /// Encodes states into frames of a bounded size; none where there is nothing to say.
 fn frames(is_whole: bool, states: impl IntoIterator<Item = Shown>) -> Vec<Box<[u8]>> {
     let mut frames = Vec::new();
     let mut frame = Presence { is_whole, shown: Vec::new() };
-    let mut size = 0;
+    let mut bytes = 0;
     for shown in states {
-        size += shown.state.as_ref().map_or(0, |state| state.len()) + size_of::<Shown>();
+        bytes += size(&shown);
         frame.shown.push(shown);
-        if size >= PAGE_BYTES {
+        if bytes >= PAGE_BYTES {
             let next = Presence { is_whole: false, shown: Vec::new() };
             let full = core::mem::replace(&mut frame, next);
             frames.push(wire::encode_down(&Down::Presence(full), &[]));
-            size = 0;
+            bytes = 0;
         }
     }
     if frame.is_whole || !frame.shown.is_empty() {

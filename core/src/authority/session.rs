@@ -147,7 +147,6 @@ impl<S: Storage> Authority<S> {
         if let Some((page, changes)) = page {
             self.send(id, &page, &changes);
         }
-        self.tell_all_presence(id);
         self.share_anew(subject, before);
         Ok(())
     }
@@ -246,6 +245,9 @@ impl<S: Storage> Authority<S> {
             session.phase = phase;
             let session = session.clone();
             self.remember(id, &session);
+            if phase == Phase::Live {
+                self.presence.join(id);
+            }
         }
     }
 }

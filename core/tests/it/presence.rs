@@ -21,6 +21,8 @@ struct Room {
     kept: BTreeMap<SessionId, Vec<u8>>,
     heard: BTreeMap<SessionId, Vec<Presence>>,
     closed: Vec<(SessionId, u16)>,
+    /// The size of the frames about presence that the last commit made.
+    made: usize,
     now: u64,
 }
 
@@ -29,7 +31,7 @@ impl Room {
         let authority = Authority::load(MemoryStorage::new(), Settings::default());
         let authority = authority.unwrap_or_else(|trouble| panic!("{trouble:?}"));
         let (kept, heard, closed) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
-        Room { authority, kept, heard, closed, now: NOW }
+        Room { authority, kept, heard, closed, made: 0, now: NOW }
     }
 
     fn say(&mut self, session: SessionId, up: &Up<'_>) {
@@ -45,17 +47,28 @@ impl Room {
         self.commit();
     }
 
+    /// Connects a session for a replica of its own, and lets it show something.
+    fn join_showing(&mut self, session: SessionId, state: &str) {
+        self.authority.connect(session, Admission::OPEN);
+        let mut greeting = hello(0, session);
+        greeting.authors[0].id = ReplicaId(u128::from(session).to_be_bytes());
+        self.say(session, &Up::Hello(greeting));
+        self.show(session, state);
+    }
+
     fn show(&mut self, session: SessionId, state: &str) {
         self.say(session, &Up::Presence(Some(state)));
     }
 
     fn commit(&mut self) {
         let outputs = self.authority.commit();
+        self.made = 0;
         for output in outputs.unwrap_or_else(|trouble| panic!("{trouble:?}")) {
             match output {
                 Output::Send { to, frame } => {
                     assert!(frame.len() <= FRAME_BYTES_MAX);
                     let Ok((Down::Presence(news), _)) = wire::decode_down(&frame) else { continue };
+                    self.made += frame.len();
                     for session in to {
                         self.heard.entry(session).or_default().push(news.clone());
                     }
@@ -251,19 +264,93 @@ fn pr5_states_are_bounded() {
     // Of the 16384 bytes that the platform takes.
     assert!((10_000..16_000).contains(&room.kept[&5].len()), "{}", room.kept[&5].len());
 
-    for session in 100..500 {
-        room.authority.connect(session, Admission::OPEN);
-        let mut greeting = hello(0, session);
-        greeting.authors[0].id = ReplicaId(u128::from(session).to_be_bytes());
-        room.say(session, &Up::Hello(greeting));
-        room.show(session, &large);
-    }
+    (100..500).for_each(|session| room.join_showing(session, &large));
     room.later();
     room.heard.clear();
     room.join(600, 200);
     let all = room.heard(600);
     assert!(all.len() > 2 && all[0].is_whole && !all[1].is_whole);
     assert_eq!(all.iter().map(|news| news.shown.len()).sum::<usize>(), 401);
+}
+
+/// Of whom a session has heard something, each with the last of it.
+fn shown(heard: Vec<Presence>) -> BTreeMap<SessionId, Option<Box<str>>> {
+    heard.into_iter().fold(BTreeMap::new(), |mut all, news| {
+        if news.is_whole {
+            all.clear();
+        }
+        all.extend(news.shown.into_iter().map(|shown| (shown.who, shown.state)));
+        all
+    })
+}
+
+/// [PR7] A crowd of which each shows as much as it may, all at once and again and again, costs a bounded number
+/// of bytes in a commit, and so does its return; each hears of each all the same.
+#[test]
+fn pr7_a_crowd_is_told_in_turns() {
+    let mut room = Room::new();
+    let state = |n: usize| format!("\"{n:0>width$}\"", width = PRESENCE_BYTES_MAX - 2);
+    let crowd = 100..180;
+    crowd.clone().for_each(|session| room.join_showing(session, &state(0)));
+    let bounded = |room: &Room| assert!(room.made <= 9 << 20, "{} bytes at once", room.made);
+    for turn in 1..=12 {
+        room.later();
+        bounded(&room);
+        for session in crowd.clone() {
+            room.say(session, &Up::Read(u64::MAX));
+            room.show(session, &state(turn));
+        }
+    }
+    let mut least = 12;
+    for session in crowd.clone() {
+        let heard = shown(room.heard(session));
+        assert_eq!(heard.len(), 79, "also while those before it go on showing");
+        let turns = heard.values().flatten().map(|state| state.trim_matches('"').parse::<usize>());
+        least = least.min(turns.map(|turn| turn.unwrap_or(0)).min().unwrap_or(0));
+    }
+    assert!(least >= 8, "nobody waits for ever: {least}");
+    let tell_all = |room: &mut Room| {
+        let mut turns = 0;
+        while room.authority.presence_due().is_some() {
+            room.later();
+            bounded(room);
+            crowd.clone().for_each(|session| room.say(session, &Up::Read(u64::MAX)));
+            turns += 1;
+            assert!(turns < 100, "it comes to an end");
+        }
+        for session in crowd.clone() {
+            let heard = shown(room.heard(session));
+            assert!(heard.values().all(|heard| heard.as_deref() == Some(&state(12))));
+            assert_eq!((heard.len(), heard.contains_key(&session)), (79, false));
+        }
+    };
+    for session in crowd.clone() {
+        room.show(session, &state(12));
+        room.heard(session);
+    }
+    tell_all(&mut room);
+    // All of them have missed something, and ask for pages.
+    for session in crowd.clone() {
+        room.authority.fall_behind(session);
+        room.say(session, &Up::Next(Cursor::default()));
+    }
+    room.commit();
+    bounded(&room);
+    tell_all(&mut room);
+    // Who asks for a page without having missed anything is not told everything again.
+    room.say(100, &Up::Next(Cursor::default()));
+    room.commit();
+    assert_eq!(room.heard(100), []);
+    // And who shows nothing is told together with the others who do not.
+    for session in 300..350 {
+        room.authority.connect(session, Admission::OPEN);
+        let mut greeting = hello(0, session);
+        greeting.authors[0].id = ReplicaId(u128::from(session).to_be_bytes());
+        room.say(session, &Up::Hello(greeting));
+    }
+    room.commit();
+    bounded(&room);
+    assert!((300..350).all(|session| shown(room.heard(session)).len() == 80));
 }
 
 /// [PR6] A replica shows in each connection anew what it shows, and nothing before it is live.
