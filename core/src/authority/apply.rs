@@ -86,6 +86,9 @@ impl<S: Storage> Authority<S> {
             self.close(id, Close::BadRequest, moment.now);
             return Ok(());
         }
+        if !is_known && push.block.is_empty() {
+            return Ok(());
+        }
         let entry = self.ledger.of(&self.storage, &replica)?;
         if entry.subject.is_some_and(|subject| subject != admission.subject) {
             self.close(id, Close::Forbidden, moment.now);

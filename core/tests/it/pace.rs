@@ -1,7 +1,7 @@
 //! How fast replicas write, and what becomes of those who write faster.
 
 use neap_core::{
-    authority::{Admission, Authority, Moment, Output, SessionId, Settings},
+    authority::{Admission, Authority, Entry, Moment, Output, SessionId, Settings},
     datastore::Options,
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::{
@@ -10,7 +10,7 @@ use neap_core::{
     mutation::{Condition, Op},
     rate::{Rate, Rates},
     replica::{OpKind, Replica},
-    storage::MemoryStorage,
+    storage::{MemoryStorage, Storage},
     wire::{self, Cursor, Hello, Introduction, PoolAsk, PoolUp, Push, Role, Up, VERSION},
 };
 
@@ -334,6 +334,30 @@ fn ra5_pools_too() {
         assert!(given < 2 * AGAIN_BURST, "{given} bytes and no end");
     }
     assert_eq!(world.closed, [(2, 4429)]);
+}
+
+/// [LE8] A replica that pushes no mutation gets no account, however often it says so.
+#[test]
+fn le8_nothing_pushed_costs_no_account() {
+    let mut world = World::new(RATES);
+    world.join(1, 0, 0, "");
+    let id = ReplicaId([1; 16]);
+    let mut push = |block: &[u8], acked| {
+        let moment = Moment { now: NOW, dice: Epoch([3; 8]) };
+        let frame = wire::encode_up(&Up::Push(Push { author: 0, acked, first: Turn(1), block }));
+        assert_eq!(world.authority.receive(1, &frame, moment), Ok(()));
+        assert!(world.authority.commit().is_ok());
+        let entry = world.authority.storage().entry(&id);
+        entry.unwrap_or_default().map(|bytes| wire::decode_stored::<Entry>(&bytes))
+    };
+    assert_eq!(push(&[], Turn::ZERO), None);
+    let mut block = Vec::new();
+    let delete = Op::Delete { collection: "c", key: "k", only_if: Condition::None };
+    wire::append_to_block(&mut block, &wire::encode_ops(&[delete]));
+    let acked =
+        |entry: Option<Result<Entry, _>>| entry.and_then(Result::ok).map(|entry| entry.acked);
+    assert_eq!(acked(push(&block, Turn::ZERO)), Some(Turn::ZERO));
+    assert_eq!(acked(push(&[], Turn(1))), Some(Turn(1)), "what it has is kept up to date");
 }
 
 /// [SE7] Who says nothing is closed when anything happens later.
