@@ -4,6 +4,7 @@
 #![allow(clippy::wildcard_enum_match_arm, clippy::needless_range_loop)]
 
 mod archive;
+mod ends;
 mod forgotten;
 mod forsaken;
 mod frozen;
