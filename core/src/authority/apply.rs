@@ -164,6 +164,7 @@ impl<S: Storage> Authority<S> {
         };
         let effects: Vec<Effect> = resolution.effects().collect();
         if effects.is_empty() {
+            self.slide(now);
             return Ok(Outcome::Unchanged);
         }
         let before = before_each(base.read.into_inner(), &effects);
@@ -190,10 +191,8 @@ impl<S: Storage> Authority<S> {
         }
         meta.head = seq;
         meta.totals = totals;
-        if meta.info.slide(now) {
-            self.batch.expires_at = Some(meta.info.expires_at);
-        }
         self.meta_is_dirty = true;
+        self.slide(now);
         self.batch.from.get_or_insert(from);
         self.batch.bytes += rows.iter().map(Row::size).sum::<usize>();
         self.batch.rows.extend(rows);

@@ -51,11 +51,18 @@ impl<S: Storage> Authority<S> {
         if !meta.info.fits(options) {
             return Ok(Opened::Mismatch);
         }
-        if meta.info.slide(moment.now) {
+        self.slide(moment.now);
+        Ok(Opened::Found)
+    }
+
+    /// Counts a sliding life from now, and lets everybody hear of it.
+    pub(super) fn slide(&mut self, now: u64) {
+        if let Some(meta) = &mut self.meta
+            && meta.info.slide(now)
+        {
             self.batch.expires_at = Some(meta.info.expires_at);
             self.meta_is_dirty = true;
         }
-        Ok(Opened::Found)
     }
 
     /// Moves the expiry to `ttl` seconds from now, or makes a temporary datastore permanent. Gives

@@ -66,6 +66,7 @@ impl<S: Storage> Authority<S> {
         let merged =
             Merged { added: u64::try_from(fresh.len()).unwrap_or(u64::MAX), seq: pool.head };
         if fresh.is_empty() {
+            self.slide(now);
             return Ok(Some(Ok(merged)));
         }
         let Some(meta) = self.meta.as_mut() else { return Ok(None) };
@@ -80,12 +81,9 @@ impl<S: Storage> Authority<S> {
             return refuse(Reason::StorageFull, 0);
         }
         (totals.items, totals.item_bytes) = (items, bytes);
-        if meta.info.sliding {
-            meta.info.slide(now);
-            self.batch.expires_at = Some(meta.info.expires_at);
-        }
         meta.added = meta.added.saturating_add(pool.head.0 - before.head.0);
         self.meta_is_dirty = true;
+        self.slide(now);
         let mut rows: Vec<Row> = Vec::with_capacity(fresh.len());
         for (ident, item) in fresh {
             self.storage.put_item(name, &ident, &item)?;
