@@ -47,7 +47,7 @@ impl Answer {
             .number("status", u64::from(status))
             .text("code", code)
             .text("detail", detail);
-        let mut answer = Answer::of_type(status, "application/problem+json", body.end());
+        let mut answer = Answer::of_type(status, PROBLEM, body.end());
         match status {
             401 => answer.set("WWW-Authenticate", "Bearer"),
             426 => answer.set("Upgrade", "websocket"),
@@ -147,6 +147,11 @@ impl Answer {
         self
     }
 
+    /// Says of JSON that was made before that it is a problem.
+    pub(crate) fn into_problem(self) -> Answer {
+        Answer::of_type(self.status, PROBLEM, self.body)
+    }
+
     fn set(&mut self, name: &'static str, value: &str) {
         self.headers.push((name, value.into()));
     }
@@ -175,6 +180,9 @@ impl Answer {
         self.body
     }
 }
+
+/// The type of a body that says no (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
 
 fn title(status: u16) -> &'static str {
     match status {

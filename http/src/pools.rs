@@ -92,8 +92,23 @@ impl Addition {
                 return Ok(Answer::problem(status, code, message));
             }
         };
+        let come = Object::new().number("added", merged.added).number("seq", merged.seq.0);
+        Ok(Answer::json(200, come))
+    }
+
+    /// Adds to what came of it, which is small and may be kept for a repeat, what the pool holds besides.
+    fn complete<S: Storage>(&self, machine: &Authority<S>, come: Answer) -> Outcome<S> {
+        match come.status() {
+            200 => {}
+            // A repeat does not know of what type it was.
+            409 => return Ok(come.into_problem()),
+            _ => return Ok(come),
+        }
+        let Ok(Come { added, seq }) = serde_json::from_slice(come.body()) else {
+            return Ok(Answer::internal());
+        };
         let page = machine.pool_items(&self.pool, self.since, LIST_ROWS_MAX, LIST_BYTES)?;
-        let sent: BTreeSet<&str> = items.into_iter().collect();
+        let sent: BTreeSet<&str> = self.items.iter().map(String::as_str).collect();
         let is_sent = |item: &Item| item.data.as_deref().is_some_and(|data| sent.contains(data));
         let missing = page.items.iter().map(|(_, item)| item).filter(|item| !is_sent(item));
         let refused = self
@@ -103,13 +118,20 @@ impl Addition {
         let epoch = machine.meta().map(|meta| meta.epoch.to_hex()).unwrap_or_default();
         let body = Object::new()
             .text("epoch", &epoch)
-            .number("added", merged.added)
-            .number("seq", merged.seq.0)
+            .number("added", added)
+            .number("seq", seq)
             .list("missing", missing.filter_map(describe))
             .maybe_number("next", following(&page))
             .list("refused", refused);
         Ok(Answer::json(200, body))
     }
+}
+
+/// What came of an addition.
+#[derive(Deserialize)]
+struct Come {
+    added: u64,
+    seq: u64,
 }
 
 /// The name of a pool as the core has it.
@@ -133,7 +155,8 @@ pub(crate) fn add<S: Answers>(pool: &str, call: &Call) -> Result<Write<S>, Answe
         if machine.alive(at.now).is_none() {
             return Ok(Answer::absent());
         }
-        once.run(machine, at, |machine| addition.run(machine, at))
+        let come = once.run(machine, at, |machine| addition.run(machine, at))?;
+        addition.complete(machine, come)
     }))
 }
 

@@ -535,16 +535,21 @@ impl Chunk {
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// After it, where each chunk looks at every row.
+    /// After it, where each chunk looks at every row: fewer and larger ones.
     fn scanned(self) -> Self {
-        let rows = self.following().rows.saturating_mul(16);
-        Chunk { rows, seen: 0, bytes: 0 }
+        self.times(16)
     }
 
     fn following(self) -> Self {
+        self.times(1)
+    }
+
+    /// As many rows as come to so many times the usual bytes, going by those that were seen.
+    fn times(self, more: u64) -> Self {
         let each = self.bytes.checked_div(self.seen).unwrap_or(0).max(1);
-        let rows = Self::BYTES.checked_div(each).unwrap_or(0);
-        Chunk { rows: rows.clamp(Self::ROWS_MIN, Self::ROWS_MAX), seen: 0, bytes: 0 }
+        let rows = Self::BYTES.saturating_mul(more).checked_div(each).unwrap_or(0);
+        let most = Self::ROWS_MAX.saturating_mul(more);
+        Chunk { rows: rows.clamp(Self::ROWS_MIN, most), seen: 0, bytes: 0 }
     }
 }
 

@@ -92,12 +92,30 @@ test("bad items are refused by their place, the rest is taken", async (t) => {
 });
 
 test("a repeat under an Idempotency-Key is answered like the first", async (t) => {
-  const { add } = await opened(t);
+  const { r, add } = await opened(t);
   const key = { "Idempotency-Key": "k" };
-  const first = await add(["a"], {}, key);
+  const items = ["a", "\ud800"];
+  await add(["before"]);
+  const first = await add(items, {}, key);
+  assert.deepEqual([first.body.added, first.body.seq, first.body.refused], [1, 2, [{ index: 1, code: "invalid-data" }]]);
+  assert.deepEqual((await add(items, {}, key)).body, first.body);
+  // What is missing is no part of what came of it: it is read anew, and not kept.
   await add(["b"]);
-  assert.deepEqual((await add(["a"], {}, key)).body, first.body);
+  const { missing, ...rest } = (await add(items, {}, key)).body;
+  assert.deepEqual({ ...rest, missing: missing.slice(0, 1) }, first.body);
+  assert.deepEqual(missing, [{ data: "before", seq: 1 }, { data: "b", seq: 3 }]);
   assertProblem(await add(["c"], {}, key), 422, "idempotency-mismatch");
+  for (let n = 0; n < 12; n += 1) await add([`${n}`.padEnd(100_000)]);
+  const much = await add(["d"], {}, { "Idempotency-Key": "much" });
+  assert(much.text.length > 1_000_000);
+  assert.equal((await add(["d"], {}, { "Idempotency-Key": "much" })).text, much.text);
+  const lines = (await r.call("GET", "/v1/datastores/a/export")).text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  const kept = lines.filter(({ type }) => type === "answer").map(({ value }) => value.length);
+  assert(kept.length === 2 && Math.max(...kept) < 100, `${kept} bytes`);
+  const mismatch = () => add(["e"], { primary: "k" }, { "Idempotency-Key": "no" });
+  const refused = await mismatch();
+  assertProblem(refused, 409, "options-mismatch");
+  assert.deepEqual([(await mismatch()).type, (await mismatch()).text], [refused.type, refused.text]);
 });
 
 test("adding needs a token that may write, reading one that may read", async (t) => {
