@@ -152,9 +152,11 @@ impl<S: Storage> Authority<S> {
     pub fn readmit(&mut self, id: SessionId, admission: Admission) -> bool {
         let is_same = |session: &&mut Session| session.admission.subject == admission.subject;
         let Some(session) = self.sessions.get_mut(&id).filter(is_same) else { return false };
-        session.admission = admission;
-        let session = session.clone();
-        self.remember(id, &session);
+        if session.admission != admission {
+            session.admission = admission;
+            let session = session.clone();
+            self.remember(id, &session);
+        }
         true
     }
 

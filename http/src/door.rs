@@ -1,8 +1,9 @@
 //! Lets requests in: route, method, origin and token, before anybody's datastore is touched.
 
 use neap_core::{
-    authority::Admission,
+    authority::{Admission, Authority, SessionId},
     rate::{Buckets, Cost, Rates},
+    storage::Storage,
 };
 
 use crate::{
@@ -155,12 +156,31 @@ impl Visit {
     }
 }
 
-/// Admits the bearer of another token on a socket that is open, at the moment `now`, in milliseconds since
-/// 1970.
+/// Takes another token of a session's bearer at the moment `now`, in milliseconds since 1970: what the session
+/// says from here on is judged by that. Gives until when it holds, and `None` where the session has been closed
+/// for saying too much.
 ///
 /// # Errors
-/// The code and the reason that the socket is closed with.
-pub fn readmit(
+/// The code and the reason that the shell is to close the socket with.
+pub fn renew<S: Storage>(
+    machine: &mut Authority<S>,
+    settings: &Settings,
+    id: &str,
+    session: SessionId,
+    token: &str,
+    now: u64,
+) -> Option<Result<u64, (u16, &'static str)>> {
+    // Before it is looked at, which costs more than to count it.
+    machine.bear(session, token.len(), now).then(|| {
+        let admission = readmit(settings, id, token, now)?;
+        let is_same = machine.readmit(session, admission);
+        let (status, reason) = Denied::Unauthorized.status();
+        is_same.then_some(admission.until).ok_or((status.saturating_add(CLOSE_CODES), reason))
+    })
+}
+
+/// Admits the bearer of another token on a socket that is open.
+fn readmit(
     settings: &Settings,
     id: &str,
     token: &str,

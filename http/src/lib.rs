@@ -69,7 +69,7 @@ mod settings;
 pub use answer::Answer;
 pub use archive::{Exporter, Importer, Piece};
 pub use call::{Answers, Outcome, Read, Request, Todo, Write, answer};
-pub use door::{Denial, Pass, Visit, enter, readmit, share};
+pub use door::{Denial, Pass, Visit, enter, renew, share};
 pub use head::Head;
 pub use json::Object;
 pub use neap_core::rate::{Buckets, Rate, Rates};
@@ -78,5 +78,8 @@ pub use settings::Settings;
 /// The subprotocol of the sockets.
 pub const PROTOCOL: &str = "neap.v1";
 
-/// A text on a socket that begins so brings another token of its bearer, for [`readmit`].
+/// A text on a socket that begins so brings another token of its bearer, for [`renew`].
 pub const TOKEN: &str = "token ";
+
+/// A longer text on a socket brings no token.
+pub const TEXT_BYTES_MAX: usize = TOKEN.len() + neap_core::limits::TOKEN_BYTES_MAX;

@@ -5,7 +5,7 @@ use neap_core::{
     authority::{Admission, Authority, Moment, SessionId, Trouble},
     id::Name,
 };
-use neap_http::{Answer, Exporter, Importer, Piece, Request, Write};
+use neap_http::{Answer, Exporter, Importer, Piece, Request, Settings, Write, renew};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -60,8 +60,12 @@ pub(crate) type Reply = oneshot::Sender<Upshot>;
 /// One step of a group.
 pub(crate) enum Step {
     Frame { session: SessionId, bytes: Bytes },
+    Token { session: SessionId, token: String, renewed: Renewed },
     Ask { run: Write<SqlRows>, answer: Option<Answer>, reply: Reply },
 }
+
+/// Until when another token holds, or the code and the reason that its socket is closed with.
+pub(crate) type Renewed = Option<Result<u64, (u16, &'static str)>>;
 
 impl Step {
     /// Removes the datastore; every session hears that it is gone.
@@ -79,10 +83,15 @@ impl Step {
     pub(crate) fn run(
         &mut self,
         authority: &mut Authority<SqlRows>,
+        (settings, id): (&Settings, &Name),
         moment: Moment,
     ) -> Result<(), Trouble<Failure>> {
         match self {
             Step::Frame { session, bytes } => authority.receive(*session, bytes, moment),
+            Step::Token { session, token, renewed } => {
+                *renewed = renew(authority, settings, id, *session, token, moment.now);
+                Ok(())
+            }
             Step::Ask { run, answer, .. } => {
                 *answer = Some(run(authority, moment)?);
                 Ok(())

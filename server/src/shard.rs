@@ -19,7 +19,7 @@ use neap_core::{
     store::Store,
     wire::Pong,
 };
-use neap_http::{Answer, Buckets, Exporter, Piece, Read, Request, Settings, Todo, answer, readmit};
+use neap_http::{Answer, Buckets, Exporter, Piece, Read, Request, Settings, Todo, answer};
 use tokio::{
     runtime::Handle,
     sync::{mpsc::Receiver, watch},
@@ -128,8 +128,7 @@ impl Shard {
                     }
                 }
                 What::Token { session, token } => {
-                    self.flush(&mut groups, &id);
-                    self.renew(&id, session, &token);
+                    step(Step::Token { session, token, renewed: None });
                 }
                 What::Welcome { admission, link, reply } => {
                     self.flush(&mut groups, &id);
@@ -189,7 +188,7 @@ impl Shard {
             return;
         }
         match steps.pop() {
-            Some(Step::Frame { session, .. }) => {
+            Some(Step::Frame { session, .. } | Step::Token { session, .. }) => {
                 if let Some(link) = self.links.remove(&session) {
                     link.close(1011, "internal");
                 }
@@ -203,8 +202,12 @@ impl Shard {
     fn attempt(&mut self, id: &Name, steps: &mut [Step]) -> Result<(), Trouble<Failure>> {
         let moment = Moment { now: now(), dice: Epoch(dice()?) };
         let ran = self.store.run(id, moment.now, |authority| {
-            steps.iter_mut().try_for_each(|step| step.run(authority, moment))
+            let by = (&*self.settings, id);
+            steps.iter_mut().try_for_each(|step| step.run(authority, by, moment))
         });
+        if ran.is_ok() {
+            self.renewed(steps);
+        }
         self.carry_out(moment.now);
         ran
     }
@@ -253,22 +256,19 @@ impl Shard {
         Some(session)
     }
 
-    /// Takes another token of a session's bearer, which holds for what comes from here on.
-    fn renew(&mut self, id: &Name, session: SessionId, token: &str) {
-        let now = now();
-        let admission = match readmit(&self.settings, id, token, now) {
-            Ok(admission) => admission,
-            Err((code, reason)) => return self.end(session, code, reason),
-        };
-        let admitted =
-            self.store.run(id, now, |authority| Ok(authority.readmit(session, admission)));
-        match (admitted, self.links.get_mut(&session)) {
-            (Ok(true), Some(link)) => link.until = admission.until,
-            (Ok(false), _) => self.end(session, 4401, "unauthorized"),
-            (Ok(true), None) => {}
-            (Err(trouble), _) => complain(&format!("{}: {trouble:?}", &**id)),
+    /// Keeps until when the tokens hold that a group has brought, or ends their sockets.
+    fn renewed(&mut self, steps: &[Step]) {
+        for step in steps {
+            let Step::Token { session, renewed: Some(renewed), .. } = step else { continue };
+            match *renewed {
+                Ok(until) => {
+                    if let Some(link) = self.links.get_mut(session) {
+                        link.until = until;
+                    }
+                }
+                Err((code, reason)) => self.end(*session, code, reason),
+            }
         }
-        self.carry_out(now);
     }
 
     fn leave(&mut self, id: &Name, session: SessionId) {

@@ -15,7 +15,7 @@ use neap_core::{
     id::Name,
     limits::FRAME_BYTES_MAX,
 };
-use neap_http::TOKEN;
+use neap_http::{TEXT_BYTES_MAX, TOKEN};
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use crate::{
@@ -113,7 +113,9 @@ async fn hear(stream: &mut SplitStream<WebSocket>, seat: &Seat) {
                         What::Frame { session, bytes }
                     }
                     Message::Text(text) if text.as_str() == PING => What::Ping { session },
-                    Message::Text(text) if text.starts_with(TOKEN) => {
+                    Message::Text(text)
+                        if text.starts_with(TOKEN) && text.len() <= TEXT_BYTES_MAX =>
+                    {
                         let token = text.strip_prefix(TOKEN).unwrap_or_default().into();
                         What::Token { session, token }
                     }

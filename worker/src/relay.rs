@@ -11,13 +11,16 @@ use std::{
 };
 
 use futures_channel::oneshot;
-use js_sys::Uint8Array;
+use js_sys::{JsString, Uint8Array};
 use neap_core::{
-    authority::{Admission, Authority, Moment, SessionId, Stats},
+    authority::{Admission, Authority, Moment, Stats},
     id::Epoch,
     limits::{ALARM_RETRY_MS, FRAME_BYTES_MAX},
 };
-use neap_http::{Answer, Buckets, Exporter, Outcome, Piece, Request, Settings, TOKEN, Todo, Write};
+use neap_http::{
+    Answer, Buckets, Exporter, Outcome, Piece, Request, Settings, TEXT_BYTES_MAX, TOKEN, Todo,
+    Write,
+};
 use wasm_bindgen::prelude::*;
 
 #[cfg(feature = "contract")]
@@ -150,34 +153,24 @@ impl Relay {
             // No frame is empty, so one that is too large ends its session as one that is no frame.
             let bytes = if fits { Uint8Array::new(buffer).to_vec() } else { Vec::new() };
             Job::Frame { session, bytes }
-        } else if let Some(text) = message.as_string()
-            && (text == PING || text.starts_with(TOKEN))
-        {
-            match text.strip_prefix(TOKEN) {
-                Some(token) => self.renew(session, token),
-                // Whoever pings before there is anything to answer with.
-                None => drop(socket.send_text("")),
-            }
-            return;
         } else {
-            Job::Frame { session, bytes: Vec::new() }
+            let text = message.dyn_ref::<JsString>();
+            // Looked at before it is copied. Its length counts UTF-16, which is never more than UTF-8.
+            let fits = |text: &&JsString| {
+                usize::try_from(text.length()).is_ok_and(|len| len <= TEXT_BYTES_MAX)
+            };
+            let text = text.filter(fits).map(String::from).unwrap_or_default();
+            if text == PING {
+                // Whoever pings before there is anything to answer with.
+                let _ = socket.send_text("");
+                return;
+            }
+            match text.strip_prefix(TOKEN) {
+                Some(token) => Job::Token { session, token: token.into() },
+                None => Job::Frame { session, bytes: Vec::new() },
+            }
         };
         self.queue(job);
-    }
-
-    /// Takes another token of a session's bearer, which holds for what comes from here on.
-    fn renew(&self, session: SessionId, token: &str) {
-        self.flush();
-        let admitted = self.state.public_id().map_or(Err((1011, "internal")), |id| {
-            neap_http::readmit(&self.settings, &id, token, now())
-        });
-        let done = self.with_engine(|engine| {
-            engine.renew(session, admitted);
-            Ok(())
-        });
-        if let Err(fault) = done.and_then(|()| self.run(&RefCell::new(Vec::new()))) {
-            self.complain(&fault);
-        }
     }
 
     pub(crate) fn leave(&self, socket: &Socket) {
@@ -384,7 +377,7 @@ impl Relay {
                 self.complain(&fault);
                 self.blame(job, &fault);
             }
-            (Ok(()), Some(Job::Frame { .. }) | None) | (Err(_), None) => {}
+            (Ok(()), Some(Job::Frame { .. } | Job::Token { .. }) | None) | (Err(_), None) => {}
         }
     }
 
@@ -392,7 +385,7 @@ impl Relay {
     fn blame(&self, job: Job, fault: &Fault) {
         match job {
             Job::Ask(ask) => ask.fail(fault.answer()),
-            Job::Frame { session, .. } => {
+            Job::Frame { session, .. } | Job::Token { session, .. } => {
                 let _ = self.with_engine(|engine| {
                     engine.machine.disconnect(session, now());
                     if let Some(link) = engine.links.remove(session) {
@@ -416,6 +409,12 @@ impl Relay {
                         Job::Frame { session, bytes } => {
                             engine.machine.receive(*session, bytes, moment)?;
                         }
+                        Job::Token { session, token } => match self.state.public_id() {
+                            Some(id) => {
+                                engine.renew(&self.settings, &id, *session, token, moment.now);
+                            }
+                            None => engine.end(*session, 1011, "internal"),
+                        },
                         Job::Ask(ask) => ask.run(&mut engine.machine, moment)?,
                     }
                 }

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createHmac, generateKeyPairSync, randomBytes, sign as rsa } from "node:crypto";
 import { before, test } from "node:test";
-import { assertProblem, Raw, relay, set, sleep, token } from "./house.mjs";
+import { assertProblem, Raw, relay, set, sleep, token, until } from "./house.mjs";
 import { hello } from "./wire.mjs";
 
 const secret = "s3cret, long enough to be one";
@@ -239,6 +239,22 @@ test("what is no token for this socket ends it", async () => {
     raw.socket.send(`token ${text}`);
     assert.deepEqual(await raw.whenClosed(), expected);
   }
+});
+
+test("tokens come at the rate of frames that mutate nothing, and no faster", async () => {
+  const [flood, other] = [await open("a", token(secret, claims())), await open("a", token(secret, claims()))];
+  await flood.greet();
+  await other.greet();
+  const again = `token ${token(secret, claims({ exp: now() + 500 }))}`;
+  const started = Date.now();
+  for (let sent = 0; sent < 200_000 && !flood.closed; sent += 1) {
+    flood.socket.send(again);
+    if (sent % 1_000 === 999) await until("they are on their way", () => flood.closed || flood.socket.bufferedAmount < 1 << 20);
+  }
+  assert.deepEqual(await until("its end", () => flood.closed), { code: 4429, reason: "rate-limited" });
+  assert(Date.now() - started < 30_000);
+  other.socket.send(again);
+  assert.equal(typeof (await other.outcome(other.push([set("c", "k")]))).seq, "number", "who brings one is heard");
 });
 
 test("origins hold for the upgrade too", async (t) => {

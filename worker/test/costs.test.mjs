@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { contractBuild, long, native, relay, set, sleep, until } from "./house.mjs";
+import { contractBuild, long, native, relay, set, sleep, token, until } from "./house.mjs";
 import { next } from "./wire.mjs";
 
 const skip = native && "workerd's relay counts, as its operator pays by the row";
@@ -148,6 +148,32 @@ test("a burst over a socket shares its commits", { skip }, async (t) => {
   assert.equal(spent.rowsWritten, 2 * n + 2 * spent.commits);
   assert.equal(spent.rowsRead, n);
   assert(spent.frames <= spent.commits);
+});
+
+test("a text that cannot be a token is not taken into memory", { skip }, async (t) => {
+  const r = await relay(t, { build });
+  const raw = await r.socket("a");
+  await raw.greet();
+  const { memory } = await counts(r);
+  raw.socket.send(`token ${"é".repeat(8 * 1024 * 1024)}`);
+  assert.equal((await raw.whenClosed()).code, 4400);
+  const grown = (await counts(r)).memory - memory;
+  assert(grown < 1024 * 1024, `${grown} bytes`);
+});
+
+test("tokens share their commits", { skip }, async (t) => {
+  const secret = "s3cret, long enough to be one";
+  const r = await relay(t, { build, vars: { NEAP_SECRET: secret } });
+  const claims = { ds: "*", scope: ["write", "admin"], sub: "ann", exp: Math.floor(Date.now() / 1_000) + 600 };
+  const admin = { Authorization: `Bearer ${token(secret, claims)}` };
+  const commits = async () => (await r.call("POST", "/v1/datastores/counter/contract", "counts", admin)).body.commits;
+  const a = await r.socket("a", { protocols: ["neap.v1", `neap.token.${token(secret, claims)}`] });
+  await a.greet();
+  const before = await commits();
+  for (let sent = 0; sent < 1_000; sent += 1) a.socket.send(`token ${token(secret, claims)}`);
+  await a.outcome(a.push([set("c", "k")]));
+  const spent = (await commits()) - before;
+  assert(spent < 200, `${spent} commits`);
 });
 
 test("to wake costs the same rows, however many records there are", { skip }, async (t) => {

@@ -49,6 +49,17 @@ impl<S: Storage> Authority<S> {
         }
     }
 
+    /// Takes what a session says in a text, which is no frame, as one that mutates nothing. `false` where that
+    /// is too fast: the session is then closed.
+    pub fn bear(&mut self, id: SessionId, bytes: usize, now: u64) -> bool {
+        let cost = Cost { mutations: 0, bytes: bytes as u64 };
+        let can = self.afford(id, cost, now);
+        if !can {
+            self.close(id, Close::RateLimited, now);
+        }
+        can
+    }
+
     pub(super) fn subject_of(&self, id: SessionId) -> u64 {
         self.sessions.get(&id).map_or(0, |session| session.admission.subject)
     }

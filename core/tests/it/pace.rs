@@ -229,6 +229,13 @@ fn ra4_idle_talk_is_bounded() {
     assert_eq!(say(1, FRAMES_PER_SECOND, NOW + 1_000), []);
     assert_eq!(say(1, 1, NOW + 1_000), [(1, 4429)]);
     assert_eq!(say(2, 1, NOW + 1_000), [(1, 4429)], "nobody else notices");
+    // A text that brings a token is one of them.
+    world.join(3, 0, 0, "");
+    let now = world.now;
+    let borne = (0..FRAMES_BURST + 1).filter(|_| world.authority.bear(3, 100, now)).count();
+    assert_eq!(borne as u64, FRAMES_BURST - 1);
+    world.carry();
+    assert_eq!(world.closed, [(1, 4429), (3, 4429)]);
 }
 
 /// Says frames in one moment, until the session is closed, and gives the bytes of frames that it was sent.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use js_sys::Uint8Array;
 use neap_core::{
-    authority::{Admission, Authority, Output, SessionId, Settings, Stats, Trouble},
+    authority::{Authority, Output, SessionId, Settings, Stats, Trouble},
     limits::TOKEN_SLACK_MS,
     wire::Pong,
 };
@@ -169,20 +169,23 @@ impl Engine {
         }
     }
 
-    /// Admits a session anew, or ends it. What is to be kept of it follows with the next commit.
+    /// Takes another token of a session's bearer. What is to be kept of it follows with the commit.
     pub(super) fn renew(
         &mut self,
+        settings: &neap_http::Settings,
+        id: &str,
         session: SessionId,
-        admitted: Result<Admission, (u16, &'static str)>,
+        token: &str,
+        now: u64,
     ) {
-        match admitted {
-            Ok(admission) if self.machine.readmit(session, admission) => {
+        match neap_http::renew(&mut self.machine, settings, id, session, token, now) {
+            Some(Ok(until)) => {
                 if let Some(link) = self.links.all.get_mut(&session) {
-                    link.until = admission.until;
+                    link.until = until;
                 }
             }
-            Ok(_) => self.end(session, 4401, "unauthorized"),
-            Err((code, reason)) => self.end(session, code, reason),
+            Some(Err((code, reason))) => self.end(session, code, reason),
+            None => {}
         }
     }
 
@@ -195,7 +198,7 @@ impl Engine {
         }
     }
 
-    fn end(&mut self, session: SessionId, code: u16, reason: &str) {
+    pub(super) fn end(&mut self, session: SessionId, code: u16, reason: &str) {
         self.machine.disconnect(session, platform::now());
         if let Some(link) = self.links.remove(session) {
             let _ = link.socket.close(code, reason);

@@ -20,6 +20,8 @@ pub(super) fn pace_ms(sockets: usize) -> f64 {
 pub(super) enum Job {
     /// A frame of a session.
     Frame { session: SessionId, bytes: Vec<u8> },
+    /// Another token of a session's bearer.
+    Token { session: SessionId, token: String },
     /// A write over HTTP.
     Ask(Ask),
 }
@@ -66,9 +68,12 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn push(&mut self, job: Job) {
-        if let Job::Frame { bytes, .. } = &job {
-            self.bytes = self.bytes.saturating_add(bytes.len());
-        }
+        let bytes = match &job {
+            Job::Frame { bytes, .. } => bytes.len(),
+            Job::Token { token, .. } => token.len(),
+            Job::Ask(_) => 0,
+        };
+        self.bytes = self.bytes.saturating_add(bytes);
         self.jobs.push(job);
     }
 
