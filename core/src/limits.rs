@@ -128,7 +128,7 @@ pub const RATE_PAYERS_MAX: usize = 4_096;
 pub const SOCKETS_MAX: usize = 5_000;
 /// A group commit is run at once when this many frames or requests wait for it.
 pub const GROUP_MAX: usize = 64;
-/// A group commit is run at once when frames of this size wait for it.
+/// A group commit is run at once when frames and bodies of this size wait for it.
 pub const GROUP_BYTES_MAX: usize = 256 * 1024;
 /// The pause between two group commits: so long for each socket …
 pub const PACE_PER_SOCKET_US: usize = 100;

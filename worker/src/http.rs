@@ -28,11 +28,12 @@ pub(crate) async fn serve(relay: &Rc<Relay>, mut request: Request) -> Result<Res
     };
     let admission = pass.admission;
     let body = if head.is_streamed() { Vec::new() } else { request.bytes().await? };
+    let bytes = body.len();
     let asked = neap_http::Request { head, pass, body, now: now() };
     respond(match relay.plan(asked) {
         Todo::Answer(answer) => answer,
         Todo::Read(run) => relay.read(run),
-        Todo::Write(run) => relay.write(run).await,
+        Todo::Write(run) => relay.write(run, bytes).await,
         Todo::Remove => match relay.remove().await {
             Ok(true) => Answer::empty(204),
             Ok(false) => Answer::absent(),

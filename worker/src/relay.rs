@@ -217,10 +217,10 @@ impl Relay {
         }
     }
 
-    /// Queues a write and waits until the group that takes it has been committed.
-    pub(crate) async fn write(&self, run: Write<SqlRows>) -> Answer {
+    /// Queues a write, which holds so many bytes, and waits until the group that takes it has been committed.
+    pub(crate) async fn write(&self, run: Write<SqlRows>, bytes: usize) -> Answer {
         let (sender, receiver) = oneshot::channel();
-        self.queue(Job::Ask(Ask { run, reply: None, sender: Some(sender) }));
+        self.queue(Job::Ask(Ask { bytes, run, reply: None, sender: Some(sender) }));
         receiver.await.unwrap_or_else(|_| Answer::internal())
     }
 

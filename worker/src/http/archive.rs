@@ -65,7 +65,7 @@ pub(super) async fn import(
         }
     };
     if answer.status() != 201 {
-        relay.write(importer.abort()).await;
+        relay.write(importer.abort(), 0).await;
     }
     answer
 }
@@ -93,7 +93,7 @@ async fn take_in(
 /// Runs what has come so far. Gives the answer to the request, if there is one already.
 async fn carry_out(relay: &Rc<Relay>, importer: &mut Importer) -> Option<Answer> {
     while let Some(step) = importer.step() {
-        let answer = relay.write(step).await;
+        let answer = relay.write(step, PAGE_BYTES).await;
         if answer.status() != 204 {
             return Some(answer);
         }

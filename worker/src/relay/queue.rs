@@ -28,6 +28,8 @@ pub(super) enum Job {
 
 /// A write over HTTP, and who waits for it.
 pub(super) struct Ask {
+    /// The size of what it was asked with.
+    pub(super) bytes: usize,
     pub(super) run: Write<SqlRows>,
     pub(super) reply: Option<Answer>,
     pub(super) sender: Option<oneshot::Sender<Answer>>,
@@ -71,7 +73,7 @@ impl Queue {
         let bytes = match &job {
             Job::Frame { bytes, .. } => bytes.len(),
             Job::Token { token, .. } => token.len(),
-            Job::Ask(_) => 0,
+            Job::Ask(ask) => ask.bytes,
         };
         self.bytes = self.bytes.saturating_add(bytes);
         self.jobs.push(job);
