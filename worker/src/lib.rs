@@ -114,7 +114,9 @@ async fn let_in(
         (Vec::new(), request.inner().body().map(JsValue::from))
     } else {
         let Some(bytes) = body(&mut request).await? else { return respond(Answer::too_large()) };
-        let payload = (!bytes.is_empty()).then(|| to_js(&bytes));
+        // A request that reads may bring a body, which means nothing, and of which the platform makes no request.
+        let has_body = !bytes.is_empty() && !is_reading(&request.method());
+        let payload = has_body.then(|| to_js(&bytes));
         (bytes, payload)
     };
     let admitted = OPENINGS.with(|openings| match openings.try_borrow_mut() {
@@ -165,14 +167,17 @@ async fn forward(
         stub.fetch_with_request(inner).await
     };
     let mut answered = ask().await;
-    if answered.is_err() && body.is_none() && matches!(request.method(), Method::Get | Method::Head)
-    {
+    if answered.is_err() && is_reading(&request.method()) {
         answered = ask().await;
     }
     answered.or_else(|error| {
         log.tell(Event::Error, &error.to_string(), 1, Stats::default());
         respond(Answer::lost())
     })
+}
+
+fn is_reading(method: &Method) -> bool {
+    matches!(method, Method::Get | Method::Head)
 }
 
 /// The request that an object gets. What a client sends in our own header never arrives there, since the

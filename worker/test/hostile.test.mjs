@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { request as ask } from "node:http";
 import { before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { long, Raw, relay, set, token, until } from "./house.mjs";
@@ -200,6 +201,19 @@ test("hostile requests are answered with what is wrong with them", async (t) => 
   t.diagnostic(`seed ${seed + 1}: ${requests} requests; ${JSON.stringify(statuses)}`);
   await assertUndisturbed();
   for (const status of [200, 400, 404, 409]) assert(statuses[status] > 0, `${status} was never met`);
+});
+
+test("what a reading request brings as its body is not looked at", async () => {
+  const { hostname, port } = new URL(r.url());
+  for (const [path, method] of [["/v1/datastores/other", "GET"], ["/v1/datastores/other", "HEAD"], ["/v1/datastores/other/export", "GET"], ["/v1/datastores/none", "GET"]]) {
+    const status = await new Promise((done, fail) => {
+      const asking = ask({ hostname, port, path, method, headers: { "content-length": 2 } }, (answer) => {
+        answer.resume().on("end", () => done(answer.statusCode));
+      });
+      asking.on("error", fail).end("{}");
+    });
+    assert.equal(status, path.endsWith("none") ? 404 : 200, `${method} ${path}`);
+  }
 });
 
 test("hostile tokens open nothing", async (t) => {
