@@ -117,12 +117,17 @@ impl Relay {
             let id = links::mint();
             engine.links.add(id, Link::new(socket.clone(), admission.until));
             engine.machine.connect(id, admission);
-            let outputs = engine.machine.commit()?;
-            engine.carry_out(outputs, now(), &self.log);
-            engine.announce(&self.state);
-            self.set_alarm(engine);
-            self.log.tell(Event::Connect, "", 1, engine.stats());
             Ok(true)
+        });
+        // A commit may find something to write, and writes all of it or nothing.
+        let taken = taken.and_then(|taken| {
+            if taken {
+                self.run(&RefCell::default())?;
+                self.with_present_engine(|engine| {
+                    self.log.tell(Event::Connect, "", 1, engine.stats());
+                });
+            }
+            Ok(taken)
         });
         match taken {
             Ok(true) => {}
@@ -268,10 +273,11 @@ impl Relay {
     fn wipe(&self) -> Result<js_sys::Promise, JsValue> {
         let wiped = self.storage()?.delete_all()?;
         self.alarm.set(None);
-        self.state.clear_auto_response()?;
+        // First, since it stands for what is there no more, whatever else fails.
         if let Ok(mut slot) = self.engine.try_borrow_mut() {
             *slot = None;
         }
+        self.state.clear_auto_response()?;
         // Built anew from what is left, the authority ends the sessions of the life that is over.
         let told = self.with_engine(|engine| {
             let outputs = engine.machine.commit()?;
