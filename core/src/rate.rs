@@ -53,8 +53,10 @@ impl Rate {
     /// When a bucket that is full again at `full_at` will be after this. What is more than a burst
     /// counts as one, or it would never pass.
     pub(crate) fn take(self, full_at: u64, units: u64, now: u64, slack: u64) -> Result<u64, u64> {
-        let after = full_at.max(now).saturating_add(self.time(units.min(self.burst)));
         let last = now.saturating_add(self.time(self.burst)).saturating_add(slack);
+        // Only a clock that was set back can bring it beyond that, which is nobody's debt.
+        let full_at = if full_at > last { now } else { full_at };
+        let after = full_at.max(now).saturating_add(self.time(units.min(self.burst)));
         if after <= last { Ok(after) } else { Err(after - last) }
     }
 
@@ -228,6 +230,18 @@ mod tests {
         assert_eq!(take(&mut buckets, 1, 9_000, 1_000), Ok(()));
         assert_eq!(take(&mut buckets, 1, 2_500, 1_000), Err(2_500_000));
         assert_eq!(take(&mut buckets, 1, 2_500, 3_500), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_no_debt() {
+        let mut buckets = Buckets::default();
+        for _ in 0..20 {
+            assert_eq!(take(&mut buckets, 1, 10, 60_000), Ok(()));
+        }
+        for _ in 0..20 {
+            assert_eq!(take(&mut buckets, 1, 10, 1_000), Ok(()));
+        }
+        assert_eq!(take(&mut buckets, 1, 10, 1_000), Err(100_000));
     }
 
     #[test]

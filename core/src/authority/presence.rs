@@ -39,9 +39,10 @@ impl News {
         }
     }
 
-    /// Lets time pass.
+    /// Takes the time. A clock that was set back silences nobody until it is where it was.
     pub(super) fn pass(&mut self, now: u64) {
-        self.now = self.now.max(now);
+        self.now = now;
+        self.told_at = self.told_at.min(now);
     }
 
     fn due(&self) -> Option<u64> {

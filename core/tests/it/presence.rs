@@ -230,6 +230,11 @@ fn pr4_nobody_floods() {
     assert_eq!(heard.len(), 21);
     assert_eq!(heard.last(), Some(&news(false, &[(1, Some("999"))])));
     assert_eq!(room.authority.presence_due(), None);
+    // Nor does a clock that was set back keep anybody silent.
+    room.now -= 60_000;
+    room.show(1, "1");
+    room.later();
+    assert_eq!(room.heard(2), [news(false, &[(1, Some("1"))])]);
 }
 
 /// [PR5] What is no JSON or too large ends its session; the largest session fits beside its socket, and
