@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Choice, Core, Epoch, Journal, Kind, Options, Phase, Replica, Retain, Seq, Turn, Watch,
+    Choice, Core, Epoch, Journal, Kind, Options, Page, Phase, Replica, Retain, Seq, Turn, Watch,
     boundary::{self, exports},
     condition_of, convert, float, integer, op_kind, outcome, replica_id, turn, turn_or_error, wire,
 };
@@ -59,9 +59,10 @@ exports! {
         core.replica.restore_account(input.bytes(bytes)).is_ok()
     }
 
-    /// Takes back a page of the checkpoint.
-    "restorePage" fn restore_page(core, input, bytes: usize) -> bool {
-        core.replica.restore_page(input.bytes(bytes)).is_ok()
+    /// Takes back a page of the checkpoint, with its part of the digest where that is known.
+    "restorePage" fn restore_page(core, input, bytes: usize, digest: usize) -> bool {
+        let (bytes, digest) = (input.bytes(bytes), input.bytes(digest));
+        core.replica.restore_page(bytes, digest).is_ok()
     }
 
     /// Takes back a frame of the log.
@@ -311,10 +312,10 @@ exports! {
         core.replica.dirty_page().and_then(|page| i32::try_from(page).ok()).unwrap_or(-1)
     }
 
-    /// Encodes a page of the checkpoint.
+    /// Encodes a page of the checkpoint; the last 20 bytes are its part of the digest.
     "page" fn page(core, _input, page: usize) -> i32 {
-        let page = core.replica.page(page);
-        core.give(Some(page))
+        let Page { bytes, digest } = core.replica.page(page);
+        core.give(Some([bytes, digest].concat()))
     }
 
     // The connection. Those that give 0 or 1: at 1 the connection is to be closed and another opened.

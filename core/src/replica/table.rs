@@ -167,9 +167,7 @@ impl Table {
 
     /// Writes a record in place of what was held of its key. `name` is the collection's.
     pub(super) fn put(&mut self, collection: Collection, name: &str, key: &str, held: Held<'_>) {
-        if !held.data.is_empty() && !is_pool(name) {
-            self.digest.add(Digest::of(name, key, held.seq, held.data.as_bytes()));
-        }
+        self.digest.add(digest_of(name, key, held));
         let block = Block::new(collection, key, held);
         let hash = hash_of(self.seed, collection, key);
         if let Some(slot) = self.slot(hash, collection, key) {
@@ -197,8 +195,10 @@ impl Table {
     }
 
     /// Begins to take back the page that follows those taken back so far: its records come into the
-    /// slots that it was made of, so that it need not be stored again.
-    pub(super) fn begin_page(&mut self) {
+    /// slots that it was made of, so that it need not be stored again. What they add to the digest may be
+    /// told with it.
+    pub(super) fn begin_page(&mut self, told: Option<Digest>) {
+        self.digest.add(told.unwrap_or_default());
         self.slots.pad(self.dirty.len() * self.page_records);
         self.dirty.push(false);
     }
@@ -211,6 +211,7 @@ impl Table {
         name: &str,
         key: &str,
         held: Held<'_>,
+        is_told: bool,
     ) {
         let hash = hash_of(self.seed, collection, key);
         let other = self.slot(hash, collection, key).and_then(|slot| self.slots.get(slot));
@@ -219,12 +220,15 @@ impl Table {
                 if let Some(dirty) = self.dirty.last_mut() {
                     *dirty = true;
                 }
+                if is_told {
+                    self.digest.remove(digest_of(name, key, held));
+                }
                 return;
             }
             self.remove(collection, name, key);
         }
-        if !is_pool(name) {
-            self.digest.add(Digest::of(name, key, held.seq, held.data.as_bytes()));
+        if !is_told {
+            self.digest.add(digest_of(name, key, held));
         }
         let slot = self.slots.append(Block::new(collection, key, held));
         self.enter(hash, slot, collection);
@@ -247,10 +251,7 @@ impl Table {
     }
 
     fn subtract(&mut self, name: &str, block: &Block) {
-        let data = block.texts().1;
-        if !data.is_empty() && !is_pool(name) {
-            self.digest.remove(Digest::of(name, block.key(), block.seq(), data));
-        }
+        self.digest.remove(digest_of(name, block.key(), block.held()));
     }
 
     fn touch(&mut self, slot: usize) {
@@ -278,17 +279,36 @@ impl Table {
         self.dirty.iter().position(|dirty| *dirty)
     }
 
-    /// The rows of a page, in the order of their seqs; it counts as unchanged from here on.
-    pub(super) fn page<'a>(&'a mut self, page: usize, names: &'a Names) -> Vec<RowRef<'a>> {
+    /// The rows of a page, in the order of their seqs, and what they add to the digest; it counts as
+    /// unchanged from here on.
+    pub(super) fn page<'a>(
+        &'a mut self,
+        page: usize,
+        names: &'a Names,
+    ) -> (Vec<RowRef<'a>>, Digest) {
         if let Some(dirty) = self.dirty.get_mut(page) {
             *dirty = false;
         }
         let blocks = self.slots.part(page * self.page_records, self.page_records);
-        let rows: Vec<_> = blocks.map(|block| row_of(block, names)).collect();
+        let mut digest = Digest::EMPTY;
+        let take = |block: &'a Block| {
+            let row = row_of(block, names);
+            digest.add(digest_of(row.collection, row.key, block.held()));
+            row
+        };
+        let rows: Vec<_> = blocks.map(take).collect();
         let seq = |place: usize| rows.get(place).map(|row| row.seq);
         let sorted = order(rows.len(), &|one, other| seq(one).cmp(&seq(other)));
-        sorted.into_iter().filter_map(|place| rows.get(place).copied()).collect()
+        (sorted.into_iter().filter_map(|place| rows.get(place).copied()).collect(), digest)
     }
+}
+
+/// What is added to the digest with what is held of a key: nothing with a tombstone or the item of a pool.
+fn digest_of(name: &str, key: &str, held: Held<'_>) -> Digest {
+    if held.data.is_empty() || is_pool(name) {
+        return Digest::EMPTY;
+    }
+    Digest::of(name, key, held.seq, held.data.as_bytes())
 }
 
 fn row_of<'a>(block: &'a Block, names: &'a Names) -> RowRef<'a> {

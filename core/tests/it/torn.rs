@@ -3,7 +3,8 @@
 use neap_core::{
     authority::Output,
     id::{Seq, Turn},
-    replica::Phase,
+    mutation::Condition,
+    replica::{OpKind, Page, Phase},
     wire::{self, Down},
 };
 
@@ -125,10 +126,62 @@ fn rs1_what_came_between_pages() {
     ));
     let mut later = replica(2);
     assert_eq!(later.restore_info(&info), Ok(()));
-    assert!(pages.iter().all(|page| later.restore_page(page).is_ok()));
+    assert!(pages.iter().all(|page| later.restore_page(&page.bytes, &page.digest).is_ok()));
     assert!(log.iter().all(|frame| later.restore_frame(frame).is_ok()));
     later.restored();
     assert_eq!((later.seq(), later.digest()), (reader.seq(), reader.digest()));
+}
+
+/// [RS3] Pages bring their part of the digest, and a torn, missing or misplaced one is made anew; of a key
+/// that stands in two pages, as one that moved between their writing does, only the newer record counts.
+#[test]
+fn rs3_pages_bring_their_digest() {
+    let mut authority = authority();
+    let mut before = replica(1);
+    before.set_page_records(2);
+    for key in ["a", "b", "c", "d"] {
+        set(&mut before, key);
+    }
+    join(&mut authority, 1, &mut before, NOW);
+    let old: Vec<_> = (0..2).map(|page| before.page(page)).collect();
+    // Each goes over into the other page.
+    for key in ["a", "c"] {
+        let turn = before.mutate(OpKind::Delete, "c", key, "", Condition::None).unwrap_or_default();
+        before.durable(turn);
+    }
+    carry(&mut authority, &mut [(1, &mut before)], NOW);
+    for key in ["a", "c"] {
+        set(&mut before, key);
+        carry(&mut authority, &mut [(1, &mut before)], NOW);
+    }
+    let new: Vec<_> = (0..before.page_count()).map(|page| before.page(page)).collect();
+    let info = before.info().unwrap_or_default();
+    let back = |pages: &[&Page]| {
+        let mut after = replica(1);
+        after.set_page_records(2);
+        assert_eq!(after.restore_info(&info), Ok(()));
+        for page in pages {
+            assert_eq!(after.restore_page(&page.bytes, &page.digest), Ok(()));
+        }
+        after.restored();
+        after.digest()
+    };
+    let unsealed = |page: &Page| Page { digest: Vec::new(), ..page.clone() };
+    let (whole, hashed) = ([&new[0], &new[1]], [&unsealed(&new[0]), &unsealed(&new[1])]);
+    assert_eq!(back(&whole), before.digest());
+    assert_eq!(back(&hashed), before.digest());
+    for pages in [[&old[0], &new[1]], [&new[0], &old[1]]] {
+        let hashed = pages.map(unsealed);
+        assert_eq!(back(&pages), back(&[&hashed[0], &hashed[1]]));
+        assert_ne!(back(&pages), before.digest(), "the frames in between are missing");
+    }
+    for place in 0..20 {
+        let mut torn = new[0].clone();
+        torn.digest[place] ^= 1;
+        assert_eq!(back(&[&torn, &new[1]]), before.digest());
+    }
+    let misplaced = Page { digest: new[1].digest.clone(), ..new[0].clone() };
+    assert_eq!(back(&[&misplaced, &new[1]]), before.digest());
 }
 
 /// [RS2] A checksum over bytes, the place where they are stored and whose they are tells the torn, the

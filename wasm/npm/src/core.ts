@@ -39,7 +39,7 @@ export interface Core {
   // What is stored comes back, in this order, before anything else. `false`: the bytes could not be read.
   restoreInfo(bytes: Uint8Array): boolean;
   restoreAccount(bytes: Uint8Array): boolean;
-  restorePage(bytes: Uint8Array): boolean;
+  restorePage(bytes: Uint8Array, digest: Uint8Array): boolean;
   restoreFrame(bytes: Uint8Array): boolean;
   dropRecords(): void;
   restoreBlock(first: number, bytes: Uint8Array): boolean;
@@ -98,7 +98,7 @@ export interface Core {
   account(): Uint8Array;
   pageCount(): number;
   dirtyPage(): number;
-  page(index: number): Uint8Array;
+  page(index: number): [bytes: Uint8Array, digest: Uint8Array];
 
   meetSiblings(): void;
   /** The ids of all replicas on the disk, one behind the other: what others have shown is gone. */

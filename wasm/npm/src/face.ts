@@ -71,7 +71,7 @@ export function makeCore(
     ...(wasm as unknown as Core),
     restoreInfo: (bytes) => wasm.restoreInfo(...put(bytes)) > 0,
     restoreAccount: (bytes) => wasm.restoreAccount(...put(bytes)) > 0,
-    restorePage: (bytes) => wasm.restorePage(...put(bytes)) > 0,
+    restorePage: (bytes, digest) => wasm.restorePage(...put(bytes, digest)) > 0,
     restoreFrame: (bytes) => wasm.restoreFrame(...put(bytes)) > 0,
     restoreBlock: (first, bytes) => wasm.restoreBlock(first, ...put(bytes)) > 0,
     checksum: (bytes, from, to) => wasm.checksum(...put(bytes), from, to),
@@ -101,7 +101,10 @@ export function makeCore(
     note: () => given(wasm.note())?.slice(),
     info: () => given(wasm.info())?.slice(),
     account: () => given(wasm.account())?.slice() as Uint8Array,
-    page: (index) => given(wasm.page(index))?.slice() as Uint8Array,
+    page: (index) => {
+      const page = given(wasm.page(index)) as Uint8Array;
+      return [page.slice(0, -20), page.slice(-20)];
+    },
     id: () => given(wasm.id())?.slice() as Uint8Array,
     received: (bytes, now) => wasm.received(...put(bytes), now),
     pong: (text, now) => wasm.pong(...put(text), now),

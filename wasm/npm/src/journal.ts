@@ -167,8 +167,8 @@ export class Journal {
         const isNext = mine.extent !== CHANGED && next < this.core.pageCount();
         const index = isNext ? next++ : this.core.dirtyPage();
         if (index < 0) return this.finishCheckpoint(mine);
-        const bytes = this.core.page(index);
-        mine.pages.set(index, { bytes, sum: this.core.checksum(bytes, index, 0) });
+        const [bytes, digest] = this.core.page(index);
+        mine.pages.set(index, { bytes, sum: this.core.checksum(bytes, index, 0), digest });
       } while (this.isHurried || stopwatch() < end);
       soon(slice);
     };

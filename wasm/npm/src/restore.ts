@@ -55,8 +55,8 @@ async function restoreRecords(core: Core, { known, pages, steps }: Stored): Prom
   const pause = slices();
   let index = 0;
   for (const part of pages) {
-    for (const { bytes, sum } of await part) {
-      if (!holds(core.checksum(bytes, index++, 0), sum) || !core.restorePage(bytes)) return undefined;
+    for (const { bytes, sum, digest } of await part) {
+      if (!holds(core.checksum(bytes, index++, 0), sum) || !core.restorePage(bytes, digest)) return undefined;
       pageBytes += bytes.length;
       await pause();
     }

@@ -3,7 +3,7 @@
 use neap_core::{
     datastore::Options,
     id::{ReplicaId, Turn},
-    replica::Replica,
+    replica::{Page, Replica},
     wire,
 };
 
@@ -77,7 +77,8 @@ impl World {
         }
         if self.traced {
             let pages = image.pages.iter();
-            let pages: Vec<_> = pages.map(|(n, page)| (n, wire::decode_changes(page))).collect();
+            let pages: Vec<_> =
+                pages.map(|(n, page)| (n, wire::decode_changes(&page.bytes))).collect();
             let frames = image.frames.iter();
             let frames: Vec<_> = frames.map(|(n, frame)| (n, wire::decode_down(frame))).collect();
             let line = format!("replica {place}: finds pages {pages:?}, frames {frames:?}");
@@ -88,7 +89,8 @@ impl World {
             if replica.restore_info(bytes).is_err() {
                 return fail("RS1", "what is known cannot be read".into());
             }
-            let sound = image.pages.values().all(|page| replica.restore_page(page).is_ok());
+            let taken = |page: &Page| replica.restore_page(&page.bytes, &page.digest).is_ok();
+            let sound = image.pages.values().all(taken);
             if sound {
                 let mut replayed = 0;
                 let mut torn = None;

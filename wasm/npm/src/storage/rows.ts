@@ -7,9 +7,9 @@ export const bytesIn = (found: unknown): Uint8Array => (found instanceof Uint8Ar
 
 /** In format 1 a page is its bytes. */
 export function readPage(row: unknown): Page {
-  if (row instanceof Uint8Array) return { bytes: row, sum: undefined };
-  const { bytes, sum } = Object(row) as Partial<Page>;
-  return { bytes: bytesIn(bytes), sum };
+  if (row instanceof Uint8Array) return { bytes: row, sum: undefined, digest: bytesIn(undefined) };
+  const { bytes, sum, digest } = Object(row) as Partial<Page>;
+  return { bytes: bytesIn(bytes), sum, digest: bytesIn(digest) };
 }
 
 export function readStep(row: unknown): Step {

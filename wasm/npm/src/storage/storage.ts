@@ -18,6 +18,8 @@ export type Sum = number | undefined;
 export interface Page {
   readonly bytes: Uint8Array;
   readonly sum: Sum;
+  /** What its records add to the digest, as the core has sealed it; empty where an older package stored the page. */
+  readonly digest: Uint8Array;
 }
 
 /** Frames that lead from one seq to another: a delta, or all pages of a catch-up. */
