@@ -260,8 +260,9 @@ impl Replica {
         core::mem::take(&mut self.journal)
     }
 
-    /// The outbox entries up to `turn` are on the disk.
+    /// The outbox entries up to `turn` are on the disk, under the id that the replica has.
     pub fn durable(&mut self, turn: Turn) {
+        self.siblings.moved();
         if let Some(me) = self.authors.first_mut() {
             me.durable = me.durable.max(turn.min(me.minted));
             if self.ceiling.is_none() {
@@ -270,12 +271,13 @@ impl Replica {
         }
     }
 
-    /// What was settled up to `turn`, and its effect, is on the disk.
+    /// What was settled up to `turn`, and its effect, is on the disk, under the id that the replica has.
     pub fn saved(&mut self, turn: Turn) {
         // A forsaken disk will never know: the ledger must keep the outcomes for whoever reads it.
         if self.ceiling.is_some() {
             return;
         }
+        self.siblings.moved();
         if let Some(me) = self.authors.first_mut() {
             me.saved = me.saved.max(turn.min(me.settled));
         }

@@ -34,8 +34,11 @@ pub(super) struct Siblings {
     ask_is_due: bool,
     /// Everything pending is to be told, also what was told before.
     all_is_due: bool,
-    /// The id under which they know it.
+    /// The id under which they know it. They are told until the disk has the new one, and then once more:
+    /// who slept through the first time, and finds the old one there, hears of it yet.
     was: Option<ReplicaId>,
+    /// The disk has the new id, and they are to be told for the last time.
+    has_moved: bool,
     /// The newest turn that was told.
     told: Turn,
     settled: Vec<Settled>,
@@ -51,7 +54,13 @@ impl Siblings {
     /// The replica goes on under another id.
     pub(super) fn renamed(&mut self, old: ReplicaId) {
         self.was.get_or_insert(old);
+        self.has_moved = false;
         self.start_anew();
+    }
+
+    /// The disk has the id under which the replica goes on.
+    pub(super) fn moved(&mut self) {
+        self.has_moved = self.was.is_some();
     }
 
     /// What was told is of an id that this replica has no more.
@@ -92,14 +101,16 @@ impl Replica {
         }
         let (acked, minted) = (self.settled(), self.minted());
         let is_due = core::mem::take(&mut self.siblings.all_is_due);
+        let has_moved = core::mem::take(&mut self.siblings.has_moved);
         let after = if is_due { acked } else { self.siblings.told };
         let found = self.block_after(after, self.shared(), PUSH_BYTES);
-        if found.is_none() && !asks && !is_due && self.siblings.settled.is_empty() {
+        let is_news = asks || is_due || has_moved || !self.siblings.settled.is_empty();
+        if found.is_none() && !is_news {
             return None;
         }
         let (first, last, block) = found.unwrap_or((acked.next(), after, Vec::new()));
         self.siblings.told = last;
-        let was = self.siblings.was.take();
+        let was = if has_moved { self.siblings.was.take() } else { self.siblings.was };
         Some(wire::encode_note(&Note {
             asks,
             id: &self.id().0,

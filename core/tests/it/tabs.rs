@@ -220,6 +220,54 @@ fn ta6_the_disk_says_who_is_no_more() {
     assert_eq!((changes(&mut two), two.get("c", "k")), (vec![("k".into(), None)], None));
 }
 
+/// [TA6] A tab that has slept while another took another id, and finds the old one on the disk still.
+#[test]
+fn ta6_another_id_is_told_until_the_disk_knows_it() {
+    for is_settled in [false, true] {
+        let mut first = authority();
+        let (mut one, mut two) = tabs();
+        join(&mut first, 1, &mut one, NOW);
+        set(&mut one, "before");
+        carry_to(&mut first, 1, &mut one);
+        set(&mut one, "k");
+        gossip(&mut [&mut one, &mut two]);
+        changes(&mut two);
+        if is_settled {
+            carry_to(&mut first, 1, &mut one);
+        }
+        one.closed(1006);
+        let old = one.id();
+        let mut second = authority();
+        join(&mut second, 9, &mut replica(9), NOW + 70_000);
+        join(&mut second, 1, &mut one, NOW + 70_000);
+        assert_ne!(one.id(), old);
+        while one.take_note().is_some() {}
+
+        two.keep_siblings(&[two.id().0, old.0].concat());
+        assert!(two.meta("c", "k").pending);
+        if is_settled {
+            two.meet_siblings();
+            gossip(&mut [&mut one, &mut two]);
+            assert_eq!(changes(&mut two), [("k".into(), None)], "who asks is told before");
+            one.saved(one.settled());
+            assert_eq!(gossip(&mut [&mut one, &mut two]), 1, "and once more");
+        } else {
+            one.durable(one.minted());
+            gossip(&mut [&mut one, &mut two]);
+            assert_eq!(changes(&mut two), [], "nothing flickers");
+        }
+        one.saved(one.settled());
+        assert_eq!(gossip(&mut [&mut one, &mut two]), 0, "that was the last time");
+        one.connected(NOW + 70_000);
+        second.connect(2, neap_core::authority::Admission::OPEN);
+        carry_to(&mut second, 2, &mut one);
+        gossip(&mut [&mut one, &mut two]);
+        join(&mut second, 3, &mut two, NOW + 70_000);
+        assert_eq!((two.meta("c", "k").pending, two.get("c", "k").is_some()), (false, !is_settled));
+        assert_eq!(two.digest(), one.digest());
+    }
+}
+
 /// [TA4] A replica that goes on under another id takes what it has told with it.
 #[test]
 fn ta4_another_id() {
