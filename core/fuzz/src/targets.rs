@@ -135,7 +135,7 @@ fn stored(data: &[u8]) {
             assert_eq!(wire::decode_stored(&wire::encode_stored(&account)), Ok(account));
         }
         2 => drop(one.restore_info(data)),
-        3 => drop(one.restore_page(data)),
+        3 => drop(one.restore_page(data, &[])),
         4 => drop(one.restore_frame(data)),
         5 => {
             let _ = one.restore_block(Turn(1), data);

@@ -264,7 +264,7 @@ mod tests {
     #[allow(clippy::print_stdout)]
     fn si4_sabotage_is_caught() {
         for sabotage in Sabotage::ALL {
-            let caught = (0..300).find_map(|seed| {
+            let caught = (0..3_000).find_map(|seed| {
                 let lanes = sabotage.lanes();
                 let plan = Plan { lanes, sabotage: Some(sabotage), ..plan(seed) };
                 run(plan).1.err()
