@@ -241,7 +241,8 @@ export class Engine {
         break;
       }
       case "renumbered":
-        this.turns.renumbered(this.core.replicaTag(), this.core.lastTurn());
+        // What the core has not taken yet has a turn after all that it has.
+        this.turns.renumbered(this.core.replicaTag(), this.core.lastTurn() + this.queued.size);
         break;
       case "welcome":
         this.primary = this.core.primary();

@@ -58,6 +58,31 @@ test("what a frozen tab has left is delivered by another, once, and it wakes up 
   await assertDelivered(relay, one, two, before);
 });
 
+test("what is edited while a tab moves to a place of its own is settled there, and so is what follows", async (t) => {
+  const { relay, options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  await two.evaluate(() => ds.ready);
+  await leave(one);
+  await one.evaluate(() => {
+    const { put } = IDBObjectStore.prototype;
+    globalThis.between = new Promise((resolve) => {
+      IDBObjectStore.prototype.put = function (row, key) {
+        // The mark of a place in which nobody is yet, in the very moment before the tab goes there.
+        if (this.name === "replicas" && !row.id) this.transaction.addEventListener("complete", () => resolve(tasks.set({ id: "between" })));
+        return put.call(this, row, key);
+      };
+    });
+  });
+  await one.freeze();
+  await until(async () => (await head(relay)) === 6, "its edits at the relay");
+  await one.thaw();
+  const accepted = (mutation) => mutation.settled.then(({ status }) => status);
+  await one.evaluate(() => between.then(() => ds.goOnline()));
+  assert.equal(await one.evaluate(`() => between.then(${accepted})`), "accepted");
+  assert.equal(await one.evaluate(`() => (${accepted})(tasks.set({ id: "after" }))`), "accepted");
+  assert.equal(await head(relay), 8);
+});
+
 for (const isTold of [true, false]) test(`a page kept aside for a return gives its place free, and comes back, ${isTold ? "told" : "not told"} that it is frozen`, async (t) => {
   const { relay, origin, options, tab } = await home(t);
   const [one, two] = [await tab(), await tab(options)];
