@@ -3,9 +3,6 @@
 import { spawnProfile } from "../../../tools/chromium.mjs";
 import { tempDir, until } from "./house.mjs";
 
-/** What is asked of a page, or nothing where no answer comes for a second. */
-const soon = (answer) => Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 1_000))]);
-
 /** A browser whose tabs share one window: the one that was made last is visible, the others may be frozen. */
 export async function tabs(t, origin) {
   const { url, kill } = await spawnProfile(tempDir(t));
@@ -49,30 +46,11 @@ export async function tabs(t, origin) {
       await arrived;
     };
     const page = {
-      /**
-       * Runs `fn` in the page and gives what comes of it. DevTools may lose an answer where a page comes back, so nothing
-       * hangs on one: the page keeps what has come of each question, and is asked for it until it says so.
-       */
       async evaluate(fn, given) {
-        const name = `${sessionId}/${++asked}`;
-        const ask = `(() => {
-          const all = (globalThis.answers ??= {});
-          const name = ${JSON.stringify(name)};
-          const keep = (part) => (value) => (all[name] = { is: part, value });
-          if (!(name in all)) {
-            all[name] = {};
-            (async () => (${fn})(${JSON.stringify(given)}))().then(keep("value"), (error) => keep("error")(String(error?.stack ?? error)));
-          }
-          return all[name];
-        })()`;
-        for (;;) {
-          const found = await soon(say("Runtime.evaluate", { expression: ask, returnByValue: true }));
-          if (found?.exceptionDetails) throw new Error(found.exceptionDetails.exception?.description ?? found.exceptionDetails.text);
-          const { is, value } = found?.result.value ?? {};
-          if (is === "error") throw new Error(value);
-          if (is === "value") return value;
-          await new Promise((resolve) => setTimeout(resolve, 5));
-        }
+        const expression = `(${fn})(${JSON.stringify(given)})`;
+        const { result, exceptionDetails } = await say("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
+        if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+        return result.value;
       },
       show: () => send("Target.activateTarget", { targetId }),
       freeze: () => say("Page.setWebLifecycleState", { state: "frozen" }),
