@@ -7,6 +7,7 @@ use super::{
     Event, Phase, Replica,
     confirm::Unsettled,
     table::{Collection, Held},
+    waiting::waits_from,
 };
 use crate::{
     id::{Seq, Turn},
@@ -315,9 +316,7 @@ impl Replica {
     pub(super) fn tick_pools(&mut self, now: u64) {
         for pool in &mut self.pools {
             let Some(patience) = pool.patience() else { continue };
-            let since = pool.waits_since.map_or(now, |since| since.min(now));
-            pool.waits_since = Some(since);
-            if now < since + patience {
+            if now < waits_from(&mut pool.waits_since, now) + patience {
                 continue;
             }
             pool.waits_since = Some(now);

@@ -43,12 +43,9 @@ pub struct Page {
 }
 
 /// A page's part of the digest, and a checksum over it and the page's place.
-fn sealed(digest: Digest, page: usize) -> [u8; 20] {
-    let sum = wire::checksum(&digest.0, [page as u64, 0], &[]).to_le_bytes();
-    let mut bytes = [0; 20];
-    for (byte, of) in bytes.iter_mut().zip(digest.0.iter().chain(&sum)) {
-        *byte = *of;
-    }
+fn sealed(digest: Digest, page: usize) -> Vec<u8> {
+    let mut bytes = digest.0.to_vec();
+    bytes.extend(wire::checksum(&digest.0, [page as u64, 0], &[]).to_le_bytes());
     bytes
 }
 
@@ -102,7 +99,7 @@ impl Replica {
     #[must_use]
     pub fn page(&mut self, page: usize) -> Page {
         let (rows, digest) = self.table.page(page, &self.names);
-        Page { bytes: wire::encode_changes(rows), digest: sealed(digest, page).to_vec() }
+        Page { bytes: wire::encode_changes(rows), digest: sealed(digest, page) }
     }
 
     /// Takes back what [`info`](Self::info) gave.

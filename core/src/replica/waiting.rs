@@ -3,6 +3,12 @@
 use super::{Phase, Reconnect, Replica};
 use crate::limits::RESEND_MS;
 
+/// Since when something is awaited, which is from now on where nobody has noted it. A clock that was set back
+/// is no reason to wait until it has caught up.
+pub(super) fn waits_from(since: &mut Option<u64>, now: u64) -> u64 {
+    *since.insert(since.map_or(now, |since| since.min(now)))
+}
+
 impl Replica {
     /// What was awaited has come; what is awaited now has its own time.
     pub(super) fn answered(&mut self) {
@@ -37,10 +43,7 @@ impl Replica {
         if !self.is_waiting() {
             return Ok(());
         }
-        // A clock that was set back is no reason to wait until it has caught up.
-        let since = self.waits_since.map_or(now, |since| since.min(now));
-        self.waits_since = Some(since);
-        if now < since + RESEND_MS {
+        if now < waits_from(&mut self.waits_since, now) + RESEND_MS {
             return Ok(());
         }
         if self.phase != Phase::Live || self.has_asked_twice {

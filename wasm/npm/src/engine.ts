@@ -100,7 +100,7 @@ export class Engine {
   /** Takes an unconditional set that is shown already; it crosses into the core with others. */
   queue(collection: string, record: Plain, chars: number): Handle {
     const isMuch = this.queued.add(collection, record, chars);
-    if (this.isHurried || !this.workIsDue) this.workLater();
+    this.workLater();
     if (isMuch) this.flush();
     if (!this.tellIsDue) this.tellLater();
     return this.turns.mint();

@@ -19,6 +19,9 @@ type Part = string | Uint8Array | undefined;
 /** Least bytes by which linear memory grows. */
 const ROOM = 1024 * 1024;
 
+/** A page's part of the digest stands behind it. */
+const DIGEST_BYTES = 20;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -103,7 +106,7 @@ export function makeCore(
     account: () => given(wasm.account())?.slice() as Uint8Array,
     page: (index) => {
       const page = given(wasm.page(index)) as Uint8Array;
-      return [page.slice(0, -20), page.slice(-20)];
+      return [page.slice(0, -DIGEST_BYTES), page.slice(-DIGEST_BYTES)];
     },
     id: () => given(wasm.id())?.slice() as Uint8Array,
     received: (bytes, now) => wasm.received(...put(bytes), now),

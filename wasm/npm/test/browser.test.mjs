@@ -13,6 +13,13 @@ const setting = (t, options) => profile(t, browser, options);
 
 const keys = (page) => page.evaluate(() => [...tasks.keys()]);
 const status = (page) => page.evaluate(() => ds.status);
+/** From here on the disk of a page takes nothing. */
+const fill = (page) =>
+  page.evaluate(() => {
+    IDBDatabase.prototype.transaction = () => {
+      throw new DOMException("full", "QuotaExceededError");
+    };
+  });
 
 test("offline edits survive a reload, and arrive exactly once", async (t) => {
   const { relay, tab, load } = await setting(t);
@@ -335,11 +342,9 @@ test("a disk that fails under the open page is erased all the same by forget", a
   await page.evaluate(async () => {
     await ds.ready;
     await tasks.set({ id: "a" }).durable;
-    IDBDatabase.prototype.transaction = () => {
-      throw new DOMException("full", "QuotaExceededError");
-    };
-    await tasks.set({ id: "b" }).durable;
   });
+  await fill(page);
+  await page.evaluate(() => tasks.set({ id: "b" }).durable);
   assert.equal((await status(page)).storage, "memory");
   assert.deepEqual(await page.evaluate(() => trouble), ["storage-full"]);
   assert.deepEqual(await page.evaluate(() => ds.forget().then(() => indexedDB.databases())), []);
@@ -353,11 +358,9 @@ test("what came too late for a failing disk arrives, though another tab goes on 
     await ds.ready;
     ds.goOffline();
     await tasks.set({ id: "on disk" }).durable;
-    IDBDatabase.prototype.transaction = () => {
-      throw new DOMException("full", "QuotaExceededError");
-    };
-    await tasks.set({ id: "too late" }).durable;
   });
+  await fill(one);
+  await one.evaluate(() => tasks.set({ id: "too late" }).durable);
   // It takes the place, and the relay hears whoever took it last.
   const two = await tab(options);
   await two.evaluate(() => ds.settled());
