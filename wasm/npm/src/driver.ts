@@ -137,7 +137,6 @@ export class Driver {
     this.hurry();
     if (this.isClosed || this.isAsleep || this.isMoving || this.disk.kind === "memory") return;
     this.isAsleep = true;
-    this.couriers.each((courier) => courier.close());
     this.hangUp();
     this.siblings?.close();
     this.disk.sleep();

@@ -50,3 +50,5 @@ export const CONNECT_MS = 15_000;
 export const LEDGER_MS = 400 * 24 * 3600 * 1000;
 /** The core is told the time at least this often while it waits for something. */
 export const TICK_MAX_MS = 10_000;
+/** How long another tab may take to see that there is nothing to deliver in a place that is free, in milliseconds. */
+export const LOOK_IN_MS = 500;

@@ -164,6 +164,23 @@ test("a datastore that is closed while its page wakes up leaves its place free",
   assert.equal(await tag(page), before);
 });
 
+test("what a tab had to deliver for another when it was frozen is delivered by a third, once", async (t) => {
+  const { relay, options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  await leave(one);
+  await two.evaluate(() => ds.settled().then(() => ds.goOffline()));
+  await one.close();
+  await until(() => two.evaluate(() => ds.status.pending === 6), "the edits of the tab that is gone");
+  await two.freeze();
+  const three = await tab(options);
+  await until(async () => (await head(relay)) === 6, "its edits at the relay");
+  await two.thaw();
+  await two.evaluate(() => (ds.goOnline(), ds.settled()));
+  for (const page of [two, three]) await until(() => page.evaluate(() => tasks.get("k4")?.n === 4 && ds.status.pending === 0), "all, and nothing to do");
+  assert.equal(await head(relay), 6);
+  assert.deepEqual(await two.evaluate(() => trouble), []);
+});
+
 /** What a page finds in a store of its copy. */
 const stored = (page, store) =>
   page.evaluate((store) => indexedDB.databases().then(([{ name }]) => new Promise((resolve) => {
@@ -174,13 +191,18 @@ const stored = (page, store) =>
 
 test("a frozen tab that left nothing goes on as it was", async (t) => {
   const { relay, options, tab } = await home(t);
-  const [one, two] = [await tab(options), await tab(options)];
+  const one = await tab(options);
+  const place = await one.evaluate(() => navigator.locks.query().then(({ held }) => held[0].name));
+  const two = await tab(options);
   const before = await tag(one);
   for (const page of [one, two]) await page.evaluate(() => ds.settled());
   for (let n = 0; n < 3; n++) {
     await until(async () => (await stored(one, "outbox")).length === 0, "nothing left");
     await one.freeze();
     await two.evaluate((n) => tasks.set({ id: `two${n}` }).settled, n);
+    // Somebody looks in whether there is something to deliver, and takes a while.
+    const lookIn = (place) => new Promise((isIn) => void navigator.locks.request(place, () => (isIn(), new Promise((out) => setTimeout(out, 50)))));
+    await two.evaluate(lookIn, place);
     await one.thaw();
     await one.evaluate((n) => (tasks.set({ id: `one${n}` }), ds.settled()), n);
     assert.equal(await tag(one), before);
@@ -194,8 +216,21 @@ test("a frozen tab that left nothing goes on as it was", async (t) => {
 
 test("a frozen tab whose copy is erased meanwhile goes on in memory, says so, and makes none anew", async (t) => {
   const { options, tab } = await home(t);
-  const [one, two] = [await tab(options), await tab(options)];
-  for (const page of [one, two]) await page.evaluate(() => ds.ready);
+  const [one, two] = [await tab(), await tab()];
+  for (const page of [one, two]) await page.evaluate(async (given) => {
+    const { transaction } = IDBDatabase.prototype;
+    globalThis.underWay = 0;
+    IDBDatabase.prototype.transaction = function (...given) {
+      const begun = transaction.apply(this, given);
+      underWay += 1;
+      for (const end of ["complete", "abort"]) begun.addEventListener(end, () => (underWay -= 1));
+      return begun;
+    };
+    await start(given);
+    await ds.ready;
+  }, options);
+  // A browser closes no database of a page that it has frozen over a transaction, and erases none that is not closed.
+  for (const page of [one, two]) await until(() => page.evaluate(() => underWay === 0), "a quiet disk");
   await one.freeze();
   await two.evaluate(() => ds.forget());
   await one.thaw();

@@ -13,7 +13,7 @@
 // store it once. A row per record would be ten times slower to read.
 
 import { randomBytes, toHex } from "../dice.js";
-import { PAGES_TOGETHER } from "../limits.js";
+import { LOOK_IN_MS, PAGES_TOGETHER } from "../limits.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
 import { bytesIn, readBlock, readIdentity, readPage, readStep } from "./rows.js";
 import { newIdentity, type Batch, type Heirs, type Known, type Owned, type Page, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
@@ -101,7 +101,8 @@ export class IndexedDbStorage implements Storage {
   private asleep: Promise<boolean> | undefined = undefined;
   private naps = 0;
   private wakeUp: ((isOurs: boolean) => void) | undefined = undefined;
-  private readonly writing = new Set<IDBTransaction>();
+  /** What is under way: it would hold up all other tabs if the page were frozen over it. */
+  private readonly open = new Set<IDBTransaction>();
 
   constructor(
     private db: IDBDatabase,
@@ -122,9 +123,16 @@ export class IndexedDbStorage implements Storage {
     db.onclose = () => this.onLost(lostError("the browser"));
   }
 
+  private begin(mode: IDBTransactionMode, durability: "strict" | "relaxed" = "relaxed"): IDBTransaction {
+    const begun = this.db.transaction(STORES, mode, { durability });
+    this.open.add(begun);
+    for (const end of ["complete", "abort"]) begun.addEventListener(end, () => this.open.delete(begun));
+    return begun;
+  }
+
   async load(): Promise<Stored> {
     // Reading and taking the slot are one step: whoever had it before writes nothing between.
-    const all = this.db.transaction(STORES, "readwrite", { durability: "relaxed" });
+    const all = this.begin("readwrite");
     const ofSlot = IDBKeyRange.bound([this.slot], [this.slot, []]);
     const taking = request(all.objectStore("replicas").get(this.slot)).then((found) => {
       const replica = readIdentity(found) ?? newIdentity();
@@ -168,10 +176,8 @@ export class IndexedDbStorage implements Storage {
   }
 
   private async writeAwake(batch: Batch): Promise<Verdict> {
-    const durability = batch.blocks.length > 0 || batch.renumbered ? "strict" : "relaxed";
-    const writing = this.db.transaction(STORES, "readwrite", { durability });
-    this.writing.add(writing);
-    const done = complete(writing).finally(() => this.writing.delete(writing));
+    const writing = this.begin("readwrite", batch.blocks.length > 0 || batch.renumbered ? "strict" : "relaxed");
+    const done = complete(writing);
     // Whatever fails in between aborts the transaction, which is what `done` then tells.
     done.catch(() => {});
     const isMixed = batch.checkpoint || batch.known || batch.steps.length > 0;
@@ -273,7 +279,7 @@ export class IndexedDbStorage implements Storage {
   }
 
   async watch(heirs: Heirs): Promise<void> {
-    const replicas = this.db.transaction("replicas").objectStore("replicas");
+    const replicas = this.begin("readonly").objectStore("replicas");
     const [slots, rows] = await Promise.all([request(replicas.getAllKeys()), request(replicas.getAll())]);
     heirs.here(Uint8Array.from(rows.flatMap((row) => [...(readIdentity(row)?.id ?? [])])));
     for (const slot of slots as string[]) {
@@ -285,16 +291,21 @@ export class IndexedDbStorage implements Storage {
   }
 
   private async takeOver(slot: string, heirs: Heirs): Promise<void> {
-    const release = await awaitLock(`${this.name}#${slot}`, this.end.signal);
+    const { signal } = this.end;
+    const release = await awaitLock(`${this.name}#${slot}`, signal);
     this.awaited.delete(slot);
     if (!release) return;
     try {
-      const reading = this.db.transaction(["meta", "replicas", "outbox"]);
+      // A page that is frozen over this comes to no end.
+      signal.addEventListener("abort", release);
+      const reading = this.begin("readonly");
       const [count, replica, confirmed] = await Promise.all([
         request(reading.objectStore("outbox").count(IDBKeyRange.bound([slot], [slot, []]))),
         request(reading.objectStore("replicas").get(slot)),
         request(reading.objectStore("meta").get(CONFIRMED) as IDBRequest<Confirmed | undefined>),
       ]);
+      signal.removeEventListener("abort", release);
+      if (signal.aborted) return;
       if (count > 0) await heirs.adopt(new IndexedDbStorage(await openDatabase(this.name), this.name, slot, release));
       else heirs.done(readIdentity(replica)?.id ?? new Uint8Array(), confirmed?.epoch, confirmed?.seq ?? 0);
     } finally {
@@ -306,10 +317,9 @@ export class IndexedDbStorage implements Storage {
     if (this.asleep) return;
     this.naps += 1;
     this.asleep = new Promise((resolve) => (this.wakeUp = resolve));
-    for (const writing of this.writing) {
+    for (const begun of this.open) {
       try {
-        // It would hold up all other tabs until the page goes on.
-        writing.abort();
+        begun.abort();
       } catch {
         // It needs the page no longer.
       }
@@ -329,20 +339,29 @@ export class IndexedDbStorage implements Storage {
 
   /** Takes the slot again if nobody else has taken it. */
   private async return(): Promise<boolean> {
-    const release = await tryLock(`${this.name}#${this.slot}`);
-    if (!release) return false;
-    this.release = release;
     try {
       this.db = await openDatabase(this.name, true);
       this.end = new AbortController();
       this.listen();
-      if (await this.owns(this.db.transaction("replicas"))) return true;
+      // Its mark tells at once that somebody else goes on here; a lock may be held by who just looks in.
+      if (await this.isStillOurs()) {
+        const lock = `${this.name}#${this.slot}`;
+        const release = (await tryLock(lock)) ?? (await awaitLock(lock, AbortSignal.timeout(LOOK_IN_MS)));
+        if (release) {
+          this.release = release;
+          if (await this.isStillOurs()) return true;
+        }
+      }
     } catch (error) {
       await this.close();
       throw Object(error).name === "AbortError" ? lostError("another tab") : error;
     }
     await this.close();
     return false;
+  }
+
+  private isStillOurs(): Promise<boolean> {
+    return this.owns(this.begin("readonly"));
   }
 
   async moveOut(): Promise<Storage> {
