@@ -13,8 +13,8 @@ export { random } from "./dice.mjs";
 export const here = dirname(dirname(fileURLToPath(import.meta.url)));
 export const dist = join(here, "dist");
 
-/** Imports a private module of the package. */
-export async function source(name) {
+/** The text of a private module of the package, with all that it imports. */
+export async function sourceText(name) {
   const { outputFiles } = await build({
     entryPoints: [join(here, "src", name)],
     bundle: true,
@@ -22,8 +22,11 @@ export async function source(name) {
     write: false,
     logLevel: "error",
   });
-  return import(`data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString("base64")}`);
+  return outputFiles[0].text;
 }
+
+/** Imports a private module of the package. */
+export const source = async (name) => import(`data:text/javascript;base64,${Buffer.from(await sourceText(name)).toString("base64")}`);
 
 /** A fresh directory that goes when the test ends. */
 export function tempDir(t) {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { launch } from "../../../tools/chromium.mjs";
-import { profile, until } from "./house.mjs";
+import { profile, serve, sourceText, until } from "./house.mjs";
 
 let browser;
 before(async () => (browser = await launch()));
@@ -166,6 +166,30 @@ test("pages that come in parts: one missing in between is noticed, and one that 
   await opened(["storage-failed"], "memory");
   await load(page, options);
   await opened([], "indexeddb");
+});
+
+test("an outbox under another id is stored with that id, also where the confirmed records of its batch fit to nothing", async (t) => {
+  const text = await sourceText("storage/indexeddb.ts");
+  const origin = await serve(t, { "/": "<!doctype html>", "/storage.js": text });
+  const page = await browser.newPage();
+  await page.goto(origin);
+  const [verdict, was, is] = await page.evaluate(async () => {
+    const { openIndexedDb } = await import("/storage.js");
+    const disk = await openIndexedDb("neap/test");
+    const { replica } = await disk.load();
+    const nothing = { blocks: [], gone: [], renumbered: false, replica: undefined, epoch: "e", steps: [], known: undefined, checkpoint: undefined };
+    const block = (byte) => ({ first: 1, last: 1, bytes: Uint8Array.of(byte), sum: byte });
+    await disk.write({ ...nothing, replica, blocks: [block(1)] });
+    const step = { from: 7, to: 8, frames: [Uint8Array.of(9)], sums: [9] };
+    const renamed = { ...replica, id: replica.spare, account: Uint8Array.of(5), sum: 5 };
+    const verdict = await disk.write({ ...nothing, renumbered: true, replica: renamed, blocks: [block(2)], steps: [step] });
+    await disk.close();
+    const found = await (await openIndexedDb("neap/test")).load();
+    const plain = ({ id, account }, blocks) => ({ id: [...id], account: account && [...account], blocks: blocks.map(({ bytes }) => [...bytes]) });
+    return [verdict, plain(renamed, [block(2)]), plain(found.replica, found.blocks)];
+  });
+  assert.equal(verdict, "gap");
+  assert.deepEqual(is, was);
 });
 
 const fixtures = new URL("fixtures/", import.meta.url);

@@ -204,8 +204,8 @@ export class IndexedDbStorage implements Storage {
     const outbox = writing.objectStore("outbox");
     if (batch.renumbered) outbox.delete(IDBKeyRange.bound([this.slot], [this.slot, []]));
     for (const { first, ...row } of batch.blocks) outbox.put(row, [this.slot, first]);
-    // With a gap the effect of what the account calls settled is not here.
-    if (batch.replica && verdict !== "gap") {
+    // With a gap the effect of what the account calls settled is not here; but blocks of another id are nothing without it.
+    if (batch.replica && (batch.renumbered || verdict !== "gap")) {
       writing.objectStore("replicas").put({ ...batch.replica, owner: this.owner }, this.slot);
     }
   }
