@@ -52,7 +52,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
     const before = known === undefined ? this.fetch(key) : (known ?? undefined);
     if (this.isHeard) this.note(key, before, copy, "local");
     const handle = engine.queue(this.name, copy, size);
-    engine.history.made(handle, [{ collection: this.name, key, before, after: copy }]);
+    engine.history.made(handle, () => [{ collection: this.name, key, before, after: copy }]);
     return handle;
   }
 
@@ -80,7 +80,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
     const before = this.view.get(key);
     const handle = engine.mutate(kind, name, key, json, ifKind, ifSeq);
     const after = this.view.get(key);
-    if (after !== before) engine.history.made(handle, [{ collection: name, key, before, after }]);
+    if (after !== before) engine.history.made(handle, () => [{ collection: name, key, before, after }]);
     return handle;
   }
 
@@ -167,9 +167,9 @@ export class LiveCollection<T extends object> implements Collection<T> {
     for (const [key, record] of this.engine.entries(this.name)) each(key, record as object);
   }
 
-  /** Fetches what is there under these keys, before the core is told of something else. */
-  know(keys: Iterable<string>): void {
-    if (!this.view.isComplete) for (const key of keys) this.view.get(key);
+  /** Fetches what is there under the keys of these records, before the core is told of them. */
+  know(records: readonly Plain[]): void {
+    if (!this.view.isComplete) for (const record of records) this.view.get(record[this.primary] as string);
   }
 
   /** Shows a record that the core will not tell of, under a key that is known; gives what was there. */

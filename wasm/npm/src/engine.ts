@@ -6,7 +6,7 @@ import { LiveCollection } from "./collection.js";
 import type { ConditionKind, Core, CoreChanges, CoreEvent, OpKind } from "./core.js";
 import { MALFORMED, NeapError } from "./errors.js";
 import { Emitter } from "./events.js";
-import { History, type Restoring, type Trace } from "./history.js";
+import { History, type Restoring, type Traces } from "./history.js";
 import { checkName } from "./key.js";
 import { Turns, type Handle } from "./mutation.js";
 import { LivePool } from "./pool.js";
@@ -141,7 +141,7 @@ export class Engine {
 
   transact(fn: (transaction: Transaction) => void): Mutation {
     const [handle, traces] = this.runDraft(fn);
-    if (traces.length > 0) this.history.made(handle, traces);
+    if (traces) this.history.made(handle, traces);
     return handle;
   }
 
@@ -172,7 +172,7 @@ export class Engine {
     return handle;
   }
 
-  private runDraft(fn: (transaction: Transaction) => void): [Handle, Trace[]] {
+  private runDraft(fn: (transaction: Transaction) => void): [Handle, Traces | undefined] {
     this.checkOpen();
     const draft = new Draft(this, this.flushed());
     this.draft = draft;

@@ -14,6 +14,9 @@ export interface Trace {
   readonly after: Plain | undefined;
 }
 
+/** What a mutation has made of records. A load may have made much, and few are ever undone. */
+export type Traces = () => readonly Trace[];
+
 /** A write of the mutation that brings records back, on the condition that nobody else has written there. */
 export interface Restoring {
   readonly collection: string;
@@ -33,7 +36,7 @@ export interface Ground {
 
 interface Step {
   readonly handle: Handle;
-  readonly traces: readonly Trace[];
+  readonly traces: Traces;
 }
 
 export class History {
@@ -45,7 +48,7 @@ export class History {
   constructor(private readonly ground: Ground) {}
 
   /** Takes a mutation that the app has made. */
-  made(handle: Handle, traces: readonly Trace[]): void {
+  made(handle: Handle, traces: Traces): void {
     if (this.undone.length > 0) this.undone.length = 0;
     this.keep(this.done, { handle, traces });
   }
@@ -78,24 +81,30 @@ export class History {
     from.pop();
     const { ground } = this;
     const isAsLeft = ({ collection, key, after }: Trace) => same(ground.read(collection, key), after);
-    if (!step.traces.every(isAsLeft)) return ground.refuse();
-    const handle = ground.restore(step.traces.map((trace) => this.writeBack(trace, step.handle)));
-    const traces = step.traces.map(({ collection, key, before, after }) => ({ collection, key, before: after, after: before }));
-    this.keep(to, { handle, traces });
+    const traces = step.traces();
+    if (!traces.every(isAsLeft)) return ground.refuse();
+    const handle = ground.restore(this.writesBack(traces, step.handle));
+    const back = traces.map(({ collection, key, before, after }) => ({ collection, key, before: after, after: before }));
+    this.keep(to, { handle, traces: () => back });
     return handle;
   }
 
   /**
-   * The record was last written by the newest own mutation of it, or by somebody else. A pending write is
-   * meant by any seq: the core makes a condition on it into one on that write.
+   * A record was last written by the newest own mutation of it, or by somebody else. A pending write is meant by
+   * any seq: the core makes a condition on it into one on that write.
    */
-  private writeBack({ collection, key, before, after }: Trace, own: Handle): Restoring {
-    // What is not there has no seq.
-    if (after === undefined) return { collection, key, record: before, condition: { ifAbsent: true } };
-    const writes = (trace: Trace) => trace.key === key && trace.collection === collection;
-    let writer = own;
-    for (const { handle, traces } of this.all) if (!handle.isVoid && traces.some(writes)) writer = handle;
-    return { collection, key, record: before, condition: { ifSeq: writer.seq ?? 0 } };
+  private writesBack(traces: readonly Trace[], own: Handle): Restoring[] {
+    const writers = new Map(traces.map((trace) => [placeOf(trace), own]));
+    for (const { handle, traces } of this.all) {
+      if (handle.isVoid) continue;
+      for (const trace of traces()) if (writers.has(placeOf(trace))) writers.set(placeOf(trace), handle);
+    }
+    return traces.map((trace) => {
+      const { collection, key, before, after } = trace;
+      // What is not there has no seq.
+      const condition: Condition = after === undefined ? { ifAbsent: true } : { ifSeq: writers.get(placeOf(trace))?.seq ?? 0 };
+      return { collection, key, record: before, condition };
+    });
   }
 
   private keep(steps: Step[], step: Step): void {
@@ -103,6 +112,8 @@ export class History {
     push(this.all, step);
   }
 }
+
+const placeOf = ({ collection, key }: Trace): string => `${collection}/${key}`;
 
 /** Lets go of the older half when there is twice as much as needed: a write must cost next to nothing. */
 function push(steps: Step[], step: Step): void {

@@ -5,17 +5,15 @@ import type { LiveCollection } from "./collection.js";
 import { patchText } from "./collection.js";
 import { conditionKind, conditionSeq } from "./condition.js";
 import { DELETE, PATCH, SET, type ConditionKind, type Core, type OpKind } from "./core.js";
-import type { Engine } from "./engine.js";
+import type { Engine, Written } from "./engine.js";
 import { NeapError } from "./errors.js";
-import type { Trace } from "./history.js";
+import type { Trace, Traces } from "./history.js";
 import { checkKey, compareKeys } from "./key.js";
 import { copyKeyed, lastSize, parseFrozen, type Plain } from "./record.js";
 import { Runs } from "./runs.js";
 import { checkFunction } from "./trouble.js";
 
 export class Draft implements Transaction {
-  /** What the draft has made of keys, by collection. */
-  readonly written = new Map<string, Map<string, Plain | null>>();
   private readonly collections = new Map<string, DraftCollection<object>>();
   private readonly sets = new Runs();
   /** Whether all that came are unconditional sets: the core lets the caller show them. */
@@ -24,7 +22,6 @@ export class Draft implements Transaction {
   private failure: unknown = undefined;
   private isOver = false;
   private readonly befores: { collection: string; key: string; before: Plain | undefined }[] = [];
-  private readonly made: Trace[] = [];
 
   constructor(
     private readonly engine: Engine,
@@ -43,49 +40,51 @@ export class Draft implements Transaction {
         throw new NeapError("invalid-options", "a transaction cannot wait: its function may not be async");
       }
       this.cross();
-      for (const [name, written] of this.written) this.look(name, written.keys());
+      for (const collection of this.collections.values()) this.look(collection);
       const turn = this.core.commit();
       if (turn < 0) throw this.engine.errorOf(-turn);
     } finally {
       this.isOver = true;
     }
-    if (this.isPlain) this.show();
+    if (this.isPlain) for (const collection of this.collections.values()) collection.show();
   }
 
   /** Sees what is there under keys that were written. */
-  private look(name: string, keys: Iterable<string>): void {
-    const collection = this.engine.collection<object>(name);
-    if (this.isPlain) return collection.know(keys);
-    for (const key of keys) this.befores.push({ collection: name, key, before: collection.get(key) as Plain | undefined });
+  private look(collection: DraftCollection<object>): void {
+    if (this.isPlain) return collection.know();
+    const { name, base } = collection;
+    for (const key of collection.written.keys())
+      this.befores.push({ collection: name, key, before: base.get(key) as Plain | undefined });
   }
 
-  private show(): void {
-    for (const [name, written] of this.written) {
-      const collection = this.engine.collection<object>(name);
-      for (const [key, after] of written)
-        this.made.push({ collection: name, key, before: collection.show(key, after as Plain), after: after as Plain });
+  /** What the draft has made of keys, by collection, where it is not shown yet. */
+  get written(): Written | undefined {
+    if (this.isPlain) return undefined;
+    return new Map([...this.collections].map(([name, { written }]) => [name, written]));
+  }
+
+  /** What the mutation has made of the view, once the core's changes have been taken; nothing where that is nothing. */
+  traces(): Traces | undefined {
+    if (this.isPlain) {
+      const touched = [...this.collections.values()].filter(({ isTouched }) => isTouched);
+      return touched.length > 0 ? () => touched.flatMap((collection) => collection.traces()) : undefined;
     }
-  }
-
-  /** What the mutation has made of the view, once the core's changes have been taken. */
-  traces(): Trace[] {
+    const made: Trace[] = [];
     for (const { collection, key, before } of this.befores) {
       const after = this.engine.collection<object>(collection).get(key) as Plain | undefined;
-      if (after !== before) this.made.push({ collection, key, before, after });
+      if (after !== before) made.push({ collection, key, before, after });
     }
-    return this.made;
+    return made.length > 0 ? () => made : undefined;
   }
 
   collection<T extends object>(name: string): TransactionCollection<T> {
     this.checkRunning();
     let found = this.collections.get(name);
     if (!found) {
-      const written = new Map<string, Plain | null>();
       const base = this.engine.collection<object>(name);
       base.firstWrite();
-      found = new DraftCollection<object>(this, base, written);
+      found = new DraftCollection<object>(this, base);
       this.collections.set(name, found);
-      this.written.set(name, written);
     }
     return found as unknown as TransactionCollection<T>;
   }
@@ -128,23 +127,68 @@ export class Draft implements Transaction {
 }
 
 class DraftCollection<T extends object> implements TransactionCollection<T> {
+  private readonly primary: string;
+  /** Unconditional sets, in their order. */
+  private readonly sets: Plain[] = [];
+  /** What they have replaced, once they are shown. */
+  private befores: (Plain | undefined)[] = [];
+  /** What is there under keys: who only loads needs none of it. */
+  private byKey: Map<string, Plain | null> | undefined = undefined;
+
   constructor(
     private readonly draft: Draft,
-    private readonly base: LiveCollection<T>,
-    private readonly written: Map<string, Plain | null>,
-  ) {}
+    readonly base: LiveCollection<T>,
+  ) {
+    this.primary = draft.primary;
+  }
+
+  get isTouched(): boolean {
+    return this.sets.length > 0;
+  }
+
+  /** What the draft has made of keys. */
+  get written(): Map<string, Plain | null> {
+    return (this.byKey ??= new Map(this.sets.map((record) => [this.keyOf(record), record])));
+  }
+
+  /** Sees what is there under the keys of all sets. */
+  know(): void {
+    this.base.know(this.sets);
+  }
+
+  /** Shows all sets, which are all there is. */
+  show(): void {
+    this.befores = this.sets.map((record) => this.base.show(this.keyOf(record), record));
+  }
+
+  /** What they have made of the view. */
+  traces(): Trace[] {
+    const { sets, name: collection } = this;
+    const traces = new Map<string, Trace>();
+    sets.forEach((after, index) => {
+      const key = this.keyOf(after);
+      // Of several sets of one key the first has replaced what was there.
+      const before = traces.has(key) ? traces.get(key)?.before : this.befores[index];
+      traces.set(key, { collection, key, before, after });
+    });
+    return [...traces.values()];
+  }
+
+  private keyOf(record: Plain): string {
+    return record[this.primary] as string;
+  }
 
   get name(): string {
     return this.base.name;
   }
 
   set(record: T, condition?: Condition): void {
-    const copy = copyKeyed(record, this.draft.primary);
-    const chars = lastSize();
-    const key = copy[this.draft.primary] as string;
+    const copy = copyKeyed(record, this.primary);
+    const key = this.keyOf(copy);
     if (condition === undefined) {
-      this.draft.set(this.name, copy, chars);
-      this.written.set(key, copy);
+      this.draft.set(this.name, copy, lastSize());
+      this.sets.push(copy);
+      this.byKey?.set(key, copy);
       return;
     }
     this.draft.op(SET, this.name, key, JSON.stringify(copy), conditionKind(condition), conditionSeq(condition));
@@ -154,7 +198,7 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
 
   patch(key: string, partial: Patch<T>, condition?: Condition): void {
     checkKey(key);
-    const json = patchText(partial, key, this.draft.primary);
+    const json = patchText(partial, key, this.primary);
     this.draft.op(PATCH, this.name, key, json, conditionKind(condition), conditionSeq(condition));
     this.written.set(key, this.draft.read(this.name, key));
   }

@@ -40,6 +40,27 @@ test("undo takes back what was made, newest first, and redo makes it again", asy
   assert.equal(read(tasks), "a1");
 });
 
+test("a transaction that sets a key twice goes back to what was there before both, beside many others", async (t) => {
+  const { ds, tasks } = await local(t);
+  tasks.set({ id: "a", n: 1 });
+  const many = Array.from({ length: 2000 }, (_, n) => ({ id: `m${n}`, n }));
+  ds.transact((tx) => {
+    const inside = tx.collection("tasks");
+    for (const record of [...many, { id: "a", n: 2 }, { id: "b", n: 2 }]) inside.set(record);
+    assert.equal(inside.get("a").n, 2, "from here on what is set is seen at once");
+    for (const record of [{ id: "a", n: 3 }, { id: "b", n: 3 }]) inside.set(record);
+    assert.deepEqual([inside.get("a").n, inside.size], [3, 2002]);
+  });
+  assert.deepEqual([tasks.size, tasks.get("b").n], [2002, 3]);
+  ds.undo();
+  assert.equal(read(tasks), "a1");
+  ds.redo();
+  assert.deepEqual([tasks.size, tasks.get("a").n, tasks.get("m1999").n], [2002, 3, 1999]);
+  ds.undo();
+  ds.undo();
+  assert.equal(tasks.size, 0);
+});
+
 test("what changed nothing is not undone", async (t) => {
   const { ds, tasks } = await local(t);
   tasks.set({ id: "a", n: 1 });
