@@ -2,7 +2,7 @@
  * What went wrong, for a program. Thrown at the call: `invalid-key`, `invalid-data`, `invalid-name`,
  * `too-large`, `key-mismatch`, `closed`, `invalid-options`. Told by the `error` event:
  * `options-mismatch` (the relay knows the datastore with another kind or primary field),
- * `user-mismatch` (the token is not for `user`), `token-failed` (the token function threw), `unreachable`
+ * `user-mismatch` (the token is not for `user`), `token-failed` (the token function threw, or hung), `unreachable`
  * (the page may not connect to the relay),
  * `unauthorized`, `forbidden`, `not-found`, `bad-request`, `superseded` (the relay turned the connection away),
  * `storage-failed` (IndexedDB is refused or has failed), `storage-full` (no room on the disk),

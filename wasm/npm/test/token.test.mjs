@@ -104,3 +104,19 @@ test("a token of somebody else ends the connection, and nobody asks for another 
   ds.goOnline();
   await until(() => ds.status.connection === "live", "its own token");
 });
+
+test("a token function that hangs is told, and asked again", async (t) => {
+  const { setTimeout: real } = globalThis;
+  globalThis.setTimeout = (fn, ms, ...rest) => real(fn, ms === 15_000 ? 500 : ms, ...rest);
+  t.after(() => (globalThis.setTimeout = real));
+  const relay = await startRelay({ data: tempDir(t), vars: { NEAP_SECRET: secret } });
+  t.after(() => relay.stop());
+  let asked = 0;
+  const token = () => (asked++ ? jwt(secret, 60) : new Promise(() => {}));
+  const ds = await open({ relay: relay.url, id: "d", storage: "memory", token });
+  t.after(() => ds.close());
+  const errors = [];
+  ds.on("error", ({ code, message }) => errors.push(`${code}: ${message}`));
+  assert.equal((await ds.collection("c").set({ id: "a" }).settled).status, "accepted");
+  assert.deepEqual([asked, errors], [2, ["token-failed: the token function has not answered in time"]]);
+});
