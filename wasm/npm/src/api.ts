@@ -383,7 +383,10 @@ export interface Datastore {
   off<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): void;
   /** Ends it; what is on the disk stays. Resolves when the last write there is complete. */
   close(): Promise<void>;
-  /** Ends it and erases the local copy, with what was pending. */
+  /**
+   * Ends it and erases the local copy, with what was pending. Other tabs go on in memory, and say `storage-lost`. Resolves
+   * when nobody holds the copy: a page that was frozen in the middle of a write does until it wakes up or is discarded.
+   */
   forget(): Promise<void>;
 }
 
