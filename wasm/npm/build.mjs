@@ -22,7 +22,7 @@ const wasm = join(src, "generated", "neap.wasm");
  * Largest `import { open } from "neap"`, minified and gzipped, all of it. The goal is 40 000: what makes it smaller
  * brings this down with it.
  */
-const BUDGET = 74_100;
+const BUDGET = 73_900;
 
 /** Stands for the packed wasm until all is bundled. */
 const BYTES = "neapBytes";
@@ -76,7 +76,7 @@ async function shorten(outfile, format) {
   const { code, map } = await minify(readFileSync(outfile, "utf8"), {
     module: format === "esm",
     ecma: 2022,
-    compress: { passes: 3 },
+    compress: { passes: 3, hoist_funs: true },
     sourceMap: { content: readFileSync(`${outfile}.map`, "utf8"), filename: basename(outfile), url: `${basename(outfile)}.map` },
   });
   if (!code.includes(BYTES)) return write(outfile, code, map);
