@@ -8,7 +8,7 @@ import { Couriers } from "./couriers.js";
 import { randomBytes } from "./dice.js";
 import { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
-import { Journal } from "./journal.js";
+import { Home } from "./home.js";
 import { onPage } from "./page.js";
 import { LEDGER_MS, SEND_AGAIN_MS, TICK_MAX_MS } from "./limits.js";
 import { LivePresence } from "./presence.js";
@@ -16,9 +16,7 @@ import type { Found } from "./restore.js";
 import { Siblings } from "./siblings.js";
 import { Socket, type Target } from "./socket.js";
 import { StatusKeeper } from "./status.js";
-import { MemoryStorage } from "./storage/memory.js";
 import type { Storage } from "./storage/storage.js";
-import { troubleOf } from "./storage/trouble.js";
 import { closedError, messageOf } from "./trouble.js";
 
 export interface DriverParts {
@@ -40,8 +38,7 @@ export class Driver {
   readonly engine: Engine;
   readonly presence: LivePresence;
   private readonly status: StatusKeeper;
-  private journal: Journal;
-  private disk: Storage;
+  private readonly home: Home;
   private readonly socket: Socket | undefined;
   private readonly siblings: Siblings | undefined = undefined;
   private readonly heir: DriverParts["heir"];
@@ -59,25 +56,19 @@ export class Driver {
   private isHopeful = true;
   private lastCloseCode = 0;
   private lastFailure = "";
-  private isClosed = false;
-  private isAsleep = false;
-  private waking: Promise<boolean> | undefined = undefined;
-  /** Whether it is on its way to another disk, or none. */
-  private isMoving = false;
+  isClosed = false;
   private isReady = false;
   private readyWaiters: Waiter[] = [];
   private settledWaiters: Waiter[] = [];
 
   constructor({ core, storage, place, stored, remote, heir, eraseCopy }: DriverParts) {
     this.core = core;
-    this.disk = storage;
     this.heir = heir;
     this.eraseCopy = eraseCopy;
     this.engine = new Engine(core, this, soon);
     this.presence = new LivePresence(this.engine);
     this.couriers = new Couriers(this.engine.emitter);
-    this.journal = new Journal(core, storage, stored, this);
-    storage.onLost = (reason) => this.failed(reason);
+    this.home = new Home(core, storage, stored, this, heir === undefined);
     this.socket = remote && new Socket(remote.target, remote.WebSocket, this);
     if (storage.kind === "indexeddb" && "BroadcastChannel" in globalThis)
       this.siblings = new Siblings(core, place, (note) => this.hear(note), () => this.watch());
@@ -96,12 +87,12 @@ export class Driver {
       this.core.siblingDone(id, epoch, seq);
       this.work();
     };
-    this.disk.watch({ adopt, here, done }).catch(() => {});
+    this.home.watch({ adopt, here, done });
   }
 
   start(): void {
-    this.stopWatching = onPage({ leave: () => this.hurry(), sleep: () => this.sleep(), wake: () => void this.wake() });
-    void this.journal.introduce().then(() => {
+    this.stopWatching = onPage({ leave: () => this.hurry(), sleep: () => this.sleep(), wake: () => this.wake() });
+    void this.home.journal.introduce().then(() => {
       this.isIntroduced = true;
       this.connect();
     });
@@ -123,7 +114,7 @@ export class Driver {
   }
 
   private connect(): void {
-    if (this.isIntroduced && this.isWanted && !this.isClosed && !this.isAsleep) this.socket?.start();
+    if (this.isIntroduced && this.isWanted && !this.isClosed && !this.home.isAsleep) this.socket?.start();
   }
 
   /** The page goes: what is made from now on is written at once. */
@@ -135,38 +126,15 @@ export class Driver {
   /** The page is frozen, or kept for a return: others deliver what it leaves. */
   private sleep(): void {
     this.hurry();
-    if (this.isClosed || this.isAsleep || this.isMoving || this.disk.kind === "memory") return;
-    this.isAsleep = true;
+    if (this.isClosed || !this.home.canSleep) return;
     this.hangUp();
     this.siblings?.close();
-    this.disk.sleep();
+    this.home.sleep();
   }
 
-  private async wake(): Promise<void> {
+  private wake(): void {
     this.engine.isHurried = false;
-    // A page that comes back is told of it twice, by "resume" and "pageshow".
-    if (!this.isAsleep || this.waking || this.isMoving) return;
-    try {
-      const isOurs = await this.wakeDisk();
-      if (this.isClosed) return;
-      if (!isOurs) return await this.moveOut();
-    } catch (error) {
-      return this.failed(error);
-    }
-    this.rise();
-    this.work();
-  }
-
-  private wakeDisk(): Promise<boolean> {
-    return (this.waking ??= this.disk.wake().finally(() => (this.waking = undefined)));
-  }
-
-  private rise(): void {
-    this.isAsleep = false;
-    this.siblings?.meet();
-    this.connect();
-    // It was told to sleep meanwhile.
-    if (this.engine.isHurried) this.sleep();
+    void this.home.wake();
   }
 
   // What the app asks.
@@ -225,22 +193,19 @@ export class Driver {
     this.cancelTick();
     this.cancelSend();
     this.stopWatching();
-    this.journal.flush();
+    this.home.journal.flush();
     this.isClosed = true;
     this.status.take({ ...this.status.current, connection: "closed" });
     queueMicrotask(() => this.engine.emitter.emit("status", this.status.current));
     for (const waiter of [...this.readyWaiters, ...this.settledWaiters]) waiter.reject(closedError());
     this.readyWaiters = [];
     this.settledWaiters = [];
-    // What it has still to write waits for the disk to wake up.
-    if (this.isAsleep) await this.wakeDisk().catch(() => {});
-    await Promise.all([this.journal.close(), ...this.couriers.each((courier) => courier.close())]);
+    await Promise.all([this.home.close(), ...this.couriers.each((courier) => courier.close())]);
     this.siblings?.close();
-    await this.disk.close();
   }
 
   async erase(): Promise<void> {
-    void this.journal.abandon();
+    void this.home.journal.abandon();
     await this.close();
     await this.eraseCopy();
   }
@@ -252,8 +217,8 @@ export class Driver {
     if (this.isClosed) return;
     this.engine.flushed();
     this.engine.drain();
-    if (this.engine.isHurried) this.journal.rescue();
-    this.journal.flush();
+    if (this.engine.isHurried) this.home.journal.rescue();
+    this.home.journal.flush();
     this.goOut();
   }
 
@@ -277,7 +242,7 @@ export class Driver {
   heard(event: CoreEvent): void {
     switch (event[0]) {
       case "welcome":
-        this.journal.welcomed();
+        this.home.journal.welcomed();
         break;
       case "live":
         this.socket?.settle();
@@ -287,16 +252,16 @@ export class Driver {
         break;
       case "settled":
       case "refused":
-        this.journal.settled();
+        this.home.journal.settled();
         break;
       case "renumbered": {
         const spare = randomBytes(16);
         this.core.setSpare(spare);
-        this.journal.startAnew(spare);
+        this.home.journal.startAnew(spare);
         break;
       }
       case "stopped":
-        if (event[1] === "superseded") void this.moveOut();
+        if (event[1] === "superseded") void this.home.moveOut();
         else this.engine.trouble(event[1], messageOf(event[1]));
         break;
       case "error":
@@ -328,7 +293,7 @@ export class Driver {
       pending: this.pending,
       seq: core.seq(),
       head: core.head(),
-      storage: this.disk.kind,
+      storage: this.home.kind,
       offlineUntil: this.offlineUntil(),
     };
   }
@@ -344,7 +309,7 @@ export class Driver {
   }
 
   private offlineUntil(): Date | null {
-    const { contact } = this.journal;
+    const { contact } = this.home.journal;
     if (contact === undefined) return null;
     const expiresAt = this.core.expiresAt();
     return new Date(expiresAt < 0 ? contact + LEDGER_MS : expiresAt);
@@ -367,10 +332,10 @@ export class Driver {
     const phase = core.phase();
     const error = core.received(bytes, now());
     core.makeRoom();
-    if (phase < CATCHING_UP) this.journal.contact = now();
+    if (phase < CATCHING_UP) this.home.journal.contact = now();
     this.engine.drain();
-    this.journal.frame(bytes, from, phase);
-    this.journal.flush();
+    this.home.journal.frame(bytes, from, phase);
+    this.home.journal.flush();
     if (error !== 0) this.socket?.restart();
     this.goOut();
   }
@@ -413,7 +378,7 @@ export class Driver {
     this.engine.tellLater();
   }
 
-  // What the journal tells.
+  // What the disk tells.
 
   written(turn: number | undefined): void {
     if (turn !== undefined) {
@@ -423,55 +388,18 @@ export class Driver {
     this.goOut();
   }
 
-  async failed(error: unknown): Promise<void> {
-    if (this.isClosed || this.isMoving || this.disk.kind === "memory") return;
-    // Whoever opens the old disk later goes on from what is on it.
-    if (await this.moveTo(() => Promise.resolve(new MemoryStorage()), () => this.core.forsakeDisk()))
-      this.engine.report(troubleOf(error));
-  }
-
-  dispossessed(): void {
-    // Whoever wakes up looks after that.
-    if (!this.isAsleep) void this.moveOut();
-  }
-
-  /** Somebody else delivers what lies in this replica's place. */
-  private async moveOut(): Promise<void> {
-    if (this.isClosed || this.isMoving) return;
-    // Its heir is another's heir as well.
-    if (!this.heir) return this.close();
-    await this.moveTo((disk) => disk.moveOut(), () => this.core.dispossess());
-  }
-
-  /** Goes on with another disk; `leave` tells the core what becomes of the one before. */
-  private async moveTo(find: (from: Storage) => Promise<Storage>, leave: () => number): Promise<boolean> {
-    this.isMoving = true;
-    const from = this.disk;
-    from.onLost = () => {};
-    await this.journal.abandon();
-    const disk = await find(from).catch((error: unknown) => {
-      this.engine.report(troubleOf(error));
-      return new MemoryStorage();
-    });
-    if (disk !== from) void from.close();
-    this.isMoving = false;
-    if (this.isClosed) {
-      await disk.close();
-      return false;
-    }
-    this.disk = disk;
-    disk.onLost = (reason) => this.failed(reason);
-    const { id, spare, contact } = this.journal;
-    const nothing = { known: undefined, stamp: undefined, pageBytes: 0, steps: [], blocks: [], logBytes: 0, isDamaged: false };
-    this.journal = new Journal(this.core, disk, { ...nothing, replica: { id, spare, contact, account: undefined, sum: undefined } }, this);
-    // The spare id on the old disk may be taken by whoever goes on there.
-    this.core.setSpare(randomBytes(16));
-    const isAnother = leave() !== 0;
+  goOn(isAnother: boolean): void {
     this.engine.drain();
     if (isAnother) this.socket?.restart();
-    this.rise();
+    this.siblings?.meet();
+    this.connect();
+    // It was told to sleep meanwhile.
+    if (this.engine.isHurried) this.sleep();
     this.engine.workLater();
-    return true;
+  }
+
+  report(error: NeapError): void {
+    this.engine.report(error);
   }
 
   private sendFrames(): void {

@@ -1,0 +1,143 @@
+// Where a replica lives on the disk: it sleeps there while its page does, and moves when the place is lost.
+
+import type { Core } from "./core.js";
+import { randomBytes } from "./dice.js";
+import type { NeapError } from "./errors.js";
+import { Journal } from "./journal.js";
+import type { Found } from "./restore.js";
+import { MemoryStorage } from "./storage/memory.js";
+import type { Heirs, Storage } from "./storage/storage.js";
+import { troubleOf } from "./storage/trouble.js";
+
+/** Whoever lives there. */
+export interface Resident {
+  readonly isClosed: boolean;
+  /** Something is on the disk, mutations up to `turn` if it is told. */
+  written(turn: number | undefined): void;
+  /** It goes on, after sleep or in another place, and there perhaps under another id. */
+  goOn(isAnother: boolean): void;
+  report(error: NeapError): void;
+  close(): Promise<void>;
+}
+
+/** A replica's journal, and the disk under it. */
+export class Home {
+  journal: Journal;
+  isAsleep = false;
+  private waking: Promise<boolean> | undefined = undefined;
+  /** Whether it is on its way to another disk, or none. */
+  private isMoving = false;
+
+  constructor(
+    private readonly core: Core,
+    private disk: Storage,
+    stored: Found,
+    private readonly resident: Resident,
+    /** Whether it is of another tab that is gone. */
+    private readonly isOrphan: boolean,
+  ) {
+    this.journal = this.moveIn(disk, stored);
+  }
+
+  private moveIn(disk: Storage, stored: Found): Journal {
+    this.disk = disk;
+    disk.onLost = (reason) => this.failed(reason);
+    return (this.journal = new Journal(this.core, disk, stored, this));
+  }
+
+  get kind() {
+    return this.disk.kind;
+  }
+
+  /** Looks after the replicas of other tabs. */
+  watch(heirs: Heirs): void {
+    this.disk.watch(heirs).catch(() => {});
+  }
+
+  get canSleep(): boolean {
+    return !this.isAsleep && !this.isMoving && this.kind !== "memory";
+  }
+
+  /** Nothing is written until it wakes up, and others may take the place. */
+  sleep(): void {
+    this.isAsleep = true;
+    this.disk.sleep();
+  }
+
+  async wake(): Promise<void> {
+    // A page that comes back is told of it twice, by "resume" and "pageshow".
+    if (!this.isAsleep || this.waking || this.isMoving) return;
+    try {
+      const isOurs = await this.wakeDisk();
+      if (this.resident.isClosed) return;
+      if (!isOurs) return await this.moveOut();
+    } catch (error) {
+      return this.failed(error);
+    }
+    this.isAsleep = false;
+    this.resident.goOn(false);
+  }
+
+  private wakeDisk(): Promise<boolean> {
+    return (this.waking ??= this.disk.wake().finally(() => (this.waking = undefined)));
+  }
+
+  // What the journal tells.
+
+  written(turn: number | undefined): void {
+    this.resident.written(turn);
+  }
+
+  async failed(error: unknown): Promise<void> {
+    if (this.resident.isClosed || this.isMoving || this.kind === "memory") return;
+    // Whoever opens the old disk later goes on from what is on it.
+    if (await this.moveTo(() => Promise.resolve(new MemoryStorage()), () => this.core.forsakeDisk()))
+      this.resident.report(troubleOf(error));
+  }
+
+  dispossessed(): void {
+    // Whoever wakes up looks after that.
+    if (!this.isAsleep) void this.moveOut();
+  }
+
+  /** Somebody else delivers what lies in this place. */
+  async moveOut(): Promise<void> {
+    if (this.resident.isClosed || this.isMoving) return;
+    // Who delivers for another has an heir in whoever delivers now.
+    if (this.isOrphan) return this.resident.close();
+    await this.moveTo((disk) => disk.moveOut(), () => this.core.dispossess());
+  }
+
+  /** Goes on with another disk; `leave` tells the core what becomes of the one before. */
+  private async moveTo(find: (from: Storage) => Promise<Storage>, leave: () => number): Promise<boolean> {
+    this.isMoving = true;
+    const from = this.disk;
+    from.onLost = () => {};
+    await this.journal.abandon();
+    const disk = await find(from).catch((error: unknown) => {
+      this.resident.report(troubleOf(error));
+      return new MemoryStorage();
+    });
+    if (disk !== from) void from.close();
+    this.isMoving = false;
+    if (this.resident.isClosed) {
+      await disk.close();
+      return false;
+    }
+    const { id, spare, contact } = this.journal;
+    const nothing = { known: undefined, stamp: undefined, pageBytes: 0, steps: [], blocks: [], logBytes: 0, isDamaged: false };
+    this.moveIn(disk, { ...nothing, replica: { id, spare, contact, account: undefined, sum: undefined } });
+    // The spare id on the old disk may be taken by whoever goes on there.
+    this.core.setSpare(randomBytes(16));
+    this.isAsleep = false;
+    this.resident.goOn(leave() !== 0);
+    return true;
+  }
+
+  /** Writes what is due, waking up for it, and leaves the place to others. */
+  async close(): Promise<void> {
+    if (this.isAsleep) await this.wakeDisk().catch(() => {});
+    await this.journal.close();
+    await this.disk.close();
+  }
+}
