@@ -20,8 +20,8 @@ export interface OpenOptions {
   /** Whether the ttl is counted from the newest accepted mutation or opening instead of from creation. */
   sliding?: boolean;
   /** A JWT for a relay that wants one, or a function that gets one: it is asked before each connection,
-   * and again before a token ends (its `exp`), for one that the open connection goes on with. One that has not answered
-   * after 15 s has failed: an `error` event says `token-failed`, and it is asked again. */
+   * and again before a token ends (its `exp`), for one that the open connection goes on with. When it has
+   * not answered after 15 s an `error` event says `token-failed`; it is still waited for, and asked again after a minute. */
   token?: string | (() => string | Promise<string>);
   /**
    * Whose data this is: each user of a device has an own local copy. It must equal the token's `sub`.

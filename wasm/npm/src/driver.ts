@@ -57,6 +57,7 @@ export class Driver {
   private lastCloseCode = 0;
   private lastFailure = "";
   isClosed = false;
+  private naps = 0;
   private isReady = false;
   private readyWaiters: Waiter[] = [];
   private settledWaiters: Waiter[] = [];
@@ -78,7 +79,12 @@ export class Driver {
   private watch(): void {
     const { heir } = this;
     if (!heir) return;
-    const adopt = (orphan: Storage) => heir(orphan).then((courier) => this.employ(courier));
+    const adopt = async (orphan: Storage) => {
+      const { naps } = this;
+      const courier = await heir(orphan);
+      // Meanwhile the page has slept, and the place has been given away.
+      return naps === this.naps ? this.employ(courier) : courier.close();
+    };
     const here = (ids: Uint8Array) => {
       this.core.keepSiblings(ids);
       this.work();
@@ -127,6 +133,7 @@ export class Driver {
   private sleep(): void {
     this.hurry();
     if (this.isClosed || !this.home.canSleep) return;
+    this.naps += 1;
     this.hangUp();
     this.siblings?.close();
     this.home.sleep();
@@ -247,6 +254,7 @@ export class Driver {
       case "live":
         this.socket?.settle();
         this.lastCloseCode = 0;
+        this.lastFailure = "";
         this.isReady = true;
         for (const waiter of this.readyWaiters.splice(0)) waiter.resolve();
         break;

@@ -94,15 +94,22 @@ export class History {
    * any seq: the core makes a condition on it into one on that write.
    */
   private writesBack(traces: readonly Trace[], own: Handle): Restoring[] {
-    const writers = new Map(traces.map((trace) => [placeOf(trace), own]));
+    const writers = new Map<string, Map<string, Handle>>();
+    for (const { collection, key } of traces) {
+      const ofCollection = writers.get(collection) ?? new Map<string, Handle>();
+      writers.set(collection, ofCollection.set(key, own));
+    }
     for (const { handle, traces } of this.all) {
       if (handle.isVoid) continue;
-      for (const trace of traces()) if (writers.has(placeOf(trace))) writers.set(placeOf(trace), handle);
+      for (const { collection, key } of traces()) {
+        const ofCollection = writers.get(collection);
+        if (ofCollection?.has(key)) ofCollection.set(key, handle);
+      }
     }
-    return traces.map((trace) => {
-      const { collection, key, before, after } = trace;
+    return traces.map(({ collection, key, before, after }) => {
+      const seq = writers.get(collection)?.get(key)?.seq ?? 0;
       // What is not there has no seq.
-      const condition: Condition = after === undefined ? { ifAbsent: true } : { ifSeq: writers.get(placeOf(trace))?.seq ?? 0 };
+      const condition: Condition = after === undefined ? { ifAbsent: true } : { ifSeq: seq };
       return { collection, key, record: before, condition };
     });
   }
@@ -112,8 +119,6 @@ export class History {
     push(this.all, step);
   }
 }
-
-const placeOf = ({ collection, key }: Trace): string => `${collection}/${key}`;
 
 /** Lets go of the older half when there is twice as much as needed: a write must cost next to nothing. */
 function push(steps: Step[], step: Step): void {

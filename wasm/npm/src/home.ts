@@ -55,10 +55,10 @@ export class Home {
   }
 
   get canSleep(): boolean {
-    return !this.isAsleep && !this.isMoving && this.kind !== "memory";
+    return !this.isMoving && this.kind !== "memory";
   }
 
-  /** Nothing is written until it wakes up, and others may take the place. */
+  /** Nothing is written until it wakes up, and others may take the place. It may come while it is just waking up. */
   sleep(): void {
     this.isAsleep = true;
     this.disk.sleep();

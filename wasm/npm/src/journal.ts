@@ -226,8 +226,10 @@ export class Journal {
     const batch = before?.renumbered ? { ...mine, blocks, renumbered: true, replica: before.replica } : { ...mine, blocks };
     const told = this.storage.write(batch).then(
       (verdict) => {
-        if (verdict === "dispossessed") this.outlived();
-        else if (life === this.life) this.keep(mine);
+        if (verdict === "dispossessed") return this.outlived();
+        // That write may be made again when the page wakes up, and must not take away what is new here.
+        if (before) before.renumbered = false;
+        if (life === this.life) this.keep(mine);
       },
       (error) => this.failed(error),
     );

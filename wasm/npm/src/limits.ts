@@ -44,8 +44,10 @@ export const SEND_BUFFER_BYTES = 1024 * 1024;
 export const SEND_AGAIN_MS = 20;
 /** A token function is asked for another token no sooner than after this time. */
 export const RENEW_MIN_MS = 1000;
-/** How long a connection may take to stand, and a token to come for it. */
+/** How long a connection may take to stand, and a token to come before the app is told. */
 export const CONNECT_MS = 15_000;
+/** A token function that has not answered for so long is asked again. */
+export const TOKEN_MS = 60_000;
 /** How long the relay remembers a replica of a permanent datastore that stays away. */
 export const LEDGER_MS = 400 * 24 * 3600 * 1000;
 /** The core is told the time at least this often while it waits for something. */

@@ -1,13 +1,12 @@
 // From options to a datastore that can be read.
 
 import type { Datastore, OpenOptions } from "./api.js";
-import { after, soon } from "./clock.js";
+import { soon } from "./clock.js";
 import { LiveDatastore } from "./datastore.js";
 import { random32 } from "./dice.js";
 import { Driver, type DriverParts } from "./driver.js";
 import { NeapError } from "./errors.js";
 import { makeCore } from "./face.js";
-import { CONNECT_MS } from "./limits.js";
 import { check, type Checked } from "./options.js";
 import { restore } from "./restore.js";
 import type { Target } from "./socket.js";
@@ -15,7 +14,7 @@ import { eraseIndexedDb, openIndexedDb } from "./storage/indexeddb.js";
 import { MemoryStorage } from "./storage/memory.js";
 import type { Identity, Storage } from "./storage/storage.js";
 import { troubleOf } from "./storage/trouble.js";
-import { endOf, subjectOf } from "./token.js";
+import { endOf, patiently, subjectOf } from "./token.js";
 import { loadModule } from "./wasm.js";
 
 /**
@@ -73,20 +72,12 @@ function databaseName({ relay, id, user }: Checked): string {
   return ["neap", relay ?? "local", id, user ?? ""].map(encodeURIComponent).join("/");
 }
 
-/** What comes of a token function. One that hangs must not keep the replica from trying again. */
-function inTime<T>(asked: T | Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const late = new NeapError("token-failed", "the token function has not answered in time");
-    const cancel = after(CONNECT_MS, () => reject(late));
-    Promise.resolve(asked).then(resolve, reject).finally(cancel);
-  });
-}
-
 function remoteOf({ relay, id, token, user, WebSocket }: Checked) {
   if (relay === undefined || WebSocket === undefined) return undefined;
   const url = `${relay.replace(/^http/, "ws")}/v1/datastores/${id}/socket`;
+  const asked = patiently();
   const target = async (): Promise<Target> => {
-    const given = typeof token === "function" ? await inTime(token()) : token;
+    const given = typeof token === "function" ? await asked(token) : token;
     if (given !== undefined && user !== undefined && subjectOf(given) !== user)
       throw new NeapError("user-mismatch", `the token is not for the user "${user}"`);
     const renewed = typeof token === "function" && given !== undefined;

@@ -1,5 +1,38 @@
 // What a token says of its bearer. The relay checks it; here it only keeps people's data apart.
 
+import { after, now } from "./clock.js";
+import { NeapError } from "./errors.js";
+import { CONNECT_MS, TOKEN_MS } from "./limits.js";
+
+type TokenFunction = () => string | Promise<string>;
+
+/**
+ * Gives what asks a token function. One that is still at it is not asked again, since a person may be signing in;
+ * but one that hangs, as on a line that is only half open, must not keep a replica from trying for ever.
+ */
+export function patiently(): (token: TokenFunction) => Promise<string> {
+  let asking: Promise<string> | undefined;
+  let since = 0;
+  return (token) => {
+    if (!asking || now() - since > TOKEN_MS) {
+      const mine = Promise.resolve(token()).finally(() => {
+        if (asking === mine) asking = undefined;
+      });
+      asking = mine;
+      since = now();
+    }
+    return inTime(asking);
+  };
+}
+
+function inTime<T>(asked: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = new NeapError("token-failed", "the token function has not answered in time");
+    const cancel = after(CONNECT_MS, () => reject(late));
+    asked.then(resolve, reject).finally(cancel);
+  });
+}
+
 interface Claims {
   readonly sub?: unknown;
   readonly exp?: unknown;

@@ -67,7 +67,8 @@ export class Draft implements Transaction {
   traces(): Traces | undefined {
     if (this.isPlain) {
       const touched = [...this.collections.values()].filter(({ isTouched }) => isTouched);
-      return touched.length > 0 ? () => touched.flatMap((collection) => collection.traces()) : undefined;
+      let all: readonly Trace[] | undefined;
+      return touched.length > 0 ? () => (all ??= touched.flatMap((collection) => collection.traces())) : undefined;
     }
     const made: Trace[] = [];
     for (const { collection, key, before } of this.befores) {

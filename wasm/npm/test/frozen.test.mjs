@@ -181,6 +181,103 @@ test("what a tab had to deliver for another when it was frozen is delivered by a
   assert.deepEqual(await two.evaluate(() => trouble), []);
 });
 
+test("what is edited in the very moment in which a page sleeps over its outbox being stored anew is not lost", async (t) => {
+  const { relay, options, tab } = await home(t);
+  const page = await tab(options);
+  await page.evaluate(async () => {
+    await tasks.set({ id: "a" }).settled;
+    ds.goOffline();
+    await tasks.set({ id: "b" }).durable;
+  });
+  await fetch(`${relay.url}/v1/datastores/board`, { method: "DELETE" });
+  await fetch(`${relay.url}/v1/datastores`, { method: "POST", body: JSON.stringify({ id: "board" }) });
+  // The datastore that is made anew is another one, whose seqs say nothing: what is pending is stored anew for it.
+  await page.evaluate(async () => {
+    const { delete: remove } = IDBObjectStore.prototype;
+    const slept = new Promise((resolve) => {
+      IDBObjectStore.prototype.delete = function (range) {
+        if (this.name === "outbox" && range instanceof IDBKeyRange) {
+          IDBObjectStore.prototype.delete = remove;
+          ds.goOffline();
+          globalThis.late = tasks.set({ id: "late" });
+          document.dispatchEvent(new Event("freeze"));
+          resolve();
+        }
+        return remove.call(this, range);
+      };
+    });
+    ds.goOnline();
+    await slept;
+    document.dispatchEvent(new Event("resume"));
+    await late.durable;
+  });
+  await until(() => stored(page, "outbox").then(({ length }) => length >= 2), "both on the disk");
+  await page.close();
+  const other = await tab(options);
+  await other.evaluate(() => ds.settled());
+  await until(() => other.evaluate(() => tasks.has("b") && tasks.has("late")), "both edits");
+});
+
+test("a page that is frozen again while it wakes up holds nothing", async (t) => {
+  const { options, tab } = await home(t);
+  const one = await tab(options);
+  const place = await one.evaluate(() => navigator.locks.query().then(({ held }) => held[0].name));
+  const two = await tab(options);
+  const before = await tag(one);
+  for (const page of [one, two]) await page.evaluate(() => ds.settled());
+  await until(async () => (await stored(one, "outbox")).length === 0, "nothing left");
+  const names = (state) => two.evaluate((state) => navigator.locks.query().then((all) => all[state].map(({ name }) => name)), state);
+  await one.freeze();
+  await until(async () => !(await names("held")).includes(place), "its lock");
+  await two.evaluate((place) => new Promise((isIn) => void navigator.locks.request(place, () => (isIn(), new Promise((out) => (globalThis.out = out))))), place);
+  await one.thaw();
+  await until(async () => (await names("pending")).includes(place), "it waits for its place");
+  await one.freeze();
+  await two.evaluate(() => out());
+  await until(async () => !(await names("held")).includes(place) && !(await names("pending")).includes(place), "the place is free");
+  await one.thaw();
+  await one.evaluate(() => (tasks.set({ id: "on" }), ds.settled()));
+  assert.equal(await tag(one), before);
+  assert.deepEqual(await one.evaluate(() => [trouble, ds.status.storage]), [[], "indexeddb"]);
+});
+
+test("a place that a tab has only begun to look after when it is frozen is looked after by another", async (t) => {
+  const { relay, options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  await leave(one);
+  await two.evaluate(() => {
+    ds.goOffline();
+    const { open } = IDBFactory.prototype;
+    globalThis.begun = new Promise((resolve) => {
+      // The next database that this page opens is for the place of the tab that goes.
+      IDBFactory.prototype.open = function (...given) {
+        IDBFactory.prototype.open = open;
+        const opening = open.apply(this, given);
+        opening.addEventListener("success", () => {
+          const { transaction } = opening.result;
+          opening.result.transaction = function (...of) {
+            const begun = transaction.apply(this, of);
+            document.dispatchEvent(new Event("freeze"));
+            resolve();
+            return begun;
+          };
+        });
+        return opening;
+      };
+    });
+  });
+  await two.evaluate(() => ds.settled());
+  await one.close();
+  await two.evaluate(() => begun);
+  await until(() => two.evaluate(() => ds.status.pending === 0), "it has been given away");
+  const three = await tab(options);
+  await until(async () => (await head(relay)) === 6, "its edits at the relay");
+  await two.evaluate(() => document.dispatchEvent(new Event("resume")));
+  await two.evaluate(() => (ds.goOnline(), ds.settled()));
+  for (const page of [two, three]) await until(() => page.evaluate(() => tasks.get("k4")?.n === 4 && ds.status.pending === 0), "all, and nothing to do");
+  assert.deepEqual(await two.evaluate(() => [trouble, ds.status.storage]), [[], "indexeddb"]);
+});
+
 /** What a page finds in a store of its copy. */
 const stored = (page, store) =>
   page.evaluate((store) => indexedDB.databases().then(([{ name }]) => new Promise((resolve) => {

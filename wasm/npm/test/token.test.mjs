@@ -105,18 +105,39 @@ test("a token of somebody else ends the connection, and nobody asks for another 
   await until(() => ds.status.connection === "live", "its own token");
 });
 
-test("a token function that hangs is told, and asked again", async (t) => {
+/** A replica for which 15 s are half a second, with a token function that answers late or never. */
+async function impatient(t, token) {
   const { setTimeout: real } = globalThis;
   globalThis.setTimeout = (fn, ms, ...rest) => real(fn, ms === 15_000 ? 500 : ms, ...rest);
   t.after(() => (globalThis.setTimeout = real));
   const relay = await startRelay({ data: tempDir(t), vars: { NEAP_SECRET: secret } });
   t.after(() => relay.stop());
-  let asked = 0;
-  const token = () => (asked++ ? jwt(secret, 60) : new Promise(() => {}));
   const ds = await open({ relay: relay.url, id: "d", storage: "memory", token });
   t.after(() => ds.close());
   const errors = [];
   ds.on("error", ({ code, message }) => errors.push(`${code}: ${message}`));
+  return { ds, errors };
+}
+
+test("a token function that takes its time is told, and waited for", async (t) => {
+  let asked = 0;
+  let sign;
+  const { ds, errors } = await impatient(t, () => ((asked += 1), asked > 1 ? jwt(secret, 60) : new Promise((resolve) => (sign = resolve))));
+  await until(() => errors.length > 0, "the error");
+  assert.equal(asked, 1);
+  await until(() => ds.status.connection === "offline", "offline");
+  sign(jwt(secret, 60));
   assert.equal((await ds.collection("c").set({ id: "a" }).settled).status, "accepted");
-  assert.deepEqual([asked, errors], [2, ["token-failed: the token function has not answered in time"]]);
+  assert.deepEqual(errors, ["token-failed: the token function has not answered in time"]);
+});
+
+test("a token function that hangs is asked again after a minute", async (t) => {
+  let asked = 0;
+  const { ds, errors } = await impatient(t, () => (asked++ ? jwt(secret, 60) : new Promise(() => {})));
+  await until(() => errors.length > 0, "the error");
+  const { now } = Date;
+  Date.now = () => now() + 61_000;
+  t.after(() => (Date.now = now));
+  assert.equal((await ds.collection("c").set({ id: "a" }).settled).status, "accepted");
+  assert.deepEqual([asked, errors.length], [2, 1]);
 });

@@ -12,6 +12,7 @@
 // Frames are appended only where the stored seq is the one they begin at, so that tabs that hear the same
 // store it once. A row per record would be ten times slower to read.
 
+import { after } from "../clock.js";
 import { randomBytes, toHex } from "../dice.js";
 import { LOOK_IN_MS, PAGES_TOGETHER } from "../limits.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
@@ -103,6 +104,8 @@ export class IndexedDbStorage implements Storage {
   private wakeUp: ((isOurs: boolean) => void) | undefined = undefined;
   /** What is under way: it would hold up all other tabs if the page were frozen over it. */
   private readonly open = new Set<IDBTransaction>();
+  /** Slots of tabs that are gone. Who looks after them may not be awake yet when the page is frozen. */
+  private readonly orphans = new Set<IndexedDbStorage>();
 
   constructor(
     private db: IDBDatabase,
@@ -306,17 +309,28 @@ export class IndexedDbStorage implements Storage {
       ]);
       signal.removeEventListener("abort", release);
       if (signal.aborted) return;
-      if (count > 0) await heirs.adopt(new IndexedDbStorage(await openDatabase(this.name), this.name, slot, release));
+      if (count > 0) await this.giveAway(new IndexedDbStorage(await openDatabase(this.name), this.name, slot, release), heirs);
       else heirs.done(readIdentity(replica)?.id ?? new Uint8Array(), confirmed?.epoch, confirmed?.seq ?? 0);
     } finally {
       release();
     }
   }
 
+  private async giveAway(orphan: IndexedDbStorage, heirs: Heirs): Promise<void> {
+    this.orphans.add(orphan);
+    try {
+      await heirs.adopt(orphan);
+    } finally {
+      this.orphans.delete(orphan);
+    }
+  }
+
   sleep(): void {
-    if (this.asleep) return;
-    this.naps += 1;
-    this.asleep = new Promise((resolve) => (this.wakeUp = resolve));
+    if (!this.asleep) {
+      this.naps += 1;
+      this.asleep = new Promise((resolve) => (this.wakeUp = resolve));
+    }
+    for (const orphan of this.orphans) orphan.sleep();
     for (const begun of this.open) {
       try {
         begun.abort();
@@ -339,25 +353,41 @@ export class IndexedDbStorage implements Storage {
 
   /** Takes the slot again if nobody else has taken it. */
   private async return(): Promise<boolean> {
-    try {
-      this.db = await openDatabase(this.name, true);
-      this.end = new AbortController();
-      this.listen();
-      // Its mark tells at once that somebody else goes on here; a lock may be held by who just looks in.
-      if (await this.isStillOurs()) {
-        const lock = `${this.name}#${this.slot}`;
-        const release = (await tryLock(lock)) ?? (await awaitLock(lock, AbortSignal.timeout(LOOK_IN_MS)));
-        if (release) {
-          this.release = release;
-          if (await this.isStillOurs()) return true;
-        }
+    for (;;) {
+      const { signal } = (this.end = new AbortController());
+      let isOurs = false;
+      let failure: unknown;
+      try {
+        isOurs = await this.takeAgain(signal);
+      } catch (error) {
+        failure = error;
       }
-    } catch (error) {
+      if (isOurs && !signal.aborted) return true;
+      const wasFrozen = signal.aborted;
       await this.close();
-      throw Object(error).name === "AbortError" ? lostError("another tab") : error;
+      // A page that was frozen over it is awake again when it comes here.
+      if (wasFrozen) continue;
+      if (failure === undefined) return false;
+      throw Object(failure).name === "AbortError" ? lostError("another tab") : failure;
     }
-    await this.close();
-    return false;
+  }
+
+  private async takeAgain(signal: AbortSignal): Promise<boolean> {
+    const db = await openDatabase(this.name, true);
+    this.db = db;
+    if (signal.aborted) return false;
+    this.listen();
+    // Its mark tells at once that somebody else goes on here; a lock may be held by who just looks in.
+    if (!(await this.isStillOurs())) return false;
+    const lock = `${this.name}#${this.slot}`;
+    const late = new AbortController();
+    const cancel = after(LOOK_IN_MS, () => late.abort());
+    signal.addEventListener("abort", () => late.abort());
+    const release = (await tryLock(lock)) ?? (await awaitLock(lock, late.signal));
+    cancel();
+    if (!release) return false;
+    this.release = release;
+    return this.isStillOurs();
   }
 
   private isStillOurs(): Promise<boolean> {

@@ -56,8 +56,8 @@ export interface Batch {
   readonly blocks: readonly Block[];
   /** First turns of blocks that are settled as a whole. */
   readonly gone: readonly number[];
-  /** The stored outbox is replaced: the replica goes on under another id. */
-  readonly renumbered: boolean;
+  /** The stored outbox is replaced: the replica goes on under another id. No longer so once another write has done it. */
+  renumbered: boolean;
   /** Who the replica is and what it knows of itself. */
   readonly replica: Identity | undefined;
   readonly epoch: string | undefined;
