@@ -24,7 +24,6 @@ export interface Resident {
 export class Home {
   journal: Journal;
   isAsleep = false;
-  private waking: Promise<boolean> | undefined = undefined;
   /** Whether it is on its way to another disk, or none. */
   private isMoving = false;
 
@@ -65,21 +64,17 @@ export class Home {
   }
 
   async wake(): Promise<void> {
-    // A page that comes back is told of it twice, by "resume" and "pageshow".
-    if (!this.isAsleep || this.waking || this.isMoving) return;
+    if (!this.isAsleep || this.isMoving) return;
     try {
-      const isOurs = await this.wakeDisk();
-      if (this.resident.isClosed) return;
+      const isOurs = await this.disk.wake();
+      // A page that comes back is told of it twice, by "resume" and "pageshow".
+      if (this.resident.isClosed || !this.isAsleep) return;
       if (!isOurs) return await this.moveOut();
     } catch (error) {
       return this.failed(error);
     }
     this.isAsleep = false;
     this.resident.goOn(false);
-  }
-
-  private wakeDisk(): Promise<boolean> {
-    return (this.waking ??= this.disk.wake().finally(() => (this.waking = undefined)));
   }
 
   // What the journal tells.
@@ -136,7 +131,7 @@ export class Home {
 
   /** Writes what is due, waking up for it, and leaves the place to others. */
   async close(): Promise<void> {
-    if (this.isAsleep) await this.wakeDisk().catch(() => {});
+    if (this.isAsleep) await this.disk.wake().catch(() => {});
     await this.journal.close();
     await this.disk.close();
   }

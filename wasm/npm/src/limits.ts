@@ -54,3 +54,5 @@ export const LEDGER_MS = 400 * 24 * 3600 * 1000;
 export const TICK_MAX_MS = 10_000;
 /** How long another tab may take to see that there is nothing to deliver in a place that is free, in milliseconds. */
 export const LOOK_IN_MS = 500;
+/** How often it is looked whether it is free again. */
+export const LOOK_AGAIN_MS = 20;

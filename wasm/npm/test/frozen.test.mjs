@@ -230,8 +230,9 @@ test("a page that is frozen again while it wakes up holds nothing", async (t) =>
   await one.freeze();
   await until(async () => !(await names("held")).includes(place), "its lock");
   await two.evaluate((place) => new Promise((isIn) => void navigator.locks.request(place, () => (isIn(), new Promise((out) => (globalThis.out = out))))), place);
+  await one.evaluate(() => document.addEventListener("resume", () => (globalThis.isAwake = true)));
   await one.thaw();
-  await until(async () => (await names("pending")).includes(place), "it waits for its place");
+  await until(() => one.evaluate(() => globalThis.isAwake), "it wakes up");
   await one.freeze();
   await two.evaluate(() => out());
   await until(async () => !(await names("held")).includes(place) && !(await names("pending")).includes(place), "the place is free");
@@ -361,4 +362,17 @@ test("without locks a tab takes what another has left, also from one that still 
     assert.deepEqual(await page.evaluate(() => trouble), []);
   }
   assert.equal(await head(relay), 3);
+});
+
+test("a frozen tab stands in nobody's way to the place of a tab that goes", async (t) => {
+  const { relay, options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  await leave(one);
+  await two.evaluate(() => ds.settled());
+  const places = () => one.evaluate(() => navigator.locks.query().then((all) => all.pending.length));
+  await until(async () => (await places()) === 2, "each waits for the other's place");
+  await two.freeze();
+  await one.close();
+  const three = await tab(options);
+  await until(async () => (await head(relay)) === 6, "its edits at the relay");
 });

@@ -12,9 +12,9 @@
 // Frames are appended only where the stored seq is the one they begin at, so that tabs that hear the same
 // store it once. A row per record would be ten times slower to read.
 
-import { after } from "../clock.js";
+import { after, stopwatch } from "../clock.js";
 import { randomBytes, toHex } from "../dice.js";
-import { LOOK_IN_MS, PAGES_TOGETHER } from "../limits.js";
+import { LOOK_AGAIN_MS, LOOK_IN_MS, PAGES_TOGETHER } from "../limits.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
 import { bytesIn, readBlock, readIdentity, readPage, readStep } from "./rows.js";
 import { newIdentity, type Batch, type Heirs, type Known, type Owned, type Page, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
@@ -102,6 +102,9 @@ export class IndexedDbStorage implements Storage {
   private asleep: Promise<boolean> | undefined = undefined;
   private naps = 0;
   private wakeUp: ((isOurs: boolean) => void) | undefined = undefined;
+  private waking: Promise<boolean> | undefined = undefined;
+  private awake = Promise.resolve();
+  private thaw = (): void => {};
   /** What is under way: it would hold up all other tabs if the page were frozen over it. */
   private readonly open = new Set<IDBTransaction>();
   /** Slots of tabs that are gone. Who looks after them may not be awake yet when the page is frozen. */
@@ -330,6 +333,7 @@ export class IndexedDbStorage implements Storage {
       this.naps += 1;
       this.asleep = new Promise((resolve) => (this.wakeUp = resolve));
     }
+    this.awake = new Promise((resolve) => (this.thaw = resolve));
     for (const orphan of this.orphans) orphan.sleep();
     for (const begun of this.open) {
       try {
@@ -341,53 +345,54 @@ export class IndexedDbStorage implements Storage {
     void this.close();
   }
 
-  async wake(): Promise<boolean> {
-    const isOurs = await this.return().catch((error: unknown) => {
-      this.wakeUp?.(false);
-      throw error;
-    });
-    if (isOurs) this.asleep = undefined;
-    this.wakeUp?.(isOurs);
-    return isOurs;
+  wake(): Promise<boolean> {
+    this.thaw();
+    return (this.waking ??= this.return().finally(() => (this.waking = undefined)));
   }
 
-  /** Takes the slot again if nobody else has taken it. */
   private async return(): Promise<boolean> {
-    for (;;) {
-      const { signal } = (this.end = new AbortController());
-      let isOurs = false;
-      let failure: unknown;
-      try {
-        isOurs = await this.takeAgain(signal);
-      } catch (error) {
-        failure = error;
-      }
-      if (isOurs && !signal.aborted) return true;
-      const wasFrozen = signal.aborted;
-      await this.close();
-      // A page that was frozen over it is awake again when it comes here.
-      if (wasFrozen) continue;
-      if (failure === undefined) return false;
-      throw Object(failure).name === "AbortError" ? lostError("another tab") : failure;
+    let isOurs = false;
+    try {
+      isOurs = await this.takeAgain();
+      return isOurs;
+    } finally {
+      if (isOurs) this.asleep = undefined;
+      this.wakeUp?.(isOurs);
     }
   }
 
-  private async takeAgain(signal: AbortSignal): Promise<boolean> {
-    const db = await openDatabase(this.name, true);
-    this.db = db;
+  /** Takes the slot again if nobody else has taken it. */
+  private async takeAgain(): Promise<boolean> {
+    for (;;) {
+      const { signal } = (this.end = new AbortController());
+      const found = await this.lookAgain(signal).catch((error: unknown) => error);
+      if (found === true && !signal.aborted) return true;
+      const wasFrozen = signal.aborted;
+      await this.close();
+      // The page was frozen over it, and all is given away again until it wakes up once more.
+      if (wasFrozen) await this.awake;
+      else if (found === false) return false;
+      else throw Object(found).name === "AbortError" ? lostError("another tab") : found;
+    }
+  }
+
+  private async lookAgain(signal: AbortSignal): Promise<boolean> {
+    this.db = await openDatabase(this.name, true);
     if (signal.aborted) return false;
     this.listen();
     // Its mark tells at once that somebody else goes on here; a lock may be held by who just looks in.
     if (!(await this.isStillOurs())) return false;
-    const lock = `${this.name}#${this.slot}`;
-    const late = new AbortController();
-    const cancel = after(LOOK_IN_MS, () => late.abort());
-    signal.addEventListener("abort", () => late.abort());
-    const release = (await tryLock(lock)) ?? (await awaitLock(lock, late.signal));
-    cancel();
-    if (!release) return false;
-    this.release = release;
-    return this.isStillOurs();
+    // It is not waited for in a queue, where a frozen page may still get it.
+    const end = stopwatch() + LOOK_IN_MS;
+    while (!signal.aborted && stopwatch() < end) {
+      const release = await tryLock(`${this.name}#${this.slot}`);
+      if (release) {
+        this.release = release;
+        return this.isStillOurs();
+      }
+      await new Promise<void>((resolve) => after(LOOK_AGAIN_MS, resolve));
+    }
+    return false;
   }
 
   private isStillOurs(): Promise<boolean> {

@@ -136,7 +136,7 @@ export interface Storage {
   watch(heirs: Heirs): Promise<void>;
   /** Leaves the place to whoever wants it while the page is frozen; nothing is written then. */
   sleep(): void;
-  /** Tells whether the place is still this replica's. */
+  /** Tells whether the place is still this replica's. It may be asked again before it has answered. */
   wake(): Promise<boolean>;
   /** Gives a place of its own to a replica that has lost this one. */
   moveOut(): Promise<Storage>;
