@@ -154,11 +154,11 @@ exports! {
 
     // Pools, by their marked names: read like collections, items under their identities.
 
-    /// Opens a pool. 0, or an error's number.
-    "openPool" fn open_pool(core, input, pool: usize, primary: i32, retain: i32) -> u32 {
+    /// Opens a pool: whether it is open with these terms.
+    "openPool" fn open_pool(core, input, pool: usize, primary: i32, retain: i32) -> bool {
         let (pool, primary) = (input.text(pool), input.option(primary));
         let retain = input.option(retain).and_then(Retain::from_name);
-        outcome(core.replica.open_pool(pool, Choice { primary, retain }))
+        core.replica.open_pool(pool, Choice { primary, retain }).unwrap_or(false)
     }
 
     /// Adds a JSON array of canonical items: the turn that tells their outcome, 0 where the order knows

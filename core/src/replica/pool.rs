@@ -93,15 +93,20 @@ pub struct PoolState {
 
 impl Replica {
     /// Opens a pool, by its marked name; the relay is asked when there is a connection. A choice that
-    /// does not fit what is known of the pool is told, but only the relay can refuse it.
+    /// does not fit what is stored of the pool is told, but only the relay can refuse it. Where the app has opened
+    /// it before, what it chooses now must fit the pool's terms or, as long as nobody knows them, its own first choice:
+    /// gives whether it does.
     ///
     /// # Errors
     /// When it is no name of a pool.
-    pub fn open_pool(&mut self, name: &str, choice: Choice<'_>) -> Result<(), Malformed> {
+    pub fn open_pool(&mut self, name: &str, choice: Choice<'_>) -> Result<bool, Malformed> {
         pool::check_name(name).map_err(Malformed::Name)?;
         let place = self.pool_place(name);
         let is_live = self.phase == Phase::Live;
-        let Some(pool) = self.pools.get_mut(place) else { return Ok(()) };
+        let Some(pool) = self.pools.get_mut(place) else { return Ok(true) };
+        if pool.is_open {
+            return Ok(pool.terms().fit(choice));
+        }
         if pool.kept.terms.as_ref().is_some_and(|terms| !terms.fit(choice)) {
             pool.is_mismatch_told = true;
             self.events.push_back(Event::Mismatch(pool.name.clone()));
@@ -112,7 +117,7 @@ impl Replica {
         if is_live && pool.stage == Stage::Closed {
             pool.stage = Stage::Due(Ask::Open);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Where a pool stands in the list, which it enters if it must.
@@ -335,6 +340,11 @@ impl Pool {
             Some(terms) => terms.primary.as_deref(),
             None => self.primary.as_deref(),
         }
+    }
+
+    /// Its terms; where the relay has not told them, those that the app has chosen.
+    fn terms(&self) -> Terms {
+        self.kept.terms.clone().unwrap_or_else(|| Terms::create(self.choice()))
     }
 
     fn choice(&self) -> Choice<'_> {

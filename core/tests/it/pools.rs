@@ -227,10 +227,20 @@ fn po7_the_first_opener_fixes_the_terms() {
         "none asked for is any"
     );
     let known = &mut world.members[0].replica;
-    assert_eq!(known.open_pool(POOL, DRAINED), Ok(()));
-    assert_eq!(known.take_events(), Some(mismatch), "also where it is known");
-    assert_eq!(known.add(POOL, r#"[{"id":"b"}]"#).map(|turn| turn.is_some()), Ok(true));
+    assert_eq!(known.open_pool(POOL, BY_ID), Ok(true), "the same again");
+    assert_eq!(known.open_pool(POOL, ANY), Ok(true), "none asked for is any");
+    assert_eq!(
+        known.open_pool(POOL, DRAINED),
+        Ok(false),
+        "the app hears at once of its own second choice"
+    );
+    assert_eq!(known.take_events(), None);
+    world.members[0].choice = DRAINED;
+    world.restart(0);
     world.store(0);
+    assert!(world.members[0].events.contains(&mismatch), "also where it is stored");
+    world.connect(0);
+    world.add(0, r#"[{"id":"b"}]"#);
     world.carry();
     assert!(world.members[0].events.iter().any(refused), "and nothing goes in under other terms");
     assert!(world.members[0].replica.open_pool("p", ANY).is_err(), "a pool's name has its mark");

@@ -355,7 +355,7 @@ export interface Datastore {
    * A merge pool, opened on first use, before the relay was ever reached too. The same name gives the same object. Where its
    * first opener chose otherwise, an `error` event says `options-mismatch` and what is added here is refused.
    *
-   * Throws `invalid-name`, `invalid-options`, also when this page has opened it with other options.
+   * Throws `invalid-name`, `invalid-options`, and `options-mismatch` when it is open here with other options.
    */
   pool<T = unknown>(name: string, options?: PoolOptions): Pool<T>;
   /**

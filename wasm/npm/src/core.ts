@@ -66,7 +66,8 @@ export interface Core {
   lastTurn(): number;
 
   // Pools, by their marked names; their items are read like records, under their identities.
-  openPool(pool: string, primary?: string, retain?: string): number;
+  /** Whether it is open with these terms; those that are left out fit any. */
+  openPool(pool: string, primary?: string, retain?: string): boolean;
   add(pool: string, jsonArray: string): number;
   identify(pool: string, json: string): string | undefined;
   convergence(pool: string): string | undefined;

@@ -79,7 +79,7 @@ export class Engine {
   pool<T>(name: string, options: PoolOptions | undefined): LivePool<T> {
     const marked = `~${checkName(name)}`;
     const found = this.pools.get(marked);
-    found?.checkOptions(options);
+    found?.choose(options);
     const pool = found ?? new LivePool<unknown>(this, name, marked, options);
     if (!found) {
       this.pools.set(marked, pool);

@@ -85,7 +85,7 @@ export function makeCore(
     mutate: (kind, collection, key, json, condition, seq) => wasm.mutate(kind, condition, seq, ...put(collection, key, json)),
     op: (kind, collection, key, json, condition, seq) => wasm.op(kind, condition, seq, ...put(collection, key, json)),
     draftGet: (collection, key) => text(wasm.draftGet(...put(collection, key))),
-    openPool: (pool, primary, retain) => wasm.openPool(...put(pool, primary, retain)),
+    openPool: (pool, primary, retain) => wasm.openPool(...put(pool, primary, retain)) > 0,
     add: (pool, json) => wasm.add(...put(pool, json)),
     identify: (pool, json) => text(wasm.identify(...put(pool, json))),
     convergence: (pool) => text(wasm.convergence(...put(pool))),

@@ -27,7 +27,6 @@ export class LivePool<T> implements Pool<T> {
       for (const [key, item] of this.engine.entries(this.marked)) each(key, { item });
     },
   });
-  private readonly options: PoolOptions;
   private readonly listeners = new Set<() => void>();
   private waiters: Waiter[] = [];
   private list: T[] | undefined = undefined;
@@ -42,17 +41,15 @@ export class LivePool<T> implements Pool<T> {
     private readonly marked: string,
     options: PoolOptions | undefined,
   ) {
-    this.options = { ...checked(options) };
-    const core = engine.flushed();
-    core.openPool(marked, this.options.primary, this.options.retain);
-    core.watch(marked, WATCH_KEYS);
+    this.choose(options);
+    engine.core.watch(marked, WATCH_KEYS);
   }
 
-  /** Throws `invalid-options` for a choice that is not the one with which this page has opened the pool. */
-  checkOptions(options: PoolOptions | undefined): void {
+  /** Opens it, once or again. Throws `invalid-options`, and `options-mismatch` where it is open with others. */
+  choose(options: PoolOptions | undefined): void {
     const { primary, retain } = checked(options);
-    const isOther = (primary ?? this.options.primary) !== this.options.primary || (retain ?? this.options.retain) !== this.options.retain;
-    if (isOther) throw invalid(`the pool "${this.name}" is open with other options`);
+    if (!this.engine.flushed().openPool(this.marked, primary, retain))
+      throw new NeapError("options-mismatch", `the pool "${this.name}" is open with other options`);
   }
 
   add(items: T | readonly T[]): Mutation {

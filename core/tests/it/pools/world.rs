@@ -67,7 +67,7 @@ impl World {
 
     pub(super) fn open(&mut self, place: usize) {
         let Member { replica, choice, .. } = &mut self.members[place];
-        assert_eq!(replica.open_pool(POOL, *choice), Ok(()));
+        assert_eq!(replica.open_pool(POOL, *choice), Ok(true));
     }
 
     pub(super) fn moment(&self) -> Moment {
