@@ -5,7 +5,7 @@ use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use crate::{
     datastore::Meta,
     id::{Seq, Turn},
-    limits::UNREAD_MAX,
+    limits::{MUTATION_BYTES_MAX, UNREAD_MAX},
     mutation::{Malformed, Op, Outcome, check_ops},
     rate::{Bucket, Buckets},
     storage::Storage,
@@ -271,6 +271,10 @@ impl<S: Storage> Authority<S> {
         };
         if let Err(malformed) = check_ops(ops, &meta.info.primary) {
             return Ok(Some(Err(malformed)));
+        }
+        // A replica's has been measured in its frame.
+        if wire::encode_ops(ops).len() > MUTATION_BYTES_MAX {
+            return Ok(Some(Err(Malformed::MutationSize)));
         }
         let outcome = self.apply(ops, Turn::ZERO, moment.now)?;
         self.count(outcome);

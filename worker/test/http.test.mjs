@@ -241,6 +241,8 @@ test("sizes are bounded", async () => {
   const many = (n, data) => Array.from({ length: n }, (_, i) => set("c", `k${i}`, data));
   const large = await mutate(id, many(4, { x: "x".repeat(240 * 1024) }));
   assert.deepEqual([large.status, large.body.status, large.body.code], [409, "refused", "too-large"]);
+  const again = await mutate(id, Array.from({ length: 4 }, () => set("c", "k", { x: "x".repeat(240 * 1024) })));
+  assert.deepEqual([again.status, again.body.code], [409, "too-large"], "as it was sent, whatever is left of it");
   const ops = await mutate(id, Array.from({ length: 10_001 }, () => ({ op: "delete", collection: "c", key: "k" })));
   assert.deepEqual([ops.status, ops.body.code], [409, "too-large"]);
   assert.equal((await describe(id)).seq, 2);
