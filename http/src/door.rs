@@ -77,7 +77,7 @@ pub fn enter(settings: &Settings, head: &Head, now: u64) -> Result<Visit, Denial
     if head.method == Some(Method::Options) {
         return Err(Answer::preflight(route.ok().map(|route| route.allow())).into());
     }
-    let route = route.map_err(NoRoute::answer)?;
+    let route = route.map_err(|none| manner.turn_away(none))?;
     let Some(need) = head.method.and_then(|method| route.need(method)) else {
         return Err(Answer::wrong_method(route.allow()).into());
     };
@@ -220,7 +220,11 @@ enum Manner {
 
 impl Manner {
     fn of(route: &Result<Route, NoRoute>, head: &Head) -> Manner {
-        let is_socket = route.as_ref().is_ok_and(|route| route.target == Target::Socket);
+        let is_socket = match route {
+            Ok(route) => route.target == Target::Socket,
+            // A browser hides what a failed upgrade is answered.
+            Err(_) => head.rest().is_some_and(|rest| rest.ends_with("/socket")),
+        };
         if is_socket && head.is_upgrade() {
             Manner::Socket { speaks_ours: head.speaks_ours() }
         } else {
@@ -235,6 +239,16 @@ impl Manner {
                 Denial::Socket { code: 4429, reason: "rate-limited", speaks_ours }
             }
             Manner::Request => Answer::too_fast(micros.div_ceil(1_000_000).max(1)).into(),
+        }
+    }
+
+    /// Says that there is nothing of such a name.
+    fn turn_away(self, none: NoRoute) -> Denial {
+        match (self, none) {
+            (Manner::Socket { speaks_ours }, NoRoute::Name) => {
+                Denial::Socket { code: 4400, reason: "bad-request", speaks_ours }
+            }
+            _ => none.answer().into(),
         }
     }
 

@@ -241,7 +241,10 @@ test("the handshake: without an upgrade 426, without the protocol 4400", async (
   assertProblem(plain, 426, "upgrade-required");
   const none = await Raw.open(r.url(), fresh(), { protocols: [] });
   assert.deepEqual(await none.whenClosed(), { code: 4400, reason: "bad-request" });
-  await assert.rejects(() => Raw.open(r.url(), "not%20a%20name"));
+  for (const name of ["not%20a%20name", "x".repeat(65)]) {
+    const named = await Raw.open(r.url(), name);
+    assert.deepEqual(await named.whenClosed(), { code: 4400, reason: "bad-request" }, name);
+  }
 });
 
 test("a socket that never greets leaves nothing behind", async () => {

@@ -7,7 +7,7 @@ import "./style.css";
 const root = document.getElementById("app")!;
 
 async function start(): Promise<void> {
-  const board = await Board.open(new URLSearchParams(location.search).get("id"));
+  const board = await Board.open(new URLSearchParams(location.search).get("id") || null);
   history.replaceState(null, "", `/?id=${encodeURIComponent(board.id)}`);
   root.replaceChildren();
   render(<App board={board} />, root);
