@@ -230,9 +230,16 @@ test("a page that is frozen again while it wakes up holds nothing", async (t) =>
   await one.freeze();
   await until(async () => !(await names("held")).includes(place), "its lock");
   await two.evaluate((place) => new Promise((isIn) => void navigator.locks.request(place, () => (isIn(), new Promise((out) => (globalThis.out = out))))), place);
-  await one.evaluate(() => document.addEventListener("resume", () => (globalThis.isAwake = true)));
+  await one.evaluate(() => {
+    const { request } = LockManager.prototype;
+    LockManager.prototype.request = function (name, given, hold) {
+      // It is told a moment before it is frozen: what it has asked for by then is answered while the place is still held.
+      const asleep = () => (document.dispatchEvent(new Event("freeze")), (globalThis.isDown = true));
+      return request.call(this, name, given, (lock) => (lock || setTimeout(asleep, 5), hold(lock)));
+    };
+  });
   await one.thaw();
-  await until(() => one.evaluate(() => globalThis.isAwake), "it wakes up");
+  await until(() => one.evaluate(() => globalThis.isDown), "it wakes up, and finds its place held");
   await one.freeze();
   await two.evaluate(() => out());
   await until(async () => !(await names("held")).includes(place) && !(await names("pending")).includes(place), "the place is free");

@@ -103,8 +103,9 @@ export class IndexedDbStorage implements Storage {
   private naps = 0;
   private wakeUp: ((isOurs: boolean) => void) | undefined = undefined;
   private waking: Promise<boolean> | undefined = undefined;
+  /** Resolves when the page that sleeps is told to wake up. */
   private awake = Promise.resolve();
-  private thaw = (): void => {};
+  private thaw: (() => void) | undefined = undefined;
   /** What is under way: it would hold up all other tabs if the page were frozen over it. */
   private readonly open = new Set<IDBTransaction>();
   /** Slots of tabs that are gone. Who looks after them may not be awake yet when the page is frozen. */
@@ -333,7 +334,7 @@ export class IndexedDbStorage implements Storage {
       this.naps += 1;
       this.asleep = new Promise((resolve) => (this.wakeUp = resolve));
     }
-    this.awake = new Promise((resolve) => (this.thaw = resolve));
+    if (!this.thaw) this.awake = new Promise((resolve) => (this.thaw = resolve));
     for (const orphan of this.orphans) orphan.sleep();
     for (const begun of this.open) {
       try {
@@ -346,7 +347,8 @@ export class IndexedDbStorage implements Storage {
   }
 
   wake(): Promise<boolean> {
-    this.thaw();
+    this.thaw?.();
+    this.thaw = undefined;
     return (this.waking ??= this.return().finally(() => (this.waking = undefined)));
   }
 
