@@ -370,16 +370,3 @@ test("without locks a tab takes what another has left, also from one that still 
   }
   assert.equal(await head(relay), 3);
 });
-
-test("a frozen tab stands in nobody's way to the place of a tab that goes", async (t) => {
-  const { relay, options, tab } = await home(t);
-  const [one, two] = [await tab(options), await tab(options)];
-  await leave(one);
-  await two.evaluate(() => ds.settled());
-  const places = () => one.evaluate(() => navigator.locks.query().then((all) => all.pending.length));
-  await until(async () => (await places()) === 2, "each waits for the other's place");
-  await two.freeze();
-  await one.close();
-  const three = await tab(options);
-  await until(async () => (await head(relay)) === 6, "its edits at the relay");
-});

@@ -386,13 +386,16 @@ export class IndexedDbStorage implements Storage {
     if (!(await this.isStillOurs())) return false;
     // It is not waited for in a queue, where a frozen page may still get it.
     const end = stopwatch() + LOOK_IN_MS;
-    while (!signal.aborted && stopwatch() < end) {
+    for (let isLast = false; !signal.aborted; ) {
       const release = await tryLock(`${this.name}#${this.slot}`);
       if (release) {
         this.release = release;
         return this.isStillOurs();
       }
+      if (isLast) return false;
+      // In a hidden page this may take a second.
       await new Promise<void>((resolve) => after(LOOK_AGAIN_MS, resolve));
+      isLast = stopwatch() >= end;
     }
     return false;
   }
