@@ -66,7 +66,11 @@ enum Reply {
 async fn let_in(relay: &Arc<Relay>, head: &Head, parts: &mut Parts, body: Body) -> Reply {
     let visit = match enter(&relay.settings, head, now()) {
         Ok(visit) => visit,
-        Err(denial) => return deny(denial, parts).await,
+        Err(denial) => {
+            // An answer before all has been said is lost on most clients.
+            let _ = read(&parts.headers, body).await;
+            return deny(denial, parts).await;
+        }
     };
     let is_socket = visit.is_socket();
     let (bytes, body) = if head.is_streamed() {

@@ -215,9 +215,12 @@ test("remains go by themselves, and a datastore can be opened over them", async 
     const { hostname, port } = new URL(r.url());
     const sending = request({ hostname, port, path: at(id, "/import"), method: "POST" });
     sending.on("error", () => {});
+    let answer;
+    sending.on("response", ({ statusCode }) => (answer = statusCode));
     const row = (n) => `${JSON.stringify({ type: "record", collection: "c", key: `k${1e6 + n}`, seq: 1, data: { key: `k${1e6 + n}`, t: "x".repeat(900) } })}\n`;
     sending.write(`${header}\n${Array.from({ length: 1_000 }, (_, n) => row(n)).join("")}`);
-    await until("its first rows", () => r.databases().some(({ records }) => records > 100));
+    await until("its first rows", () => answer || r.databases().some(({ records }) => records > 100));
+    assert.equal(answer, undefined, "it goes on");
   };
   await begin("b");
   await r.restart();

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createHmac, randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -93,19 +93,38 @@ function databases(dir) {
 
 /** How many rows each table of a database has. */
 function tables(file) {
-  let db;
   try {
-    db = new DatabaseSync(file, { readOnly: true, timeout: 2_000 });
-    const names = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '_cf_%'").all();
-    return Object.fromEntries(names.map(({ name }) => [name, db.prepare(`SELECT count(*) AS n FROM ${name}`).get().n]));
+    return counts(file, { readOnly: true });
   } catch (error) {
-    // SQLITE_READONLY: its log is just being made or ended, and whoever only reads has to come again. It is there.
-    if ((error.errcode & 0xff) === 8) return { busy: 0 };
+    // SQLITE_READONLY: who only reads cannot make the index of its log, and its writer may be in no hurry to.
+    if ((error.errcode & 0xff) === 8) return tablesOfCopy(file);
     // SQLITE_CANTOPEN: the relay has deleted it since its folder was read.
     if ((error.errcode & 0xff) === 14 && !existsSync(file)) return {};
     throw error;
+  }
+}
+
+function counts(file, options) {
+  const db = new DatabaseSync(file, { timeout: 2_000, ...options });
+  try {
+    const names = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '_cf_%'").all();
+    return Object.fromEntries(names.map(({ name }) => [name, db.prepare(`SELECT count(*) AS n FROM ${name}`).get().n]));
   } finally {
-    db?.close();
+    db.close();
+  }
+}
+
+/** The same of a copy, which can be written; one that is torn is there, and is looked at again. */
+function tablesOfCopy(file) {
+  const dir = mkdtempSync(join(tmpdir(), "neap-copy-"));
+  try {
+    const copy = join(dir, "copy.sqlite");
+    for (const end of ["", "-wal"]) if (existsSync(file + end)) copyFileSync(file + end, copy + end);
+    return { busy: 0, ...counts(copy, {}) };
+  } catch {
+    return { busy: 0 };
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
   }
 }
 
