@@ -32,6 +32,13 @@ pub enum Denial {
     },
 }
 
+impl Denial {
+    /// The request for a socket is none that can be met.
+    const fn bad_socket(speaks_ours: bool) -> Denial {
+        Denial::Socket { code: 4400, reason: "bad-request", speaks_ours }
+    }
+}
+
 impl From<Answer> for Denial {
     fn from(answer: Answer) -> Self {
         Denial::Answer(answer)
@@ -95,7 +102,7 @@ pub fn enter(settings: &Settings, head: &Head, now: u64) -> Result<Visit, Denial
         return Err(Answer::problem(426, "upgrade-required", detail).into());
     }
     if manner == (Manner::Socket { speaks_ours: false }) {
-        return Err(Denial::Socket { code: 4400, reason: "bad-request", speaks_ours: false });
+        return Err(Denial::bad_socket(false));
     }
     let client = settings.secrets.is_none().then(|| head.client());
     let is_post = head.method == Some(Method::Post);
@@ -245,9 +252,7 @@ impl Manner {
     /// Says that there is nothing of such a name.
     fn turn_away(self, none: NoRoute) -> Denial {
         match (self, none) {
-            (Manner::Socket { speaks_ours }, NoRoute::Name) => {
-                Denial::Socket { code: 4400, reason: "bad-request", speaks_ours }
-            }
+            (Manner::Socket { speaks_ours }, NoRoute::Name) => Denial::bad_socket(speaks_ours),
             _ => none.answer().into(),
         }
     }

@@ -66,11 +66,7 @@ enum Reply {
 async fn let_in(relay: &Arc<Relay>, head: &Head, parts: &mut Parts, body: Body) -> Reply {
     let visit = match enter(&relay.settings, head, now()) {
         Ok(visit) => visit,
-        Err(denial) => {
-            // An answer before all has been said is lost on most clients.
-            let _ = read(&parts.headers, body).await;
-            return deny(denial, parts).await;
-        }
+        Err(denial) => return deny(denial, parts, body).await,
     };
     let is_socket = visit.is_socket();
     let (bytes, body) = if head.is_streamed() {
@@ -95,7 +91,7 @@ async fn let_in(relay: &Arc<Relay>, head: &Head, parts: &mut Parts, body: Body) 
     };
     let pass = match admitted {
         Ok(pass) => pass,
-        Err(denial) => return deny(denial, parts).await,
+        Err(denial) => return deny(denial, parts, body).await,
     };
     let Ok(id) = Name::new(&pass.id) else { return Reply::Answer(Answer::internal()) };
     if is_socket {
@@ -124,7 +120,9 @@ async fn take_socket(relay: &Arc<Relay>, id: Name, pass: &Pass, parts: &mut Part
     upgrade(parts, move |socket| socket::serve(socket, seat, mail)).await
 }
 
-async fn deny(denial: Denial, parts: &mut Parts) -> Reply {
+/// Says no, when all has been said: before that an answer is lost on most clients.
+async fn deny(denial: Denial, parts: &mut Parts, body: Body) -> Reply {
+    let _ = read(&parts.headers, body).await;
     match denial {
         Denial::Answer(answer) => Reply::Answer(answer),
         Denial::Socket { code, reason, .. } => {

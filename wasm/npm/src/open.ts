@@ -75,9 +75,9 @@ function databaseName({ relay, id, user }: Checked): string {
 function remoteOf({ relay, id, token, user, WebSocket }: Checked) {
   if (relay === undefined || WebSocket === undefined) return undefined;
   const url = `${relay.replace(/^http/, "ws")}/v1/datastores/${id}/socket`;
-  const asked = patiently();
+  const ask = typeof token === "function" ? patiently(token) : () => token;
   const target = async (): Promise<Target> => {
-    const given = typeof token === "function" ? await asked(token) : token;
+    const given = await ask();
     if (given !== undefined && user !== undefined && subjectOf(given) !== user)
       throw new NeapError("user-mismatch", `the token is not for the user "${user}"`);
     const renewed = typeof token === "function" && given !== undefined;

@@ -1,19 +1,17 @@
-// What a token says of its bearer. The relay checks it; here it only keeps people's data apart.
+// How a token is asked for, and what it says of its bearer. The relay checks it; here it only keeps people's data apart.
 
 import { after, now } from "./clock.js";
 import { NeapError } from "./errors.js";
 import { CONNECT_MS, TOKEN_MS } from "./limits.js";
 
-type TokenFunction = () => string | Promise<string>;
-
 /**
  * Gives what asks a token function. One that is still at it is not asked again, since a person may be signing in;
  * but one that hangs, as on a line that is only half open, must not keep a replica from trying for ever.
  */
-export function patiently(): (token: TokenFunction) => Promise<string> {
+export function patiently(token: () => string | Promise<string>): () => Promise<string> {
   let asking: Promise<string> | undefined;
   let since = 0;
-  return (token) => {
+  return () => {
     if (!asking || now() - since > TOKEN_MS) {
       const mine = Promise.resolve(token()).finally(() => {
         if (asking === mine) asking = undefined;

@@ -101,8 +101,6 @@ export class IndexedDbStorage implements Storage {
   /** Writes wait for it while the page is frozen; it tells whether the slot is still this replica's. */
   private asleep: Promise<boolean> | undefined = undefined;
   private naps = 0;
-  private wakeUp: ((isOurs: boolean) => void) | undefined = undefined;
-  private waking: Promise<boolean> | undefined = undefined;
   /** Resolves when the page that sleeps is told to wake up. */
   private awake = Promise.resolve();
   private thaw: (() => void) | undefined = undefined;
@@ -172,7 +170,7 @@ export class IndexedDbStorage implements Storage {
     for (;;) {
       const { naps } = this;
       // No detour where it is awake: a page that goes may not come to it.
-      if (this.asleep && !(await this.asleep)) return "dispossessed";
+      if (this.asleep && !(await this.asleep.catch(() => false))) return "dispossessed";
       try {
         return await this.writeAwake(batch);
       } catch (error) {
@@ -313,14 +311,14 @@ export class IndexedDbStorage implements Storage {
       ]);
       signal.removeEventListener("abort", release);
       if (signal.aborted) return;
-      if (count > 0) await this.giveAway(new IndexedDbStorage(await openDatabase(this.name), this.name, slot, release), heirs);
+      if (count > 0) await this.handOver(new IndexedDbStorage(await openDatabase(this.name), this.name, slot, release), heirs);
       else heirs.done(readIdentity(replica)?.id ?? new Uint8Array(), confirmed?.epoch, confirmed?.seq ?? 0);
     } finally {
       release();
     }
   }
 
-  private async giveAway(orphan: IndexedDbStorage, heirs: Heirs): Promise<void> {
+  private async handOver(orphan: IndexedDbStorage, heirs: Heirs): Promise<void> {
     this.orphans.add(orphan);
     try {
       await heirs.adopt(orphan);
@@ -330,11 +328,6 @@ export class IndexedDbStorage implements Storage {
   }
 
   sleep(): void {
-    if (!this.asleep) {
-      this.naps += 1;
-      this.asleep = new Promise((resolve) => (this.wakeUp = resolve));
-    }
-    if (!this.thaw) this.awake = new Promise((resolve) => (this.thaw = resolve));
     for (const orphan of this.orphans) orphan.sleep();
     for (const begun of this.open) {
       try {
@@ -344,37 +337,34 @@ export class IndexedDbStorage implements Storage {
       }
     }
     void this.close();
+    if (!this.thaw) this.awake = new Promise((resolve) => (this.thaw = resolve));
+    if (this.asleep) return;
+    this.naps += 1;
+    this.asleep = this.takeAgain();
   }
 
   wake(): Promise<boolean> {
     this.thaw?.();
     this.thaw = undefined;
-    return (this.waking ??= this.return().finally(() => (this.waking = undefined)));
+    return this.asleep ?? Promise.resolve(true);
   }
 
-  private async return(): Promise<boolean> {
-    let isOurs = false;
-    try {
-      isOurs = await this.takeAgain();
-      return isOurs;
-    } finally {
-      if (isOurs) this.asleep = undefined;
-      this.wakeUp?.(isOurs);
-    }
-  }
-
-  /** Takes the slot again if nobody else has taken it. */
+  /** Takes the slot again, once the page is awake, if nobody else has taken it. */
   private async takeAgain(): Promise<boolean> {
     for (;;) {
+      await this.awake;
       const { signal } = (this.end = new AbortController());
       const found = await this.lookAgain(signal).catch((error: unknown) => error);
-      if (found === true && !signal.aborted) return true;
+      if (found === true && !signal.aborted) {
+        this.asleep = undefined;
+        return true;
+      }
       const wasFrozen = signal.aborted;
       await this.close();
       // The page was frozen over it, and all is given away again until it wakes up once more.
-      if (wasFrozen) await this.awake;
-      else if (found === false) return false;
-      else throw Object(found).name === "AbortError" ? lostError("another tab") : found;
+      if (wasFrozen) continue;
+      if (found === false) return false;
+      throw Object(found).name === "AbortError" ? lostError("another tab") : found;
     }
   }
 
