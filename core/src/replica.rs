@@ -89,6 +89,8 @@ pub struct Replica {
     life: Option<Life>,
     /// Whether `table` belongs to an epoch that is over.
     is_stale: bool,
+    /// Whether Hello may make a life, though this replica knows of one.
+    opens_anew: bool,
     names: Names,
     page_records: usize,
     table: Table,
@@ -149,6 +151,7 @@ impl Replica {
             authors: alloc::vec![Author::new(id)],
             life: None,
             is_stale: false,
+            opens_anew: false,
             names: Names::default(),
             page_records: SNAPSHOT_PAGE_RECORDS,
             table: Table::new(seed, SNAPSHOT_PAGE_RECORDS),

@@ -354,6 +354,9 @@ exports! {
     /// When `tick` wants to be called, in milliseconds since 1970, or -1.
     "deadline" fn deadline(core, _input) -> f64 { core.replica.deadline().map_or(-1.0, float) }
 
+    /// The app has heard that the datastore is gone, and opens it anew.
+    "openAnew" fn open_anew(core, _input) { core.replica.open_anew(); }
+
     // Siblings.
 
     /// There may be siblings in other tabs.

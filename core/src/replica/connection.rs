@@ -24,6 +24,12 @@ impl Replica {
         self.phase
     }
 
+    /// The app has heard [`Event::Expired`] and opens the datastore anew: where there is still none, the
+    /// next Hello makes one, to which what is pending goes.
+    pub fn open_anew(&mut self) {
+        self.opens_anew = true;
+    }
+
     /// A connection stands; Hello comes out as the first frame.
     pub fn connected(&mut self, now: u64) {
         self.answered();
@@ -147,6 +153,7 @@ impl Replica {
             self.closed(Close::Options.code());
             return Ok(());
         }
+        self.opens_anew = false;
         let before = self.epoch().filter(|epoch| *epoch != welcome.epoch);
         let is_reborn = before.is_some();
         self.head = if is_reborn { welcome.head } else { self.head.max(welcome.head) };
@@ -276,7 +283,7 @@ impl Replica {
         let hello = Hello {
             version: VERSION,
             options: self.options.clone(),
-            epoch: self.epoch(),
+            epoch: self.epoch().filter(|_| !self.opens_anew),
             cursor: self.asked,
             authors: self.authors.iter().take(1).map(introduce).collect(),
         };

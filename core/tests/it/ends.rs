@@ -3,14 +3,14 @@
 use neap_core::{
     authority::{Authority, Close, Output},
     datastore::Options,
-    id::Turn,
+    id::{ReplicaId, Turn},
     mutation::{Condition, Op, Outcome},
     pool::Choice,
-    replica::OpKind,
+    replica::{Event, OpKind, Phase, Replica, ResetReason},
     storage::MemoryStorage,
 };
 
-use super::spec::{NOW, authority, carry, join, moment, replica};
+use super::spec::{NOW, authority, carry, join, moment, replica, set};
 
 /// [EX1] The end is the last word: nobody hears after it that somebody has left, or what somebody showed
 /// just before.
@@ -32,6 +32,50 @@ fn ex1_the_end_is_the_last_word() {
     let outputs = authority.commit().unwrap_or_default();
     let over = |session| Output::Close { session, why: Close::Expired };
     assert_eq!(outputs, [over(1), over(2)]);
+}
+
+fn events(replica: &mut Replica) -> Vec<Event> {
+    core::iter::from_fn(|| replica.take_events()).collect()
+}
+
+/// [SE9] Who has known a life makes no other one, however often it comes. Opened anew it does, and what is
+/// pending goes there once.
+#[test]
+fn se9_opening_anew() {
+    let mut authority = authority();
+    let mut replica = replica(1);
+    join(&mut authority, 1, &mut replica, NOW);
+    set(&mut replica, "settled");
+    carry(&mut authority, &mut [(1, &mut replica)], NOW);
+    let (first, later) = (replica.epoch(), NOW + 60_001);
+    replica.closed(1006);
+    set(&mut replica, "pending");
+    events(&mut replica);
+    for session in [2, 3] {
+        assert_eq!(join(&mut authority, session, &mut replica, later), [(session, 4410)]);
+        replica.closed(4410);
+        assert!(authority.alive(later).is_none(), "nobody has opened it");
+        assert_eq!((replica.phase(), replica.pending()), (Phase::Stopped, 1));
+        assert_eq!(events(&mut replica), [Event::Expired]);
+        assert!(replica.get("c", "settled").is_some() && replica.get("c", "pending").is_some());
+    }
+    replica.open_anew();
+    join(&mut authority, 4, &mut replica, later);
+    // The turns it has settled are of the life that is over: it goes on under another id.
+    assert!(events(&mut replica).contains(&Event::Renumbered));
+    replica.set_spare(ReplicaId([9; 16]));
+    replica.durable(Turn(1));
+    replica.closed(1000);
+    join(&mut authority, 5, &mut replica, later);
+    assert!(replica.epoch().is_some_and(|epoch| Some(epoch) != first));
+    assert_eq!((replica.phase(), replica.pending()), (Phase::Live, 0));
+    assert!(events(&mut replica).contains(&Event::Reset(ResetReason::Epoch)));
+    assert!(replica.get("c", "settled").is_none() && replica.get("c", "pending").is_some());
+    assert_eq!(authority.meta().map(|meta| meta.head), Some(replica.seq()), "it was applied once");
+    // The app's word was for once.
+    replica.closed(1006);
+    let end = later + 60_001;
+    assert_eq!(join(&mut authority, 6, &mut replica, end), [(6, 4410)]);
 }
 
 /// [EX3] A sliding life is counted from the newest mutation that was accepted, also of one that has changed

@@ -323,7 +323,7 @@ export interface Events {
   refused: Refused;
   /** The replica started again: the id lives in another `epoch`, or its `history` does not reach back. Pending mutations go on. */
   reset: { readonly reason: "epoch" | "history" };
-  /** The datastore is gone. The outbox stays readable; `open` anew or `forget`. */
+  /** The datastore is gone. What this replica holds stays readable; `open` anew makes another, to which the outbox goes; `forget` erases. */
   expired: undefined;
   /** Something is wrong that the app did not do in this call. */
   error: NeapError;

@@ -101,6 +101,9 @@ export interface Core {
   dirtyPage(): number;
   page(index: number): [bytes: Uint8Array, digest: Uint8Array];
 
+  /** The app has heard that the datastore is gone, and wants another in its place. */
+  openAnew(): void;
+
   meetSiblings(): void;
   /** The ids of all replicas on the disk, one behind the other: what others have shown is gone. */
   keepSiblings(ids: Uint8Array): void;

@@ -17,9 +17,14 @@ import { troubleOf } from "./storage/trouble.js";
 import { endOf, patiently, subjectOf } from "./token.js";
 import { loadModule } from "./wasm.js";
 
+/** Of what places this page has been told that they are gone: who opens one of them now wants another in its place. */
+const gone = new Set<string>();
+
 /**
  * Opens a datastore. Resolves when the local replica can be read and written; it never waits for the
- * network. A datastore that the relay does not have yet is created when it is first reached.
+ * network. A datastore that the relay does not have yet is created when it is first reached. One that this device
+ * knows and that is gone meanwhile is not: `expired` fires, and what waits here can be read. Opened again in the page
+ * that has heard it, it begins anew: what is pending goes there, exactly once, and `reset` fires.
  *
  * Rejects `invalid-options`, and `invalid-name` for a bad id. What goes wrong later, the disk included,
  * comes as `error` events.
@@ -37,6 +42,7 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     const make = ({ id, spare }: Identity) => makeCore(module, id, spare, random32(), checked);
     const { core, stored, damages } = await restore(make, found);
     troubles.push(...damages);
+    if (gone.has(place)) core.openAnew();
     return new Driver({ core, storage, place, stored, heir, remote, eraseCopy });
   };
   const tell = () => troubles.splice(0).forEach((trouble) => driver.engine.report(trouble));
@@ -61,6 +67,11 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     return fromNothing();
   };
   const driver = await (checked.storage === "indexeddb" ? fromDisk().catch(without) : fromNothing());
+  driver.engine.emitter.on("expired", () => void gone.add(place));
+  driver.whenReady().then(
+    () => gone.delete(place),
+    () => {},
+  );
   // When the app has had the time to listen.
   soon(tell);
   driver.start();

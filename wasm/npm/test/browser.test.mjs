@@ -45,6 +45,46 @@ test("offline edits survive a reload, and arrive exactly once", async (t) => {
   assert.equal((await status(page)).storage, "indexeddb");
 });
 
+for (const order of ["closed first", "closed afterwards"])
+  test(`what is gone begins anew when the app that has heard so opens it again, and only then; the old one ${order}`, async (t) => {
+    const { relay, tab, load } = await setting(t);
+    const options = { relay: relay.url, id: "board" };
+    const address = `${relay.url}/v1/datastores/board`;
+    const page = await tab(options);
+    await page.evaluate(async () => {
+      await ds.ready;
+      await tasks.set({ id: "old" }).settled;
+      ds.goOffline();
+      await tasks.set({ id: "kept" }).durable;
+    });
+    assert.equal((await fetch(address, { method: "DELETE" })).status, 204);
+    for (let visit = 0; visit < 2; visit++) {
+      await load(page, options);
+      await page.waitForFunction(() => expired === 1);
+      assert.deepEqual(await keys(page), ["kept", "old"]);
+      assert.equal((await status(page)).pending, 1);
+      assert.equal((await fetch(address)).status, 404, "nobody has made it");
+    }
+    const resets = await page.evaluate(
+      async ([options, order]) => {
+        const before = ds;
+        if (order === "closed first") await before.close();
+        await start(options);
+        const resets = [];
+        ds.on("reset", ({ reason }) => resets.push(reason));
+        await ds.ready;
+        await before.close();
+        return resets;
+      },
+      [options, order],
+    );
+    assert.deepEqual(resets, ["epoch"]);
+    await until(async () => (await (await fetch(address)).json()).records === 1, "the pending edit");
+    await page.evaluate(() => ds.settled());
+    assert.deepEqual(await keys(page), ["kept"]);
+    assert.deepEqual(await page.evaluate(() => [ds.seq, refused, trouble]), [1, [], []]);
+  });
+
 test("with the relay gone a page starts from its disk: records, pending edits, honest status", async (t) => {
   const { relay, tab, load } = await setting(t);
   const options = { relay: relay.url, id: "board" };

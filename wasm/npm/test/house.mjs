@@ -83,10 +83,12 @@ const PAGE = `<!doctype html><title>neap</title><script type="module">
   globalThis.neap = neap;
   globalThis.trouble = [];
   globalThis.refused = [];
+  globalThis.expired = 0;
   globalThis.start = async (options) => {
     const ds = await neap.open(options);
     ds.on("error", (error) => trouble.push(error.code));
     ds.on("refused", ({ id, ops }) => refused.push({ id, ops }));
+    ds.on("expired", () => (expired += 1));
     globalThis.ds = ds;
     globalThis.tasks = ds.collection("tasks");
     return ds.id;

@@ -73,6 +73,10 @@ impl World {
                     self.renumber(place)?;
                     wanted.outbox = true;
                 }
+                Event::Expired if self.random.once_in(8) => {
+                    self.see("opened anew");
+                    self.clients[place].replica.open_anew();
+                }
                 Event::Expired | Event::Pool(_) | Event::Mismatch(_) | Event::Presence(_) => {}
                 Event::Stopped("superseded") if self.lanes.forsakes => {}
                 Event::Stopped(code) => {

@@ -71,7 +71,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 91] = [
+pub(crate) const SIGHTS: [&str; 92] = [
     "cut by the replica",
     "cut by the relay",
     "frames lost with a cut",
@@ -103,6 +103,7 @@ pub(crate) const SIGHTS: [&str; 91] = [
     "deleted",
     "expired",
     "new epoch met",
+    "opened anew",
     "renumbered",
     "edit on stale records",
     "condition on an own pending turn",
