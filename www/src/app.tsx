@@ -36,7 +36,7 @@ export function App({ board }: { board: Board }): VNode {
         <main class="sheet">
           <Composer add={add} />
           <TaskList board={board} added={added} />
-          {board.history && <UndoRedo board={board} />}
+          <UndoRedo board={board} />
         </main>
         <NoticeLog notices={board.notices} />
         <HowItWorks board={board} />
@@ -46,9 +46,8 @@ export function App({ board }: { board: Board }): VNode {
   );
 }
 
-function UndoRedo({ board }: { board: Board }): VNode | null {
+function UndoRedo({ board }: { board: Board }): VNode {
   const { history } = board;
-  if (history === null) return null;
   return (
     <p class="history">
       <button type="button" class="quiet" disabled={!history.canUndo} onClick={() => history.undo()}>

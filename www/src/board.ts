@@ -6,17 +6,10 @@ import { byAge, newTask, type Task } from "./task";
 /** A board lives for thirty days after its newest edit. */
 const TTL = 30 * 24 * 3600;
 
-/** The undo of this screen's own edits, where the package has it. */
-interface History {
-  undo(): unknown;
-  redo(): unknown;
-  readonly canUndo: boolean;
-  readonly canRedo: boolean;
-}
+const openBoard = (id: string | null): Promise<Datastore> => open({ ...(id !== null && { id }), ttl: TTL, sliding: true });
 
 /** One task board: the datastore, what was done to it here, and what there is to say about it. */
 export class Board {
-  readonly history: History | null;
   readonly notices: Notices;
   readonly #datastore: Datastore;
   readonly #tasks: Collection<Task>;
@@ -27,7 +20,7 @@ export class Board {
 
   /** Opens a board, a fresh one without an id. Needs no network. */
   static async open(id: string | null): Promise<Board> {
-    return new Board(await open({ ...(id !== null && { id }), ttl: TTL, sliding: true }));
+    return new Board(await openBoard(id));
   }
 
   private constructor(datastore: Datastore) {
@@ -36,7 +29,6 @@ export class Board {
     this.#edits = new Edits(datastore.id);
     this.#switch = `neap-board-offline:${datastore.id}`;
     this.notices = new Notices(() => this.#changed());
-    this.history = "undo" in datastore ? (datastore as unknown as History) : null;
     this.#workOffline = remembered(this.#switch);
     if (this.#workOffline) datastore.goOffline();
     this.#listen();
@@ -44,6 +36,11 @@ export class Board {
 
   get id(): string {
     return this.#datastore.id;
+  }
+
+  /** The undo of this screen's own edits. */
+  get history(): Pick<Datastore, "undo" | "redo" | "canUndo" | "canRedo"> {
+    return this.#datastore;
   }
 
   get epoch(): string | null {
@@ -138,9 +135,24 @@ export class Board {
     datastore.on("refused", (refused) => this.#refused(refused));
     datastore.on("reset", () => this.notices.say("The relay began this board anew. What was pending here goes on to the new one."));
     datastore.on("expired", () =>
-      this.notices.say("This board is gone from the relay: nobody edited it for thirty days, or someone deleted it. What you see is your own copy."),
+      this.notices.say("This board is gone from the relay: nobody edited it for thirty days, or someone deleted it. What you see is your own copy.", {
+        label: "Put it back",
+        run: () => void this.#putAllBack(),
+      }),
     );
     datastore.on("error", (error) => this.notices.say(`Something is wrong: ${error.message}.`));
+  }
+
+  /** Opens the board anew, in the place of the one that is gone, with what is shown here. */
+  async #putAllBack(): Promise<void> {
+    const copy = this.tasks;
+    await this.#datastore.close();
+    const anew = await openBoard(this.id);
+    await anew.ready;
+    const tasks = anew.collection<Task>("tasks");
+    for (const task of copy) tasks.set(task, { ifAbsent: true });
+    await anew.settled();
+    location.reload();
   }
 
   /** Someone else changed a task; when it meets an edit of ours, the later arrival wins and we say so. */

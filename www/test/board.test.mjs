@@ -197,6 +197,27 @@ test("what someone deleted meanwhile can be put back with the edit that met it",
   assert.equal((await equal(ada, ben)).length, 2);
 });
 
+test("a board that is gone can be put back from the copy that is here, edits that waited included", async (t) => {
+  const ada = await freshBoard(t);
+  for (const title of ["Milk", "Bread"]) await ada.add(title);
+  await ada.says("live");
+  await ada.offlineSwitch.click();
+  await ada.checkbox("Milk").check();
+  await ada.add("Eggs");
+  const address = `${relay.url}/v1/datastores/${new URL(ada.url).searchParams.get("id")}`;
+  assert.equal((await fetch(address, { method: "DELETE" })).status, 204);
+  await ada.offlineSwitch.click();
+  await ada.notices.getByText("This board is gone from the relay").waitFor();
+  const before = await ada.content();
+  assert.equal((await fetch(address)).status, 404);
+  await Promise.all([ada.page.waitForNavigation(), ada.button("Put it back").click()]);
+  await ada.says("live");
+  assert.deepEqual(await ada.content(), before);
+  assert.deepEqual(before.find(({ title }) => title === "Milk"), { title: "Milk", done: true });
+  const ben = await joins(t, ada);
+  assert.deepEqual(await equal(ada, ben), before);
+});
+
 test("two people come back at the same moment, and both are told", async (t) => {
   const ada = await freshBoard(t);
   await ada.add("Milk");
