@@ -1,31 +1,17 @@
 // A datastore's local copy in IndexedDB, shared by all tabs of one user.
 //
-//   meta     "confirmed" → seq, epoch and info of the records, and the stamp of their pages
-//   pages    index → records, as many as 1024 together
-//   log      counter → frames that lead on from the pages
-//   replicas slot → who a replica is, what it knows of itself, and whose the slot is
-//   outbox   [slot, first turn] → its mutations without an answer
-//
 // Whoever takes a slot puts a mark of its own there, which writes look at in their own transaction. A lock spares that to
 // those that must be on their way before the page is gone; but locks are lost in sleep, and not to be had everywhere.
-//
-// Frames are appended only where the stored seq is the one they begin at, so that tabs that hear the same
-// store it once. A row per record would be ten times slower to read.
 
 import { after, stopwatch } from "../clock.js";
 import { randomBytes, toHex } from "../dice.js";
-import { LOOK_AGAIN_MS, LOOK_IN_MS, PAGES_TOGETHER } from "../limits.js";
+import { LOOK_AGAIN_MS, LOOK_IN_MS } from "../limits.js";
+import { readConfirmed, readKnown, writeConfirmed } from "./confirmed.js";
+import { complete, openDatabase, request, STORES } from "./database.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
-import { bytesIn, readBlock, readIdentity, readPage, readStep } from "./rows.js";
-import { newIdentity, type Batch, type Heirs, type Known, type Owned, type Page, type Step, type Storage, type Stored, type Verdict } from "./storage.js";
-import { blockedError, lostError, newerError } from "./trouble.js";
-
-// Rows of format 1 have no checksums; they get them when they are written again.
-const FORMAT = 2;
-const STORES = ["meta", "pages", "log", "replicas", "outbox"] as const;
-const CONFIRMED = "confirmed";
-
-type Confirmed = Known & { readonly stamp: string | undefined };
+import { readBlock, readIdentity } from "./rows.js";
+import { newIdentity, type Batch, type Heirs, type Owned, type Storage, type Stored, type Verdict } from "./storage.js";
+import { lostError, newerError } from "./trouble.js";
 
 /** Opens the database `name`, makes it where there is none, and takes a slot in it. */
 export const openIndexedDb = (name: string): Promise<IndexedDbStorage> => openIn(name, takeSlot);
@@ -39,31 +25,6 @@ async function openIn(name: string, take: typeof takeSlot): Promise<IndexedDbSto
     db.close();
     throw error;
   }
-}
-
-function openDatabase(name: string, mustBe = false): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const opening = indexedDB.open(name, FORMAT);
-    opening.onupgradeneeded = ({ oldVersion }) => {
-      if (oldVersion > 0) return;
-      if (mustBe) opening.transaction?.abort();
-      else for (const store of STORES) opening.result.createObjectStore(store);
-    };
-    // Who was blocked is in memory by then, and would only be in the way of others.
-    let isLate = false;
-    opening.onsuccess = () => {
-      const db = opening.result;
-      // Whoever erases the copy, or brings another format, is not held up by one that has not got to listening.
-      db.onversionchange = () => db.close();
-      if (isLate) db.close();
-      else resolve(db);
-    };
-    opening.onerror = () => reject(opening.error?.name === "VersionError" ? newerError() : opening.error);
-    opening.onblocked = () => {
-      isLate = true;
-      reject(blockedError());
-    };
-  });
 }
 
 /** Takes an idle replica, rather one that still has something to say, or makes a new one. */
@@ -93,7 +54,6 @@ async function freshSlot(_: IDBDatabase, name: string): Promise<[slot: string, r
 export class IndexedDbStorage implements Storage {
   readonly kind = "indexeddb";
   onLost: (reason: Error) => void = () => {};
-  private nextLog = 0;
   private readonly awaited = new Set<string>();
   private end = new AbortController();
   /** The mark of whoever holds the slot since it was taken. */
@@ -144,25 +104,16 @@ export class IndexedDbStorage implements Storage {
       all.objectStore("replicas").put({ ...replica, owner: this.owner }, this.slot);
       return replica;
     });
-    const pages = all.objectStore("pages");
-    const reading = request(pages.count()).then((count) => partsOf(pages, count));
-    const [replica, confirmed, parts, steps, firsts, blocks] = await Promise.all([
+    const [replica, confirmed, firsts, blocks] = await Promise.all([
       taking,
-      request(all.objectStore("meta").get(CONFIRMED) as IDBRequest<Confirmed | undefined>),
-      reading,
-      request(all.objectStore("log").getAll()),
+      readConfirmed(all),
       request(all.objectStore("outbox").getAllKeys(ofSlot)),
       request(all.objectStore("outbox").getAll(ofSlot)),
     ]);
-    const read = steps.map(readStep);
     return {
       replica,
-      known: confirmed && { ...confirmed, info: bytesIn(confirmed.info) },
-      stamp: confirmed?.stamp,
-      pages: parts,
-      steps: read,
+      ...confirmed,
       blocks: blocks.map((block, index) => readBlock(block, (firsts[index] as [string, number])[1])),
-      logBytes: read.reduce((sum, { frames }) => frames.reduce((sum, frame) => sum + frame.length, sum), 0),
     };
   }
 
@@ -188,7 +139,7 @@ export class IndexedDbStorage implements Storage {
     const isMixed = batch.checkpoint || batch.known || batch.steps.length > 0;
     const owning = isMixed || !hasSharedLocks() ? this.owns(writing) : true;
     if (owning !== true) owning.catch(() => {});
-    const verdict = isMixed ? await this.writeConfirmed(writing, batch) : "stored";
+    const verdict = isMixed ? await writeConfirmed(writing, batch) : "stored";
     if (owning !== true && !(await owning)) {
       writing.abort();
       return "dispossessed";
@@ -220,69 +171,6 @@ export class IndexedDbStorage implements Storage {
     for (const first of batch.gone) outbox.delete([this.slot, first]);
   }
 
-  private async writeConfirmed(writing: IDBTransaction, batch: Batch): Promise<Verdict> {
-    const meta = writing.objectStore("meta");
-    let row = await request(meta.get(CONFIRMED) as IDBRequest<Confirmed | undefined>);
-    let verdict: Verdict = "stored";
-    if (batch.checkpoint) {
-      const { known, onto, overrules, stamp } = batch.checkpoint;
-      const ahead = row?.epoch === known.epoch ? row.seq - known.seq : -1;
-      if (onto !== undefined && row?.stamp !== onto) verdict = ahead >= 0 ? "behind" : "gap";
-      else if (onto === undefined && ahead > 0 && !overrules) verdict = "behind";
-      else row = await this.writeCheckpoint(writing, batch.checkpoint, row, stamp);
-    }
-    for (const step of batch.steps) {
-      // News of pools, which count their own seqs, do not move the datastore's.
-      const moves = step.to > step.from;
-      if (moves && row && row.epoch === batch.epoch && step.to <= row.seq) continue;
-      if (!row || row.epoch !== batch.epoch || (moves && step.from !== row.seq)) {
-        verdict = "gap";
-        break;
-      }
-      writing.objectStore("log").put(step, await this.logKey(writing));
-      if (moves) row = { ...row, seq: step.to };
-    }
-    const { known } = batch;
-    const isNews = known && (!row || (row.epoch === known.epoch && row.seq === known.seq));
-    if (isNews) row = { ...known, stamp: row?.stamp };
-    if (row) meta.put(row, CONFIRMED);
-    return verdict;
-  }
-
-  private async writeCheckpoint(
-    writing: IDBTransaction,
-    { known, pages, pageCount, onto }: NonNullable<Batch["checkpoint"]>,
-    row: Confirmed | undefined,
-    stamp: string,
-  ): Promise<Confirmed> {
-    const store = writing.objectStore("pages");
-    if (onto === undefined) store.clear();
-    else store.delete(IDBKeyRange.lowerBound(pageCount));
-    for (const [index, page] of pages) store.put(page, index);
-    // What came while the pages were encoded is still needed: some of them were made before it.
-    const log = writing.objectStore("log");
-    let seq = known.seq;
-    if (onto === undefined) log.clear();
-    else {
-      const [keys, steps] = await Promise.all([
-        request(log.getAllKeys()),
-        request(log.getAll() as IDBRequest<Step[]>),
-      ]);
-      steps.forEach((step, index) => {
-        if (step.to <= known.seq) log.delete(keys[index] as IDBValidKey);
-      });
-      seq = Math.max(seq, row?.seq ?? 0);
-    }
-    return { ...known, seq, stamp };
-  }
-
-  /** Keys of the log grow, also over those of other tabs. */
-  private async logKey(writing: IDBTransaction): Promise<number> {
-    const cursor = await request(writing.objectStore("log").openKeyCursor(null, "prev"));
-    this.nextLog = Math.max(this.nextLog, cursor ? (cursor.key as number) + 1 : 0);
-    return this.nextLog++;
-  }
-
   async watch(heirs: Heirs): Promise<void> {
     const replicas = this.begin("readonly").objectStore("replicas");
     const [slots, rows] = await Promise.all([request(replicas.getAllKeys()), request(replicas.getAll())]);
@@ -307,7 +195,7 @@ export class IndexedDbStorage implements Storage {
       const [count, replica, confirmed] = await Promise.all([
         request(reading.objectStore("outbox").count(IDBKeyRange.bound([slot], [slot, []]))),
         request(reading.objectStore("replicas").get(slot)),
-        request(reading.objectStore("meta").get(CONFIRMED) as IDBRequest<Confirmed | undefined>),
+        readKnown(reading),
       ]);
       signal.removeEventListener("abort", release);
       if (signal.aborted) return;
@@ -411,36 +299,4 @@ export class IndexedDbStorage implements Storage {
     this.release = () => {};
     return Promise.resolve();
   }
-}
-
-/** Erases the database `name`. Others give it free as soon as they hear of it. */
-export const eraseIndexedDb = (name: string): Promise<unknown> => request(indexedDB.deleteDatabase(name));
-
-/** Asks for all pages at once: the disk goes on to the next ones while the first are restored. */
-function partsOf(pages: IDBObjectStore, count: number): Promise<Page[]>[] {
-  const parts: Promise<Page[]>[] = [];
-  for (let at = 0; at < count; at += PAGES_TOGETHER) {
-    const end = at + PAGES_TOGETHER;
-    // Where one is missing in between, the last ones are beyond the count.
-    const range = end < count ? IDBKeyRange.bound(at, end, false, true) : IDBKeyRange.lowerBound(at);
-    const part = request(pages.getAll(range)).then((rows) => rows.map(readPage));
-    // Whoever has found damage before takes no more of them.
-    part.catch(() => {});
-    parts.push(part);
-  }
-  return parts;
-}
-
-function request<T>(asked: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    asked.onsuccess = () => resolve(asked.result);
-    asked.onerror = () => reject(asked.error);
-  });
-}
-
-function complete(transaction: IDBTransaction): Promise<void> {
-  return new Promise((resolve, reject) => {
-    transaction.oncomplete = () => resolve();
-    transaction.onabort = () => reject(transaction.error ?? new Error("a transaction was given up"));
-  });
 }

@@ -1,0 +1,112 @@
+// The confirmed part of a local copy, which all tabs share: what is known of the datastore, its records in pages, and the
+// frames that lead on from them.
+//
+// Frames are appended only where the stored seq is the one they begin at, so that tabs that hear the same store it once. A
+// row per record would be ten times slower to read.
+
+import { PAGES_TOGETHER } from "../limits.js";
+import { request } from "./database.js";
+import { bytesIn, readPage, readStep } from "./rows.js";
+import type { Batch, Checkpoint, Known, Page, Step, Stored, Verdict } from "./storage.js";
+
+const CONFIRMED = "confirmed";
+
+type Confirmed = Known & { readonly stamp: string | undefined };
+
+/** What is known of the datastore. */
+export const readKnown = (using: IDBTransaction): Promise<Confirmed | undefined> =>
+  request(using.objectStore("meta").get(CONFIRMED) as IDBRequest<Confirmed | undefined>);
+
+/** Reads all of it; pages go on coming afterwards. */
+export async function readConfirmed(all: IDBTransaction): Promise<Pick<Stored, "known" | "stamp" | "pages" | "steps" | "logBytes">> {
+  const pages = all.objectStore("pages");
+  const [confirmed, parts, rows] = await Promise.all([
+    readKnown(all),
+    request(pages.count()).then((count) => partsOf(pages, count)),
+    request(all.objectStore("log").getAll()),
+  ]);
+  const steps = rows.map(readStep);
+  return {
+    known: confirmed && { ...confirmed, info: bytesIn(confirmed.info) },
+    stamp: confirmed?.stamp,
+    pages: parts,
+    steps,
+    logBytes: steps.reduce((sum, { frames }) => frames.reduce((sum, frame) => sum + frame.length, sum), 0),
+  };
+}
+
+/** Asks for all pages at once: the disk goes on to the next ones while the first are restored. */
+function partsOf(pages: IDBObjectStore, count: number): Promise<Page[]>[] {
+  const parts: Promise<Page[]>[] = [];
+  for (let at = 0; at < count; at += PAGES_TOGETHER) {
+    const end = at + PAGES_TOGETHER;
+    // Where one is missing in between, the last ones are beyond the count.
+    const range = end < count ? IDBKeyRange.bound(at, end, false, true) : IDBKeyRange.lowerBound(at);
+    const part = request(pages.getAll(range)).then((rows) => rows.map(readPage));
+    // Whoever has found damage before takes no more of them.
+    part.catch(() => {});
+    parts.push(part);
+  }
+  return parts;
+}
+
+/** Stores the confirmed part of a batch, as far as it fits to what is there. */
+export async function writeConfirmed(writing: IDBTransaction, batch: Batch): Promise<Verdict> {
+  let row = await readKnown(writing);
+  let verdict: Verdict = "stored";
+  if (batch.checkpoint) {
+    const { known, onto, overrules } = batch.checkpoint;
+    const ahead = row?.epoch === known.epoch ? row.seq - known.seq : -1;
+    if (onto !== undefined && row?.stamp !== onto) verdict = ahead >= 0 ? "behind" : "gap";
+    else if (onto === undefined && ahead > 0 && !overrules) verdict = "behind";
+    else row = await writeCheckpoint(writing, batch.checkpoint, row);
+  }
+  for (const step of batch.steps) {
+    // News of pools, which count their own seqs, do not move the datastore's.
+    const moves = step.to > step.from;
+    if (moves && row && row.epoch === batch.epoch && step.to <= row.seq) continue;
+    if (!row || row.epoch !== batch.epoch || (moves && step.from !== row.seq)) {
+      verdict = "gap";
+      break;
+    }
+    await append(writing.objectStore("log"), step);
+    if (moves) row = { ...row, seq: step.to };
+  }
+  const { known } = batch;
+  const isNews = known && (!row || (row.epoch === known.epoch && row.seq === known.seq));
+  if (isNews) row = { ...known, stamp: row?.stamp };
+  if (row) writing.objectStore("meta").put(row, CONFIRMED);
+  return verdict;
+}
+
+async function writeCheckpoint(
+  writing: IDBTransaction,
+  { known, pages, pageCount, onto, stamp }: Checkpoint,
+  row: Confirmed | undefined,
+): Promise<Confirmed> {
+  const store = writing.objectStore("pages");
+  if (onto === undefined) store.clear();
+  else store.delete(IDBKeyRange.lowerBound(pageCount));
+  for (const [index, page] of pages) store.put(page, index);
+  // What came while the pages were encoded is still needed: some of them were made before it.
+  const log = writing.objectStore("log");
+  let seq = known.seq;
+  if (onto === undefined) log.clear();
+  else {
+    const [keys, steps] = await Promise.all([
+      request(log.getAllKeys()),
+      request(log.getAll() as IDBRequest<Step[]>),
+    ]);
+    steps.forEach((step, index) => {
+      if (step.to <= known.seq) log.delete(keys[index] as IDBValidKey);
+    });
+    seq = Math.max(seq, row?.seq ?? 0);
+  }
+  return { ...known, seq, stamp };
+}
+
+/** Puts a step behind all that are there, those of other tabs among them. */
+async function append(log: IDBObjectStore, step: Step): Promise<void> {
+  const last = await request(log.openKeyCursor(null, "prev"));
+  log.put(step, last ? (last.key as number) + 1 : 0);
+}
