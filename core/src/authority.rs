@@ -137,6 +137,7 @@ impl<S: Storage> Authority<S> {
             unread,
             shows,
             sees,
+            since: 0,
             bucket,
             others: 0,
             again: 0,
@@ -174,7 +175,7 @@ impl<S: Storage> Authority<S> {
             return;
         }
         if session.phase == Phase::Greeting {
-            self.greeting.insert(id, 0);
+            self.greeting.insert(id, session.since);
         }
         self.sessions.insert(id, session);
     }

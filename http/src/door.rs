@@ -278,9 +278,11 @@ impl NoRoute {
             NoRoute::Name => {
                 Answer::problem(400, "invalid-name", "a name is 1 to 64 of A-Z a-z 0-9 _ -")
             }
-            NoRoute::Key => {
-                Answer::problem(400, "invalid-key", "a key is a text of 1 to 512 bytes of UTF-8")
-            }
+            NoRoute::Key => Answer::problem(
+                400,
+                "invalid-key",
+                "a key is a text of 1 to 512 bytes of UTF-8, percent-encoded",
+            ),
         }
     }
 }

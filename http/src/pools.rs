@@ -108,9 +108,12 @@ impl Addition {
             return Ok(Answer::internal());
         };
         let page = machine.pool_items(&self.pool, self.since, LIST_ROWS_MAX, LIST_BYTES)?;
+        let next = following(&page);
         let sent: BTreeSet<&str> = self.items.iter().map(String::as_str).collect();
         let is_sent = |item: &Item| item.data.as_deref().is_some_and(|data| sent.contains(data));
-        let missing = page.items.iter().map(|(_, item)| item).filter(|item| !is_sent(item));
+        // A repeat is told what the first request was: nothing that has come since.
+        let missing = page.items.iter().map(|(_, item)| item);
+        let missing = missing.filter(|item| item.seq.0 <= seq && !is_sent(item));
         let refused = self
             .refused
             .iter()
@@ -119,9 +122,9 @@ impl Addition {
         let body = Object::new()
             .text("epoch", &epoch)
             .number("added", added)
-            .number("seq", seq)
+            .number("seq", next.unwrap_or(seq))
             .list("missing", missing.filter_map(describe))
-            .maybe_number("next", following(&page))
+            .maybe_number("next", next)
             .list("refused", refused);
         Ok(Answer::json(200, body))
     }
@@ -143,7 +146,7 @@ fn describe(item: &Item) -> Option<Object> {
     Some(Object::new().raw("data", item.data.as_deref()?).number("seq", item.seq.0))
 }
 
-/// Where a page does not reach the head: the `since` of the following one.
+/// Where a page does not reach the head: the `since` of the following one, and the `seq` up to which this one tells all.
 fn following(page: &PoolPage) -> Option<u64> {
     page.items.last().filter(|_| !page.is_last).map(|(_, item)| item.seq.0)
 }
@@ -172,11 +175,12 @@ pub(crate) fn list<S: Storage>(pool: &str, call: &Call) -> Result<Read<S>, Answe
         let reset = epoch.is_some_and(|epoch| epoch != current) || since > head;
         let since = if reset { Seq::ZERO } else { since };
         let page = machine.pool_items(&pool, since, rows, LIST_BYTES)?;
+        let next = following(&page);
         let body = Object::new()
             .text("epoch", &current)
             .list("items", page.items.iter().filter_map(|(_, item)| describe(item)))
-            .number("seq", page.head.0)
-            .maybe_number("next", following(&page))
+            .number("seq", next.unwrap_or(page.head.0))
+            .maybe_number("next", next)
             .flag("reset", reset)
             .flag("converged", machine.has_converged(&pool, page.head, now));
         Ok(Answer::json(200, body))

@@ -164,7 +164,12 @@ impl Route {
     }
 }
 
+/// What is percent-encoded, and nothing that only begins as if it were.
 fn decode(part: &str) -> Option<Cow<'_, str>> {
+    let is_escape = |rest: &str| {
+        rest.as_bytes().first_chunk::<2>().is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
+    };
+    part.split('%').skip(1).all(is_escape).then_some(())?;
     percent_decode_str(part).decode_utf8().ok()
 }
 

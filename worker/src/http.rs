@@ -20,9 +20,13 @@ pub(crate) mod pass;
 /// The header in which the worker tells the object what a request may do.
 pub(crate) const PASS: &str = "neap-pass";
 
+/// The header in which the worker tells the object the URL as it came: one that a request is made with loses the
+/// keys `.` and `..`, which stand for other paths there.
+pub(crate) const URL: &str = "neap-url";
+
 /// Answers a request that the worker has forwarded.
 pub(crate) async fn serve(relay: &Rc<Relay>, mut request: Request) -> Result<Response> {
-    let head = head_of(&request)?;
+    let head = head_of(&request, &request.headers().get(URL)?.unwrap_or_default())?;
     let Some(pass) = request.headers().get(PASS)?.and_then(|text| pass::read(&text)) else {
         return respond(Answer::internal());
     };
@@ -47,10 +51,9 @@ pub(crate) async fn serve(relay: &Rc<Relay>, mut request: Request) -> Result<Res
     })
 }
 
-/// Reads a request but for its body.
-pub(crate) fn head_of(request: &Request) -> Result<Head> {
-    let inner = request.inner();
-    Head::read(&inner.method(), &inner.url(), |name| request.headers().get(name))
+/// Reads a request to a URL but for its body.
+pub(crate) fn head_of(request: &Request, url: &str) -> Result<Head> {
+    Head::read(&request.inner().method(), url, |name| request.headers().get(name))
 }
 
 /// Gives an answer to the platform.

@@ -36,7 +36,7 @@ mod platform;
 mod relay;
 mod storage;
 
-use http::{PASS, head_of, outlive::answering, pass, refuse_socket, respond, to_js};
+use http::{PASS, URL, head_of, outlive::answering, pass, refuse_socket, respond, to_js};
 use log::{Event, Log};
 pub use object::Datastore;
 use platform::{mint_id, now, settings};
@@ -71,7 +71,7 @@ async fn serve(
     settings: &Settings,
     shared: Vec<(&'static str, String)>,
 ) -> Result<Response> {
-    let head = head_of(&request)?;
+    let head = head_of(&request, &request.inner().url())?;
     if !head.is_ours() {
         return match env.get_binding::<Fetcher>(ASSETS) {
             Ok(assets) => assets.fetch_request(request).await,
@@ -195,13 +195,27 @@ fn inner(
         }
     }
     headers.set(PASS, &pass::write(admitted))?;
+    headers.set(URL, &visible(&request.inner().url()))?;
     if is_socket {
         headers.set("Upgrade", "websocket")?;
     }
     let mut init = RequestInit::new();
     init.with_method(request.method()).with_headers(headers);
     init.with_body(body);
-    Request::new_with_init(&request.inner().url(), &init)
+    Request::new_with_init("https://neap.invalid/", &init)
+}
+
+/// A URL as a header can hold it.
+fn visible(url: &str) -> String {
+    let mut text = String::with_capacity(url.len());
+    for byte in url.bytes() {
+        if byte.is_ascii_graphic() {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
 }
 
 /// Reads a body; `None` when it is longer than it may be, and then no further.

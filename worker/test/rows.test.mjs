@@ -1,6 +1,9 @@
 // The interface row by row, each with its bounds: what http.test.mjs, pools.test.mjs and archive.test.mjs do not ask.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { request } from "node:http";
+import { text } from "node:stream/consumers";
 import { before, test } from "node:test";
 import { assertProblem, relay, set, sleep } from "./house.mjs";
 import { hello } from "./wire.mjs";
@@ -17,6 +20,16 @@ async function fresh(options = {}) {
   const id = `r${(count += 1)}`;
   assert.equal((await call("POST", "", { id, ttl: 600, ...options })).status, 201);
   return id;
+}
+
+/** A request whose path goes out as it stands: `fetch` would take `..` for a way up. */
+async function bare(method, path, body) {
+  const asked = request(r.url(), { method, path: `/v1/datastores${path}` });
+  asked.end(body && JSON.stringify(body));
+  const [answer] = await once(asked, "response");
+  const said = await text(answer);
+  const type = answer.headers["content-type"] ?? "";
+  return { status: answer.statusCode, type, text: said, body: said && JSON.parse(said) };
 }
 
 /** Every path of a datastore, with a request that is sound. */
@@ -68,6 +81,15 @@ test("names reach to 64 characters, keys to 512 bytes", async () => {
     assert.equal((await call("PUT", path(odd), { odd })).status, 200, odd);
     assert.deepEqual((await call("GET", path(odd))).body.data, { odd, id: odd });
   }
+  // Clients that follow the URL standard cannot say these; others can.
+  for (const [raw, key] of [["%2E", "."], ["%2e%2E", ".."], ["%2E.", ".."], ["a\\b", "a\\b"]]) {
+    const at = `/${id}/collections/${longest}/records/${raw}`;
+    assert.equal((await bare("PUT", at, { key })).status, 200, raw);
+    assert.deepEqual((await bare("GET", at)).body.data, { key, id: key });
+    assert.equal((await bare("DELETE", at)).status, 200);
+  }
+  for (const broken of ["%", "%zz", "a%2", "%u0041", "%%41"])
+    assertProblem(await bare("PUT", `/${id}/collections/${longest}/records/${broken}`, {}), 400, "invalid-key");
   for (const [method, rest, body] of every.filter(([, rest]) => /^.(collections|pools)/.test(rest))) {
     const bad = rest.replace(/\/(c|p)\//, "/a.b/");
     assertProblem(await call(method, `/${id}${bad}`, body), 400, "invalid-name");

@@ -1,6 +1,8 @@
 //! How fast sessions may write. Each has a bucket, and so has each subject, in memory alone: who sleeps
 //! fills them. An honest replica paces itself by what it is told, so who overdraws is closed.
 
+use alloc::vec::Vec;
+
 use super::{
     Authority, SessionId,
     session::{Phase, Session},
@@ -103,12 +105,21 @@ impl<S: Storage> Authority<S> {
 
     /// Closes those who have not said Hello for too long.
     pub(super) fn dismiss(&mut self, now: u64) {
-        let mut late = alloc::vec::Vec::new();
+        let (mut new, mut late) = (Vec::new(), Vec::new());
         for (id, since) in &mut self.greeting {
             if *since == 0 {
                 *since = now;
+                new.push(*id);
             } else if since.saturating_add(GREETING_MS) <= now {
                 late.push(*id);
+            }
+        }
+        // Who sleeps meanwhile must not begin to wait anew.
+        for id in new {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.since = now;
+                let session = session.clone();
+                self.remember(id, &session);
             }
         }
         for id in late {

@@ -30,6 +30,8 @@ pub(super) struct Session {
     pub(super) shows: Option<Box<str>>,
     /// Whether it was told of anybody who shows something.
     pub(super) sees: bool,
+    /// Since when it has been waited for to say Hello, in milliseconds since 1970; 0 until time is told.
+    pub(super) since: u64,
     /// How fast it has been lately; full after a sleep.
     pub(super) bucket: Bucket,
     /// The same for frames that mutate nothing: when their bucket is full again, in microseconds since 1970.
@@ -40,7 +42,7 @@ pub(super) struct Session {
     pub(super) reached: Seq,
 }
 
-wire::fields!(Session { admission, phase, epoch, authors, pools, unread, shows, sees; bucket, others, again, reached });
+wire::fields!(Session { admission, phase, epoch, authors, pools, unread, shows, sees, since; bucket, others, again, reached });
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
