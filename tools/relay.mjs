@@ -169,12 +169,23 @@ export async function serve(options, ready) {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => done());
     if (process.env.npm_lifecycle_event) whenOrphaned(done);
   });
-  const relay = await startRelay(options);
+  const relay = await startRelay({ ...options, hear: tellSettings() });
   console.log(ready(relay.url));
   const words = await Promise.race([stopped, relay.exited]);
   if (words) throw new Trouble(words);
   await relay.stop();
   process.exit(0);
+}
+
+/** Passes on what the relay has to say of its settings, which it says at each request, once. */
+function tellSettings() {
+  const told = new Set();
+  return (line) => {
+    const [complaint] = /\bNEAP_\w+ is .*/.exec(line) ?? [];
+    if (complaint === undefined || told.has(complaint)) return;
+    told.add(complaint);
+    console.error(`neap relay: ${complaint}`);
+  };
 }
 
 // npm cannot pass a SIGKILL on, and a relay that nobody owns would hold its port for ever. The scripts in
