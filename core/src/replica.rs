@@ -89,6 +89,8 @@ pub struct Replica {
     life: Option<Life>,
     /// Whether `table` belongs to an epoch that is over.
     is_stale: bool,
+    /// The primary field under which what is pending was made, where no relay has told one since.
+    made_under: Option<Box<str>>,
     /// Whether Hello may make a life, though this replica knows of one.
     opens_anew: bool,
     names: Names,
@@ -151,6 +153,7 @@ impl Replica {
             authors: alloc::vec![Author::new(id)],
             life: None,
             is_stale: false,
+            made_under: None,
             opens_anew: false,
             names: Names::default(),
             page_records: SNAPSHOT_PAGE_RECORDS,
@@ -215,11 +218,11 @@ impl Replica {
         self.life.as_ref().map(|life| &life.info)
     }
 
-    /// The primary field: the relay's word, else the option's, else `id`.
+    /// The primary field: the relay's word, else that of what is pending, else the option's, else `id`.
     #[must_use]
     pub fn primary(&self) -> &str {
         let told = self.life.as_ref().map(|life| &*life.info.primary);
-        told.or(self.options.primary.as_deref()).unwrap_or("id")
+        told.or(self.made_under.as_deref()).or(self.options.primary.as_deref()).unwrap_or("id")
     }
 
     /// The kind: the relay's word, else the option's, else temp.

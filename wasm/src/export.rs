@@ -354,6 +354,11 @@ exports! {
     /// When `tick` wants to be called, in milliseconds since 1970, or -1.
     "deadline" fn deadline(core, _input) -> f64 { core.replica.deadline().map_or(-1.0, float) }
 
+    /// The primary field under which the outbox was made.
+    "restorePrimary" fn restore_primary(core, input, primary: usize) {
+        core.replica.restore_primary(input.text(primary));
+    }
+
     /// The app has heard that the datastore is gone, and opens it anew.
     "openAnew" fn open_anew(core, _input) { core.replica.open_anew(); }
 

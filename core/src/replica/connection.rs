@@ -280,9 +280,13 @@ impl Replica {
             birth: author.birth,
             acked: author.saved,
         };
+        let mut options = self.options.clone();
+        if self.life.is_none() {
+            options.primary = options.primary.or_else(|| self.made_under.clone());
+        }
         let hello = Hello {
             version: VERSION,
-            options: self.options.clone(),
+            options,
             epoch: self.epoch().filter(|_| !self.opens_anew),
             cursor: self.asked,
             authors: self.authors.iter().take(1).map(introduce).collect(),

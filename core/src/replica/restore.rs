@@ -133,6 +133,11 @@ impl Replica {
         Ok(())
     }
 
+    /// Takes back the primary field under which the outbox was made, which counts until a relay has told one.
+    pub fn restore_primary(&mut self, primary: &str) {
+        self.made_under = Some(primary.into());
+    }
+
     /// Takes back the next page of the checkpoint, from the first one on, before any frame. Of two
     /// pages that speak of one key the newer seq counts. Where its part of the digest is not to be had each
     /// record is hashed.

@@ -121,3 +121,46 @@ fn ex3_a_life_slides() {
     ));
     assert_eq!(end(&authority), Some(now + 60_000));
 }
+
+/// [OU6] Edits whose primary field no relay has told yet come back with it: where the relay, or the app that
+/// opens again, has another one, nothing of them is sent.
+#[test]
+fn ou6_pending_under_a_primary_field() {
+    let opened = |primary: Option<&str>| {
+        let options = Options { primary: primary.map(Into::into), ..Options::default() };
+        Replica::new(ReplicaId([1; 16]), ReplicaId([2; 16]), 7, options)
+    };
+    let mut first = opened(Some("key"));
+    let set = first.mutate(OpKind::Set, "c", "a", r#"{"key":"a"}"#, Condition::None);
+    first.durable(set.unwrap_or(Turn::ZERO));
+    let Some((turn, _, block)) = first.take_block() else { panic!("no block") };
+    for (asked, has, is_taken) in [
+        (None, None, true),
+        (Some("key"), None, true),
+        (Some("id"), None, false),
+        (None, Some("id"), false),
+        (Some("id"), Some("id"), false),
+        (Some("id"), Some("key"), false),
+        (None, Some("key"), true),
+    ] {
+        let mut authority = authority();
+        if let Some(primary) = has {
+            let options = Options { primary: Some(primary.into()), ..Options::default() };
+            assert!(authority.open(&options, moment(NOW)).is_ok());
+        }
+        let mut replica = opened(asked);
+        replica.restore_primary("key");
+        assert!(replica.restore_block(turn, &block).is_ok());
+        replica.restored();
+        assert_eq!(replica.primary(), "key");
+        for (_, code) in join(&mut authority, 1, &mut replica, NOW) {
+            replica.closed(code);
+        }
+        let case = format!("{asked:?} of {has:?}");
+        assert_eq!(replica.pending() == 0, is_taken, "{case}");
+        let stopped = events(&mut replica).contains(&Event::Stopped("options-mismatch"));
+        assert_eq!(stopped, !is_taken, "{case}");
+        let head = authority.meta().map_or(0, |meta| meta.head.0);
+        assert_eq!(head, u64::from(is_taken), "{case}");
+    }
+}

@@ -291,9 +291,9 @@ export interface Presence<T = unknown> {
    * What each of the others shows, frozen, by a name that stays as long as their connection. Empty without a
    * connection. Another map whenever something has changed.
    */
-  readonly others: ReadonlyMap<string, T>;
+  readonly others: Map<string, T>;
   /** Calls `listener` after `self` or `others` have changed. Returns what ends it. Throws `invalid-options`. */
-  subscribe(listener: (others: ReadonlyMap<string, T>) => void): () => void;
+  subscribe(listener: (others: Map<string, T>) => void): () => void;
 }
 
 /** An op of a refused mutation, so that an app can offer the data back. */
@@ -375,7 +375,10 @@ export interface Datastore {
   redo(): Mutation | null;
   readonly canUndo: boolean;
   readonly canRedo: boolean;
-  /** Stays away from the relay until `goOnline`. */
+  /**
+   * Stays away from the relay until `goOnline`, for as long as the page lives. Other tabs still show what is edited here,
+   * and deliver what a page leaves behind when it goes.
+   */
   goOffline(): void;
   goOnline(): void;
   /** Calls `listener` at each event. Returns what ends it. Throws `invalid-options`. */

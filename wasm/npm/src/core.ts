@@ -101,6 +101,8 @@ export interface Core {
   dirtyPage(): number;
   page(index: number): [bytes: Uint8Array, digest: Uint8Array];
 
+  /** The primary field under which the outbox was made, for as long as no relay has told one. */
+  restorePrimary(primary: string): void;
   /** The app has heard that the datastore is gone, and wants another in its place. */
   openAnew(): void;
 

@@ -119,7 +119,8 @@ export class Driver {
     return sum;
   }
 
-  private connect(): void {
+  /** Connects, or tries at once, where the app wants a connection. */
+  connect(): void {
     if (this.isIntroduced && this.isWanted && !this.isClosed && !this.home.isAsleep) this.socket?.start();
   }
 
@@ -252,14 +253,14 @@ export class Driver {
         this.home.journal.welcomed();
         break;
       case "live":
-        this.socket?.settle();
-        this.lastCloseCode = 0;
-        this.lastFailure = "";
+        // Where the relay could not read what is pending, only an answer to that is a good sign.
+        if (this.lastCloseCode !== BAD_REQUEST) this.allIsWell();
         this.isReady = true;
         for (const waiter of this.readyWaiters.splice(0)) waiter.resolve();
         break;
       case "settled":
       case "refused":
+        this.allIsWell();
         this.home.journal.settled();
         break;
       case "renumbered": {
@@ -286,6 +287,13 @@ export class Driver {
       case "pool":
         break;
     }
+  }
+
+  /** The next failure is a new one. */
+  private allIsWell(): void {
+    this.socket?.settle();
+    this.lastCloseCode = 0;
+    this.lastFailure = "";
   }
 
   look(): void {
@@ -442,9 +450,11 @@ interface Waiter {
   reject(error: NeapError): void;
 }
 
+const BAD_REQUEST = 4400;
+
 /** Close codes of the relay after which another try makes sense, but the app should know. */
 const CLOSE_CODES: Record<number, string> = {
-  4400: "bad-request",
+  [BAD_REQUEST]: "bad-request",
   4401: "unauthorized",
   4404: "not-found",
   4408: "too-slow",

@@ -111,6 +111,7 @@ export function makeCore(
     id: () => given(wasm.id())?.slice() as Uint8Array,
     received: (bytes, now) => wasm.received(...put(bytes), now),
     pong: (text, now) => wasm.pong(...put(text), now),
+    restorePrimary: (primary) => void wasm.restorePrimary(...put(primary)),
     show: (json) => void wasm.show(...put(json)),
     heard: (note) => void wasm.heard(...put(note)),
     keepSiblings: (ids) => void wasm.keepSiblings(...put(ids)),

@@ -336,7 +336,7 @@ export class Journal {
   private replica(): Identity {
     const { core, id, spare, contact } = this;
     const account = core.account();
-    return { id, spare, account, sum: core.ownChecksum(account, 0, 0), contact };
+    return { id, spare, account, sum: core.ownChecksum(account, 0, 0), primary: core.primary(), contact };
   }
 
   private takeCheckpoint(): Checkpoint | undefined {

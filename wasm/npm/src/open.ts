@@ -18,8 +18,8 @@ import { troubleOf } from "./storage/trouble.js";
 import { endOf, patiently, subjectOf } from "./token.js";
 import { loadModule } from "./wasm.js";
 
-/** Of what places this page has been told that they are gone: who opens one of them now wants another in its place. */
-const gone = new Set<string>();
+/** Who in this page has been told that a place is gone: whoever opens it now wants another in its stead. */
+const gone = new Map<string, Driver[]>();
 
 /**
  * Opens a datastore. Resolves when the local replica can be read and written; it never waits for the
@@ -68,9 +68,13 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     return fromNothing();
   };
   const driver = await (checked.storage === "indexeddb" ? fromDisk().catch(without) : fromNothing());
-  driver.engine.emitter.on("expired", () => void gone.add(place));
+  driver.engine.emitter.on("expired", () => void gone.set(place, [...(gone.get(place) ?? []), driver]));
   driver.whenReady().then(
-    () => gone.delete(place),
+    () => {
+      // What they have pending goes to the new life too.
+      for (const old of gone.get(place) ?? []) old.connect();
+      gone.delete(place);
+    },
     () => {},
   );
   // When the app has had the time to listen.

@@ -3,7 +3,7 @@
 import type { Kind, OpenOptions, StorageKind, WebSocketClass } from "./api.js";
 import { randomBytes, toHex } from "./dice.js";
 import { NeapError } from "./errors.js";
-import { checkName, isFieldName } from "./key.js";
+import { checkName, isFieldName, isWellFormed } from "./key.js";
 import { NAME_BYTES_MAX } from "./limits.js";
 import { subjectOf } from "./token.js";
 import { checkNames } from "./trouble.js";
@@ -34,7 +34,8 @@ export function check(options: OpenOptions): Checked {
   if (sliding !== undefined && typeof sliding !== "boolean") throw invalid("sliding is true or false");
   if (token !== undefined && typeof token !== "string" && typeof token !== "function")
     throw invalid("token is a text or a function that gets one");
-  if (user !== undefined && (typeof user !== "string" || user === "")) throw invalid("user is a text");
+  if (user !== undefined && (typeof user !== "string" || user === "" || !isWellFormed(user)))
+    throw invalid("user is a text, without lone surrogates");
   const relay = relayOf(options.relay);
   const storage = storageOf(options.storage);
   if (typeof token === "function" && storage === "indexeddb" && user === undefined)

@@ -12,8 +12,8 @@ import { checkFunction, reportUncaught } from "./trouble.js";
 
 export class LivePresence implements Presence {
   self: unknown = undefined;
-  others: ReadonlyMap<string, unknown> = new Map();
-  private readonly listeners = new Set<(others: ReadonlyMap<string, unknown>) => void>();
+  others: Map<string, unknown> = new Map();
+  private readonly listeners = new Set<(others: Map<string, unknown>) => void>();
   private json = "";
   private shown = "";
   private shownAt = -PRESENCE_MS;
@@ -34,7 +34,7 @@ export class LivePresence implements Presence {
     this.changed();
   }
 
-  subscribe(listener: (others: ReadonlyMap<string, unknown>) => void): () => void {
+  subscribe(listener: (others: Map<string, unknown>) => void): () => void {
     checkFunction(listener);
     // A wrapper of its own, so that one function can be subscribed twice.
     const own: typeof listener = (others) => listener(others);

@@ -134,8 +134,11 @@ function matcher<T>(where: QueryOptions<T>["where"]): (record: Fields) => boolea
   if (typeof where === "function") return (record) => Boolean((where as (record: unknown) => unknown)(record));
   if (!isPlainObject(where)) throw new NeapError("invalid-options", "where is an object of fields or a function");
   const wanted = Object.entries(where as Fields);
-  return (record) => wanted.every(([field, value]) => same(record[field], value));
+  return (record) => wanted.every(([field, value]) => same(own(record, field), value));
 }
+
+/** What a record itself has of a field. */
+const own = (record: Fields, field: string): unknown => (Object.hasOwn(record, field) ? record[field] : undefined);
 
 function checkLimit(limit: number | undefined): number {
   if (limit === undefined) return Infinity;
@@ -150,7 +153,7 @@ function comparer<T>(orderBy: OrderBy<T> | undefined): Compare {
   const fields = orderBy === undefined ? [] : fieldsOf(orderBy);
   return (one, other) => {
     for (const [field, direction] of fields) {
-      const order = compareValues(one.record[field], other.record[field]);
+      const order = compareValues(own(one.record, field), own(other.record, field));
       if (order !== 0) return direction === "asc" ? order : -order;
     }
     return compareKeys(one.key, other.key);

@@ -114,7 +114,7 @@ export function useStatus(ds: Datastore | undefined): Status | undefined {
   );
 }
 
-const nobody: ReadonlyMap<string, never> = new Map<string, never>();
+const nobody = new Map<string, never>();
 
 /**
  * What those who are connected show each other, and how to show something. On a server and while there is no
@@ -124,7 +124,7 @@ export function usePresence<T = unknown>(ds: Datastore | undefined): Pick<Presen
   const presence = ds?.presence as Presence<T> | undefined;
   const subscribe = useCallback((listener: () => void) => presence?.subscribe(listener) ?? nothing, [presence]);
   const self = useSyncExternalStore(subscribe, () => presence?.self, nothing);
-  const others = useSyncExternalStore<ReadonlyMap<string, T>>(subscribe, () => presence?.others ?? nobody, () => nobody);
+  const others = useSyncExternalStore<Map<string, T>>(subscribe, () => presence?.others ?? nobody, () => nobody);
   const set = useCallback((state: T | null | undefined) => presence?.set(state), [presence]);
   return { self, others, set };
 }

@@ -136,7 +136,8 @@ function copyMembers(value: object, depth: number, name: string): object {
     if (tag !== "[object Object]") throw invalid(`${at(name)} is ${tag}, which is not JSON`);
   }
   const copy: Record<string, unknown> = { ...value };
-  let isWhole = true;
+  // JSON has no members that symbols name.
+  let isWhole = Object.getOwnPropertySymbols(copy).length === 0;
   let size = 1;
   for (const name in copy) {
     const member = copy[name];

@@ -3,6 +3,7 @@
 import { soon, stopwatch } from "./clock.js";
 import type { Core } from "./core.js";
 import { NeapError } from "./errors.js";
+import { isFieldName } from "./key.js";
 import { SLICE_MS } from "./limits.js";
 import { newIdentity, type Identity, type Stored, type Sum } from "./storage/storage.js";
 
@@ -32,6 +33,7 @@ export async function restore(make: (replica: Identity) => Core, found: Stored):
   // Of a replica that has nothing to say nothing is lost when another goes on.
   if (!isKnown && blocks.length === 0) core = make((replica = newIdentity()));
   if (blocks[0] && !(account && isKnown)) core.restoreWithoutAccount(blocks[0].first);
+  if (blocks.length > 0 && isFieldName(replica.primary)) core.restorePrimary(replica.primary);
   const pageBytes = await restoreRecords(core, found);
   const isDamaged = pageBytes === undefined;
   if (isDamaged) core.dropRecords();

@@ -4,7 +4,7 @@ import type { WebSocketClass, WebSocketLike } from "./api.js";
 import { after, now, type Cancel } from "./clock.js";
 import { jitter } from "./dice.js";
 import { NeapError } from "./errors.js";
-import { CONNECT_MS, PAUSE_MS, PING_MS, PONG_MS, RENEW_MIN_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
+import { CONNECT_MS, OFFLINE_PONG_MS, PAUSE_MS, PING_MS, PONG_MS, RENEW_MIN_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
 
 const PROTOCOL = "neap.v1";
 const PING = "ping";
@@ -60,6 +60,7 @@ export class Socket {
   ) {
     // A page that comes back asks at once, instead of after the rest of a wait.
     this.listen("online", () => this.hurry());
+    this.listen("offline", () => this.ping(OFFLINE_PONG_MS));
     this.listen("pageshow", () => this.hurry());
     this.listen("visibilitychange", () => {
       if (isVisible()) this.hurry();
@@ -242,13 +243,13 @@ export class Socket {
     if (isVisible()) this.cancelPing = after(PING_MS, () => this.ping());
   }
 
-  private ping(): void {
+  private ping(patience = PONG_MS): void {
     if (this.state !== "open") return;
     this.cancelPing();
     this.cancelPong();
     this.socket?.send(PING);
     const socket = this.socket;
-    this.cancelPong = after(PONG_MS, () => this.lost(socket, DEAD));
+    this.cancelPong = after(patience, () => this.lost(socket, DEAD));
     this.pingLater();
   }
 

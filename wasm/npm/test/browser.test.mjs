@@ -45,7 +45,7 @@ test("offline edits survive a reload, and arrive exactly once", async (t) => {
   assert.equal((await status(page)).storage, "indexeddb");
 });
 
-for (const order of ["closed first", "closed afterwards"])
+for (const order of ["closed first", "closed afterwards", "kept open"])
   test(`what is gone begins anew when the app that has heard so opens it again, and only then; the old one ${order}`, async (t) => {
     const { relay, tab, load } = await setting(t);
     const options = { relay: relay.url, id: "board" };
@@ -73,7 +73,8 @@ for (const order of ["closed first", "closed afterwards"])
         const resets = [];
         ds.on("reset", ({ reason }) => resets.push(reason));
         await ds.ready;
-        await before.close();
+        if (order === "closed afterwards") await before.close();
+        if (order === "kept open") await before.settled();
         return resets;
       },
       [options, order],
@@ -84,6 +85,31 @@ for (const order of ["closed first", "closed afterwards"])
     assert.deepEqual(await keys(page), ["kept"]);
     assert.deepEqual(await page.evaluate(() => [ds.seq, refused, trouble]), [1, [], []]);
   });
+
+test("edits made under one primary field are not sent under another, however the page is opened again", async (t) => {
+  const { relay, tab, load } = await setting(t);
+  const options = { relay: relay.url, id: "board", storage: "indexeddb" };
+  const address = `${relay.url}/v1/datastores/board`;
+  const page = await tab({ ...options, primary: "key" });
+  await page.evaluate(async () => {
+    ds.goOffline();
+    await tasks.set({ key: "a" }).durable;
+  });
+  await fetch(`${relay.url}/v1/datastores`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ id: "board" }) });
+  for (const primary of ["id", undefined]) {
+    await load(page, { ...options, primary });
+    await until(async () => (await page.evaluate(() => trouble.length)) > 0, "a word of it");
+    const found = await page.evaluate(() => [trouble, ds.primary, ds.status.pending, [...tasks], ds.status.connection]);
+    assert.deepEqual(found, [["options-mismatch"], "key", 1, [["a", { key: "a" }]], "offline"]);
+  }
+  assert.equal((await (await fetch(address)).json()).seq, 0, "nothing was sent");
+  await fetch(address, { method: "DELETE" });
+  await load(page, options);
+  await page.evaluate(() => ds.settled());
+  const { primary, seq } = await (await fetch(address)).json();
+  assert.deepEqual([primary, seq], ["key", 1]);
+  assert.deepEqual(await page.evaluate(() => [trouble, refused]), [[], []]);
+});
 
 test("with the relay gone a page starts from its disk: records, pending edits, honest status", async (t) => {
   const { relay, tab, load } = await setting(t);

@@ -444,6 +444,7 @@ test("bad options reject", async () => {
     ["invalid-options", { relay: "https://ada:secret@example.com" }],
     ["invalid-options", { relay: undefined }],
     ["invalid-options", { token: 7 }],
+    ["invalid-options", { user: "\ud800" }],
     ["invalid-options", { storage: "indexeddb", token: () => "x" }],
     ["invalid-options", { reley: null }],
     ["invalid-options", { relay: "https://example.com", WebSocket: "ws" }],

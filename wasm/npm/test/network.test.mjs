@@ -10,7 +10,7 @@ import { faultyLine } from "./faults.mjs";
 import { profile, source, tempDir, until } from "./house.mjs";
 
 const { Socket } = await source("socket.ts");
-const { CONNECT_MS, PAUSE_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS } = await source("limits.ts");
+const { CONNECT_MS, OFFLINE_PONG_MS, PAUSE_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS } = await source("limits.ts");
 
 /** A socket on a clock of the test's own, among fake WebSockets and a fake page. */
 async function fake(t, { dice = 0.5, target = async () => ({ url: "ws://here" }) } = {}) {
@@ -162,6 +162,45 @@ test("online, and a page that is shown again, connect at once or ask whether the
   assert.deepEqual(last().sent, ["ping"]);
 });
 
+test("where the browser says that the network is gone, the connection is asked at once and has little time to answer", async (t) => {
+  const { made, heard, last, pass } = await fake(t, { dice: 0 });
+  last().tell("open");
+  window.dispatchEvent(new Event("offline"));
+  assert.deepEqual(last().sent, ["ping"]);
+  last().tell("message", { data: "pong" });
+  await pass(OFFLINE_PONG_MS);
+  assert.equal(made.length, 1, "the relay is on this side of what is gone");
+  window.dispatchEvent(new Event("offline"));
+  await pass(OFFLINE_PONG_MS);
+  assert.deepEqual(heard.filter(([what]) => what === "closed").length, 1);
+  assert(made.length > 1);
+});
+
+test("a relay that cannot read what is pending is told of once, and asked at growing intervals", async (t) => {
+  const relay = await relayOf(t);
+  let connections = 0;
+  class Garbler extends WebSocket {
+    sent = 0;
+    constructor(...given) {
+      super(...given);
+      connections += 1;
+    }
+    send(data) {
+      // Hello is as it should be.
+      super.send(typeof data === "string" || this.sent++ === 0 ? data : new Uint8Array([255, 255]));
+    }
+  }
+  const ds = await replica(t, relay.url, { WebSocket: Garbler });
+  await ds.ready;
+  ds.collection("tasks").set({ id: "a" });
+  await until(() => connections >= 4, "a fourth try");
+  assert.deepEqual(ds.trouble, ["bad-request"]);
+  const before = connections;
+  await new Promise((done) => setTimeout(done, 1500));
+  assert(connections - before <= 4, `${connections - before} more in 1.5 s`);
+  assert.equal(ds.status.pending, 1);
+});
+
 test("a connection on which frames come is asked all the same for what did not come", async (t) => {
   const { last, pass } = await fake(t);
   last().tell("open");
@@ -261,4 +300,16 @@ test("in a real page `online` connects at once, however long the wait would be",
   await context.setOffline(false);
   await page.evaluate(() => ds.ready);
   assert.deepEqual(await page.evaluate(() => [ds.status.connection, trouble]), ["live", []]);
+});
+
+test("in a real page whose network goes the status says so within seconds, and that it is back", async (t) => {
+  const browser = await launch();
+  t.after(() => browser.close());
+  const { relay, context, tab } = await profile(t, browser);
+  const page = await tab({ relay: relay.url, id: "board" });
+  await page.evaluate(() => ds.ready);
+  await context.setOffline(true);
+  await until(() => page.evaluate(() => ds.status.connection === "offline"), "offline", 5000);
+  await context.setOffline(false);
+  await until(() => page.evaluate(() => ds.status.connection === "live"), "live", 5000);
 });

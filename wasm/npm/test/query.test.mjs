@@ -64,6 +64,16 @@ test("listeners hear once for each batch, never during a call, and no more once 
   assert.equal(query.value.length, 2, "a closed query stays as it is");
 });
 
+test("a field is what a record has itself", async (t) => {
+  const { tasks } = await tasksOf(t);
+  tasks.set({ id: "a" });
+  tasks.set({ id: "b", constructor: "x" });
+  const found = (options) => tasks.query(options).value.map(({ id }) => id);
+  assert.deepEqual(found({ where: { constructor: Object } }), []);
+  assert.deepEqual(found({ where: { toString: undefined } }), ["a", "b"]);
+  assert.deepEqual(found({ orderBy: "constructor" }), ["a", "b"]);
+});
+
 test("bad options throw", async (t) => {
   const { tasks } = await tasksOf(t);
   for (const options of [{ where: 1 }, { where: [] }, { limit: -1 }, { limit: 1.5 }, null, 5, [], { filter: {} }, { orderBy: [] }, { orderBy: 3 }, { orderBy: [["a", "up"]] }]) {

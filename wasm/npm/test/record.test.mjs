@@ -74,6 +74,12 @@ test("a member named __proto__ stays a member", () => {
   assert.equal({}.polluted, undefined);
 });
 
+test("members that symbols name are no part of JSON, however deep they stand", () => {
+  const name = Symbol("name");
+  const copy = copyRecord({ id: "k", [name]: () => {}, deep: { n: 1, [name]: {} } });
+  assert.deepEqual([Reflect.ownKeys(copy), Reflect.ownKeys(copy.deep)], [["id", "deep"], ["n"]]);
+});
+
 test("minus zero is zero, as every other replica reads it", () => {
   assert.ok(Object.is(copyRecord({ zero: -0 }).zero, 0));
 });

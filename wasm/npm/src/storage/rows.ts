@@ -23,7 +23,7 @@ export function readBlock(row: unknown, first: number): Block {
 }
 
 export function readIdentity(row: unknown): Identity | undefined {
-  const { id, spare, account, sum, contact } = Object(row) as Partial<Identity>;
+  const { id, spare, account, sum, primary, contact } = Object(row) as Partial<Identity>;
   if (bytesIn(id).length !== 16 || bytesIn(spare).length !== 16) return undefined;
-  return { id: bytesIn(id), spare: bytesIn(spare), account: account && bytesIn(account), sum, contact };
+  return { id: bytesIn(id), spare: bytesIn(spare), account: account && bytesIn(account), sum, primary, contact };
 }

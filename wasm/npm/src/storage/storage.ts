@@ -74,6 +74,8 @@ export interface Identity {
   /** What the core wants to have stored of it. */
   readonly account: Uint8Array | undefined;
   readonly sum: Sum;
+  /** The primary field of what it has pending; `undefined` where an older package stored it. */
+  readonly primary: string | undefined;
   /** When it last met the relay, in milliseconds since 1970. */
   readonly contact: number | undefined;
 }
@@ -89,6 +91,7 @@ export const newIdentity = (): Identity => ({
   spare: randomBytes(16),
   account: undefined,
   sum: undefined,
+  primary: undefined,
   contact: undefined,
 });
 
