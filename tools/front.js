@@ -36,7 +36,7 @@ export default {
 
 // Only a name with an extension is asked for as it is: for a directory the disk answers with a listing.
 function candidates(pathname) {
-  if (pathname.endsWith("/")) return [`${pathname}index.html`];
+  if (pathname.endsWith("/")) return [`${pathname}index.html`, `${pathname.slice(0, -1)}.html`];
   if (/\.\w+$/.test(pathname)) return [pathname];
   return [`${pathname}.html`, `${pathname}/index.html`];
 }

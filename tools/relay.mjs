@@ -3,8 +3,11 @@
 // Tests import `startRelay`.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { at, isMain, main, Trouble } from "./house.mjs";
@@ -169,12 +172,45 @@ export async function serve(options, ready) {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => done());
     if (process.env.npm_lifecycle_event) whenOrphaned(done);
   });
+  await holdAlone(options.data);
   const relay = await startRelay({ ...options, hear: tellSettings() });
   console.log(ready(relay.url));
   const words = await Promise.race([stopped, relay.exited]);
   if (words) throw new Trouble(words);
   await relay.stop();
   process.exit(0);
+}
+
+/** Takes a data directory for this process alone: two relays over one would give the same numbers to different writes. */
+async function holdAlone(data) {
+  try {
+    mkdirSync(data, { recursive: true });
+    accessSync(data, constants.W_OK);
+  } catch (error) {
+    throw new Trouble(`cannot keep data in ${data}: ${error.message}`);
+  }
+  const name = `neap-${createHash("sha256").update(realpathSync(data)).digest("hex").slice(0, 32)}`;
+  const path = join(tmpdir(), `${name}.sock`);
+  const listens = () =>
+    new Promise((resolve, reject) => {
+      const door = createServer((visitor) => visitor.destroy());
+      door.once("error", reject);
+      door.listen(path, () => resolve(door.unref()));
+    });
+  try {
+    await listens();
+  } catch (error) {
+    if (error.code !== "EADDRINUSE") throw error;
+    const answers = new Promise((resolve) => {
+      const visit = connect(path, () => resolve(true));
+      visit.on("error", () => resolve(false));
+      visit.unref();
+    });
+    if (await answers) throw new Trouble(`${data} is in use by another relay`);
+    // Whoever held it was killed.
+    rmSync(path, { force: true });
+    await listens();
+  }
 }
 
 /** Passes on what the relay has to say of its settings, which it says at each request, once. */
@@ -205,6 +241,10 @@ export function parsePort(text) {
 const usage = "usage: npm run relay -- --port N --data DIR [--var KEY=VALUE]...";
 
 function parse(args) {
+  if (args.includes("--help")) {
+    console.log(usage);
+    process.exit(0);
+  }
   const options = { vars: {} };
   for (let i = 0; i < args.length; i += 1) {
     const [flag, inline] = /^(--\w+)=(.*)$/s.exec(args[i])?.slice(1) ?? [args[i]];

@@ -91,6 +91,32 @@ test("a port in use is told in a line", async (t) => {
   assert.equal(errors, `neap relay: port ${port} is in use\n`);
 });
 
+test("data that another relay has, or that cannot be kept, is told in a line; who was killed holds nothing", async (t) => {
+  const data = freshData();
+  const first = cli(t, "--port", "0", "--data", data);
+  await first.ready();
+  for (const same of [data, `${data}/.`]) {
+    const { code, errors } = await cli(t, "--port", "0", "--data", same).ended;
+    assert.deepEqual([code, errors], [1, `neap relay: ${same} is in use by another relay\n`]);
+  }
+  first.child.kill("SIGKILL");
+  await first.ended;
+  const next = cli(t, "--port", "0", "--data", data);
+  assert(await next.ready());
+  const { code, errors } = await cli(t, "--port", "0", "--data", "/dev/null/x").ended;
+  assert.equal(code, 1);
+  assert.match(errors, /^neap relay: cannot keep data in \/dev\/null\/x: [^\n]+\n$/);
+});
+
+test("a setting that makes no sense is told, once, and its default holds", async (t) => {
+  const relay = cli(t, "--port", "0", "--data", freshData(), "--var", "NEAP_MAX_TTL=-3");
+  const url = await relay.ready();
+  for (let n = 0; n < 3; n += 1) assert.ok(await answers(url));
+  relay.child.kill("SIGTERM");
+  const { errors } = await relay.ended;
+  assert.equal(errors, "neap relay: NEAP_MAX_TTL is not a whole number; 2592000 holds\n");
+});
+
 test("workerd does not outlive a killed runner", async (t) => {
   const relay = cli(t, "--port", "0", "--data", freshData());
   const url = await relay.ready();
