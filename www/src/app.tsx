@@ -13,7 +13,14 @@ export function App({ board }: { board: Board }): VNode {
   const [, redraw] = useReducer((times: number) => times + 1, 0);
   const [added, setAdded] = useState<string | null>(null);
   useEffect(() => board.subscribe(() => redraw(undefined)), [board]);
-  const add = useCallback((title: string) => setAdded(board.add(title).id), [board]);
+  const add = useCallback(
+    (title: string) => {
+      const task = board.add(title);
+      if (task) setAdded(task.id);
+      return task !== null;
+    },
+    [board],
+  );
   const { status } = board;
   return (
     <>
@@ -25,11 +32,11 @@ export function App({ board }: { board: Board }): VNode {
           <Share />
           <h1>A task board for any tide</h1>
           <p class="lead">
-            It works without a network. <strong>Open this link in a second window, switch one of them offline, edit both.</strong>
+            It works without a network. <strong>Open this link on your phone or in another browser, switch one of them offline, edit both.</strong>
           </p>
           <section class="tide" aria-label="Connection">
             <Connection status={status} />
-            <Gauge status={status} byChoice={board.workOffline} />
+            <Gauge status={status} byChoice={board.workOffline} fate={board.fate} />
             <OfflineSwitch board={board} />
           </section>
         </header>

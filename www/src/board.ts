@@ -1,4 +1,4 @@
-import { open, NeapError, type Change, type Collection, type Datastore, type Op, type Refused, type Status } from "neap";
+import { open, NeapError, type Change, type Collection, type Condition, type Datastore, type Op, type Refused, type Status } from "neap";
 import { Edits, oursCameLater, theirsCameLater, type Edit, type Verdict, type Wish } from "./edits";
 import { Notices } from "./notices";
 import { byAge, newTask, type Task } from "./task";
@@ -8,6 +8,9 @@ const TTL = 30 * 24 * 3600;
 
 const openBoard = (id: string | null): Promise<Datastore> => open({ ...(id !== null && { id }), ttl: TTL, sliding: true });
 
+/** Whether the relay has the board, has it no more, or is to have it again. */
+export type Fate = "here" | "gone" | "returning";
+
 /** One task board: the datastore, what was done to it here, and what there is to say about it. */
 export class Board {
   readonly notices: Notices;
@@ -16,7 +19,10 @@ export class Board {
   readonly #edits: Edits;
   readonly #switch: string;
   readonly #listeners = new Set<() => void>();
+  /** Edits of tasks that another tab has not sent yet: the relay knows nothing of those, so these wait for them. */
+  readonly #early = new Set<string>();
   #workOffline: boolean;
+  #fate: Fate = "here";
 
   /** Opens a board, a fresh one without an id. Needs no network. */
   static async open(id: string | null): Promise<Board> {
@@ -51,6 +57,10 @@ export class Board {
     return this.#datastore.status;
   }
 
+  get fate(): Fate {
+    return this.#fate;
+  }
+
   get tasks(): Task[] {
     return [...this.#tasks.values()].sort(byAge);
   }
@@ -76,10 +86,10 @@ export class Board {
     this.#changed();
   }
 
-  add(title: string): Task {
+  /** Writes a task down; `null` where that was not possible. */
+  add(title: string): Task | null {
     const task = newTask(title);
-    this.#mutate(() => this.#tasks.set(task));
-    return task;
+    return this.#mutate(() => this.#tasks.set(task)) ? task : null;
   }
 
   tick(task: Task, done: boolean): void {
@@ -108,21 +118,30 @@ export class Board {
   #edit(key: string, wish: Wish): void {
     const { seq } = this.#tasks.meta(key);
     this.#edits.note(key, this.#tasks.get(key), wish, this.status.connection !== "live");
-    this.#send(key, wish, seq === null ? undefined : { ifSeq: seq });
+    this.#send(key, wish, seq === null ? { ifPresent: true } : { ifSeq: seq });
   }
 
-  #send(key: string, wish: Wish, condition?: { ifSeq: number }): void {
+  /** Whether a task is shown that the relay does not know of. */
+  #isUnsent(key: string): boolean {
+    return this.#tasks.has(key) && this.#tasks.meta(key).seq === null;
+  }
+
+  #send(key: string, wish: Wish, condition?: Condition): void {
     this.#mutate(() => (wish === "gone" ? this.#tasks.delete(key, condition) : this.#tasks.patch(key, wish, condition)));
   }
 
-  #mutate(change: () => unknown): void {
+  /** Whether a change was possible. */
+  #mutate(change: () => unknown): boolean {
+    let isDone = true;
     try {
       change();
     } catch (cause) {
       if (!(cause instanceof NeapError)) throw cause;
+      isDone = false;
       this.notices.say(`That was not possible: ${cause.message}.`);
     }
     this.#changed();
+    return isDone;
   }
 
   #listen(): void {
@@ -133,32 +152,42 @@ export class Board {
     });
     datastore.on("status", () => this.#changed());
     datastore.on("refused", (refused) => this.#refused(refused));
-    datastore.on("reset", () => this.notices.say("The relay began this board anew. What was pending here goes on to the new one."));
-    datastore.on("expired", () =>
+    datastore.on("reset", () => {
+      // Who has put it back need not be told.
+      if (this.#fate === "here") this.notices.say("The relay began this board anew. What was pending here goes on to the new one.");
+      this.#meets("here");
+    });
+    datastore.on("expired", () => {
+      this.#meets("gone");
       this.notices.say("This board is gone from the relay: nobody edited it for thirty days, or someone deleted it. What you see is your own copy.", {
         label: "Put it back",
         run: () => void this.#putAllBack(),
-      }),
-    );
+      });
+    });
     datastore.on("error", (error) => this.notices.say(`Something is wrong: ${error.message}.`));
   }
 
-  /** Opens the board anew, in the place of the one that is gone, with what is shown here. */
+  #meets(fate: Fate): void {
+    this.#fate = fate;
+    this.#changed();
+  }
+
+  /** Opens the board anew, in the place of the one that is gone, with what is shown here. This page's own copy follows. */
   async #putAllBack(): Promise<void> {
-    const copy = this.tasks;
-    await this.#datastore.close();
+    if (this.#fate === "gone") this.#meets("returning");
     const anew = await openBoard(this.id);
+    const copy = this.tasks;
     await anew.ready;
     const tasks = anew.collection<Task>("tasks");
     for (const task of copy) tasks.set(task, { ifAbsent: true });
     await anew.settled();
-    location.reload();
+    await anew.close();
   }
 
   /** Someone else changed a task; when it meets an edit of ours, the later arrival wins and we say so. */
   #met({ key, before, after }: Change<Task>): void {
     const edit = this.#edits.get(key);
-    if (edit === undefined) return;
+    if (edit === undefined || this.#isUnsent(key)) return;
     if (edit.settledAt === null) {
       if (edit.met === "nothing") this.#giveWay(key, edit, after);
       return;
@@ -171,18 +200,33 @@ export class Board {
   }
 
   #refused({ ops, code, message }: Refused): void {
+    const isMissed = code === "precondition-failed" || code === "not-found";
+    if (ops.length === 0) this.notices.say(`Nothing was taken back: ${message}.`);
     for (const op of ops) {
-      const missed = code === "precondition-failed" || code === "not-found" ? wishOf(op) : null;
+      const missed = isMissed ? wishOf(op) : null;
       if (missed === null) {
-        this.notices.say(`The relay did not take an edit: ${message}.`);
+        // Of what has a condition only an undo sets whole tasks.
+        if (isMissed) this.notices.say("Nothing was taken back: someone else changed it at the same moment.");
+        else this.notices.say(`The relay did not take an edit: ${message}.`);
         break;
       }
       const { key, wish } = missed;
       const edit = this.#edits.get(key) ?? this.#edits.note(key, undefined, wish, true);
       const isKnown = edit.met === "deletion" || (edit.met === "change" && code === "precondition-failed");
-      if (!isKnown) this.#giveWay(key, edit, this.#tasks.get(key));
+      if (this.#isUnsent(key)) this.#early.add(key);
+      else if (!isKnown) this.#giveWay(key, edit, this.#tasks.get(key));
     }
     this.#changed();
+  }
+
+  /** Sends edits that came too early, once the relay knows of their tasks. */
+  #catchUp(): void {
+    for (const key of this.#early) {
+      if (this.#isUnsent(key)) continue;
+      this.#early.delete(key);
+      const edit = this.#edits.get(key);
+      if (edit && this.#tasks.has(key)) this.#giveWay(key, edit, this.#tasks.get(key));
+    }
   }
 
   /** An edit of ours arrives after someone else's change. */
@@ -200,6 +244,7 @@ export class Board {
   }
 
   #changed(): void {
+    this.#catchUp();
     this.#edits.sweep((key) => this.isPending(key), Date.now());
     for (const listener of this.#listeners) listener();
   }

@@ -1,6 +1,6 @@
 import type { VNode } from "preact";
 import type { Status } from "neap";
-import type { Board } from "./board";
+import type { Board, Fate } from "./board";
 import { Ebb, Stopped, Tide, Turning } from "./icons";
 
 const ICONS: Record<Status["connection"], () => VNode> = {
@@ -35,14 +35,19 @@ export function OfflineSwitch({ board }: { board: Board }): VNode {
 }
 
 /** What the connection means for one's edits, in plain words. */
-export function Gauge({ status, byChoice }: { status: Status; byChoice: boolean }): VNode {
+export function Gauge({ status, byChoice, fate }: { status: Status; byChoice: boolean; fate: Fate }): VNode {
   return (
     <p class="gauge">
-      {meaning(status, byChoice)}
+      {fate === "here" ? meaning(status, byChoice) : FATES[fate]}
       {status.storage === "memory" && " This browser keeps nothing for this page: closing it loses what is pending."}
     </p>
   );
 }
+
+const FATES: Record<Exclude<Fate, "here">, string> = {
+  gone: "The relay has this board no more. What you see, and what you do to it, is your own copy.",
+  returning: "The board is put back as soon as the relay answers.",
+};
 
 function meaning(status: Status, byChoice: boolean): string {
   switch (status.connection) {

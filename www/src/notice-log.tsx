@@ -26,6 +26,7 @@ export function NoticeLog({ notices }: { notices: Notices }): VNode {
           </button>
         </div>
       ))}
+      {notices.more > 0 && <p class="more">{notices.more} more</p>}
     </div>
   );
 }

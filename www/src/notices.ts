@@ -11,12 +11,14 @@ export interface Notice {
   remedy?: Remedy;
 }
 
+/** As many are on screen together, which leaves room for the board; the others follow as these are dismissed. */
+const SHOWN = 1;
 /** Older notices make room beyond this many. */
-const KEPT = 4;
+const KEPT = 100;
 
-/** The notices on screen, oldest first. */
+/** What there is to say, oldest first. */
 export class Notices {
-  #shown: readonly Notice[] = [];
+  #all: readonly Notice[] = [];
   #next = 1;
   readonly #changed: () => void;
 
@@ -25,17 +27,22 @@ export class Notices {
   }
 
   get shown(): readonly Notice[] {
-    return this.#shown;
+    return this.#all.slice(0, SHOWN);
+  }
+
+  /** How many wait behind those on screen. */
+  get more(): number {
+    return this.#all.length - this.shown.length;
   }
 
   say(text: string, remedy?: Remedy): void {
     const notice: Notice = { key: this.#next++, text, ...(remedy && { remedy }) };
-    this.#shown = [...this.#shown, notice].slice(-KEPT);
+    this.#all = [...this.#all, notice].slice(-KEPT);
     this.#changed();
   }
 
   dismiss(key: number): void {
-    this.#shown = this.#shown.filter((notice) => notice.key !== key);
+    this.#all = this.#all.filter((notice) => notice.key !== key);
     this.#changed();
   }
 }

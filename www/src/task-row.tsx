@@ -57,7 +57,7 @@ export class TaskRow extends Component<Props> {
     const { task, on } = this.props;
     return (
       <div class="words">
-        <span class="title" onDblClick={() => on.edit(task)}>
+        <span class="title" dir="auto" onDblClick={() => on.edit(task)}>
           {title}
         </span>
         {waiting && (
@@ -79,7 +79,7 @@ export class TaskRow extends Component<Props> {
     };
     return (
       <form class="rename" onSubmit={save} onKeyDown={(event) => event.key === "Escape" && on.edit(null)}>
-        <input ref={this.#input} type="text" aria-label={`Title of ${titleOf(original)}`} defaultValue={original.title} maxLength={LONGEST_TITLE} autocomplete="off" enterkeyhint="done" />
+        <input ref={this.#input} type="text" dir="auto" aria-label={`Title of ${titleOf(original)}`} defaultValue={original.title} maxLength={LONGEST_TITLE} autocomplete="off" enterkeyhint="done" />
         <button type="submit" class="button">
           Save
         </button>
