@@ -316,7 +316,7 @@ test("a frozen tab that left nothing goes on as it was", async (t) => {
   assert.equal(await head(relay), 10);
   assert.deepEqual(await one.evaluate(() => trouble), []);
   // Other versions of the package read these names.
-  for (const row of await stored(one, "replicas")) assert.deepEqual(row.sort(), ["account", "contact", "id", "owner", "spare", "sum"]);
+  for (const row of await stored(one, "replicas")) assert.deepEqual(row.sort(), ["account", "contact", "id", "owner", "primary", "spare", "sum"]);
 });
 
 test("a frozen tab whose copy is erased meanwhile goes on in memory, says so, and makes none anew", async (t) => {
