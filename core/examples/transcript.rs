@@ -222,7 +222,7 @@ fn authority_script(random: &mut Random) -> Value {
         let steps: Vec<_> = (0..=random.below(3)).map(|_| Step::new(random)).collect();
         let ops: Vec<_> = steps.iter().map(Step::op).collect();
         let outcome = match authority.mutate(&ops, MOMENT).unwrap().unwrap().unwrap() {
-            Outcome::Accepted(seq) => json!(seq.0),
+            Outcome::Accepted(seq) | Outcome::Added(seq) => json!(seq.0),
             Outcome::Unchanged => Value::Null,
             Outcome::Refused(refusal) => json!(refusal.reason.code()),
         };

@@ -377,15 +377,17 @@ pub enum Outcome {
     Unchanged,
     /// It was refused.
     Refused(Refusal),
+    /// It added to a pool, whose own newest seq this is.
+    Added(Seq),
 }
 
 impl Outcome {
-    /// The seq that the mutation took.
+    /// The seq that the mutation took among the datastore's records.
     #[must_use]
     pub const fn seq(self) -> Option<Seq> {
         match self {
             Outcome::Accepted(seq) => Some(seq),
-            Outcome::Unchanged | Outcome::Refused(_) => None,
+            Outcome::Unchanged | Outcome::Refused(_) | Outcome::Added(_) => None,
         }
     }
 }

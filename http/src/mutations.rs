@@ -169,7 +169,7 @@ fn decide<S: Storage>(machine: &mut Authority<S>, parsed: &[Parsed], at: Moment)
     };
     Ok(match outcome {
         Err(malformed) => malformed_answer(malformed),
-        Ok(Outcome::Accepted(seq)) => accepted(Some(seq)),
+        Ok(Outcome::Accepted(seq) | Outcome::Added(seq)) => accepted(Some(seq)),
         Ok(Outcome::Unchanged) => accepted(None),
         Ok(Outcome::Refused(refusal)) => {
             refused(refusal.reason.code(), refusal.reason.message(), Some(refusal.op))

@@ -123,7 +123,7 @@ pub(crate) fn write<S: Storage>(
         let done = |seq: Seq| Answer::json(200, Object::new().number("seq", seq.0));
         Ok(match outcome {
             Err(malformed) => malformed_answer(malformed),
-            Ok(Outcome::Accepted(seq)) => done(seq).with_etag(seq.0),
+            Ok(Outcome::Accepted(seq) | Outcome::Added(seq)) => done(seq).with_etag(seq.0),
             // Nothing was there to delete, or a patch that says what is there already.
             Ok(Outcome::Unchanged) => match machine.storage().row(collection, key)? {
                 Some(row) if row.data.is_some() => done(row.seq).with_etag(row.seq.0),

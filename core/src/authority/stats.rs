@@ -48,7 +48,9 @@ impl<S: Storage> Authority<S> {
     pub(super) fn count(&mut self, outcome: Outcome) {
         let Some(meta) = &mut self.meta else { return };
         match outcome {
-            Outcome::Accepted(_) | Outcome::Unchanged => meta.counts.mutations += 1,
+            Outcome::Accepted(_) | Outcome::Added(_) | Outcome::Unchanged => {
+                meta.counts.mutations += 1
+            }
             Outcome::Refused(_) => meta.counts.refusals += 1,
         }
     }

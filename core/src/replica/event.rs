@@ -26,7 +26,7 @@ pub enum Event {
     Accepted {
         /// Which.
         turn: Turn,
-        /// The seq that it took; `None` where it changed nothing.
+        /// The seq that it took, of an addition the pool's; `None` where it changed nothing.
         seq: Option<Seq>,
     },
     /// A mutation of this replica was refused; it is gone from the view.
@@ -92,7 +92,7 @@ pub enum Reconnect {
 /// The event that tells an outcome.
 pub(super) fn event_of(turn: Turn, outcome: Outcome, ops: Box<[u8]>) -> Event {
     match outcome {
-        Outcome::Accepted(seq) => Event::Accepted { turn, seq: Some(seq) },
+        Outcome::Accepted(seq) | Outcome::Added(seq) => Event::Accepted { turn, seq: Some(seq) },
         Outcome::Unchanged => Event::Accepted { turn, seq: None },
         Outcome::Refused(refusal) => Event::Refused { turn, refusal, ops },
     }

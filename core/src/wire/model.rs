@@ -63,7 +63,7 @@ kinds!(Op<'a> {
     3 => Add { pool, ident, data, choice },
 });
 kinds!(Condition { 0 => None, 1 => Seq(seq), 2 => Absent, 3 => Present, 4 => Mine(turn) });
-kinds!(Outcome { 0 => Accepted(seq), 1 => Unchanged, 2 => Refused(refusal) });
+kinds!(Outcome { 0 => Accepted(seq), 1 => Unchanged, 2 => Refused(refusal), 3 => Added(seq) });
 fields!(Refusal { reason, op });
 kinds!(Reason {
     0 => NotFound,

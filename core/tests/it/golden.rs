@@ -122,6 +122,7 @@ fn downs() -> Vec<(&'static str, Vec<u8>)> {
     let outcomes = [
         Outcome::Accepted(Seq(299)),
         Outcome::Unchanged,
+        Outcome::Added(Seq(7)),
         refusal(Reason::NotFound),
         refusal(Reason::PreconditionFailed),
         refusal(Reason::TooLarge),

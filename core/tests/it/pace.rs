@@ -11,7 +11,7 @@ use neap_core::{
     rate::{Rate, Rates},
     replica::{OpKind, Replica},
     storage::{MemoryStorage, Storage},
-    wire::{self, Close, Cursor, Hello, Introduction, PoolAsk, PoolUp, Push, Role, Up, VERSION},
+    wire::{self, Cursor, Hello, Introduction, PoolAsk, PoolUp, Push, Role, Up, VERSION},
 };
 
 const NOW: u64 = 1_700_000_000_000;
@@ -382,27 +382,4 @@ fn se7_silence_at_the_door() {
     world.now += GREETING_MS;
     world.carry();
     assert_eq!(world.closed.len(), 1);
-}
-
-/// [SE7] Whoever waits at the door waits on while the relay sleeps.
-#[test]
-fn se7_silence_over_a_sleep() {
-    let mut authority = World::new(RATES).authority;
-    authority.connect(1, Admission::OPEN);
-    authority.tick(NOW);
-    let mut kept = Vec::new();
-    for asleep in [0, GREETING_MS - 1, GREETING_MS] {
-        for output in authority.commit().unwrap_or_default() {
-            match output {
-                Output::Remember { bytes, .. } => kept = bytes,
-                output => panic!("{output:?} after {asleep} ms"),
-            }
-        }
-        let woken = Authority::load(MemoryStorage::new(), Settings::default());
-        authority = woken.unwrap_or_else(|trouble| panic!("{trouble:?}"));
-        authority.restore(1, &kept);
-        authority.tick(NOW + asleep);
-    }
-    let outputs = authority.commit().unwrap_or_default();
-    assert_eq!(outputs, [Output::Close { session: 1, why: Close::TooSlow }]);
 }

@@ -4,7 +4,7 @@ use neap_core::{
     authority::{Admission, Authority, Moment, Output, SessionId, Settings, Trouble},
     datastore::{Kind, Options},
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{FRAME_BYTES_MAX, READ_STEP_BYTES, RESEND_MS, UNACKED_MAX, UNREAD_MAX},
+    limits::{FRAME_BYTES_MAX, GREETING_MS, READ_STEP_BYTES, RESEND_MS, UNACKED_MAX, UNREAD_MAX},
     mutation::Condition,
     replica::{Event, OpKind, Phase, Reconnect, Replica},
     storage::{MemoryStorage, Storage},
@@ -357,4 +357,27 @@ fn st3_what_another_version_has_stored_is_told() {
     for end in 1..whole.len() {
         assert_eq!(load(&whole[..end]), Some(Trouble::Corrupt), "torn after {end} bytes");
     }
+}
+
+/// [SE7] Whoever waits at the door waits on while the relay sleeps.
+#[test]
+fn se7_silence_over_a_sleep() {
+    let mut authority = authority();
+    authority.connect(1, Admission::OPEN);
+    authority.tick(NOW);
+    let mut kept = Vec::new();
+    for asleep in [0, GREETING_MS - 1, GREETING_MS] {
+        for output in authority.commit().unwrap_or_default() {
+            match output {
+                Output::Remember { bytes, .. } => kept = bytes,
+                output => panic!("{output:?} after {asleep} ms"),
+            }
+        }
+        let woken = Authority::load(MemoryStorage::new(), Settings::default());
+        authority = woken.unwrap_or_else(|trouble| panic!("{trouble:?}"));
+        authority.restore(1, &kept);
+        authority.tick(NOW + asleep);
+    }
+    let outputs = authority.commit().unwrap_or_default();
+    assert_eq!(outputs, [Output::Close { session: 1, why: wire::Close::TooSlow }]);
 }

@@ -88,6 +88,7 @@ fn ledger(replica: ReplicaId, entry: &Entry) -> Vec<u8> {
             Outcome::Refused(Refusal { reason, op }) => {
                 format!("{{\"refused\":\"{}\",\"op\":{op}}}", reason.code())
             }
+            Outcome::Added(seq) => format!("{{\"added\":{}}}", seq.0),
         });
     }
     outcomes.push(']');
@@ -387,6 +388,10 @@ enum Settled {
         refused: String,
         op: u32,
     },
+    Added {
+        #[serde(deserialize_with = "seq")]
+        added: Seq,
+    },
 }
 
 #[derive(Deserialize)]
@@ -409,6 +414,7 @@ impl Ledger {
             Ok(match settled {
                 Settled::Accepted(seq) => Outcome::Accepted(seq),
                 Settled::Unchanged(()) => Outcome::Unchanged,
+                Settled::Added { added } => Outcome::Added(added),
                 Settled::Refused { refused, op } => {
                     let reason = Reason::from_code(&refused);
                     let reason = reason.ok_or(Unreadable::shape("no reason of a refusal"))?;

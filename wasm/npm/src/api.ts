@@ -227,8 +227,8 @@ export interface Pool<T = unknown> {
   readonly name: string;
   /**
    * Adds an item, or each item of an array, in one mutation; an array that is to be one item stands in another array. The
-   * items show at once, offline too. What the pool has already is not sent, and settles with `seq` `null` as all
-   * additions do. Where the relay refuses, the items disappear and `refused` brings them back.
+   * items show at once, offline too. What the pool has already is not sent. `settled` tells the newest seq that
+   * the items took in the pool, which counts its own; `null` where all were known. Where the relay refuses, the items disappear and `refused` brings them back.
    *
    * Throws `invalid-data` for what is not JSON, `too-large` (an item over 256 KiB; a call with more than 10 000 new
    * items or 900 KiB of them), `invalid-options` inside `transact`, `closed`.

@@ -57,7 +57,7 @@ test("an item that is known settles at once; one that is pending has the fate of
   const pool = ds.pool("p");
   const first = pool.add(["a", "b"]);
   assert.equal(pool.add("a"), first);
-  assert.deepEqual(await first.settled, { status: "accepted", seq: null });
+  assert.deepEqual(await first.settled, { status: "accepted", seq: 2 });
   const again = pool.add(["b", "a"]);
   assert.equal(ds.status.pending, 0);
   assert.deepEqual(await again.settled, { status: "accepted", seq: null });

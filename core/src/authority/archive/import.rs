@@ -8,7 +8,7 @@ use crate::{
     datastore::{Kind, Meta, Options},
     id::{ReplicaId, Seq},
     limits::{IMPORT_IDLE_MS, INTEGER_MAX, POOLS_MAX, UNACKED_MAX},
-    mutation::{Malformed, Op},
+    mutation::{Malformed, Op, Outcome},
     pool::{self, Item, Pool},
     record::{Digest, Row},
     storage::Storage,
@@ -257,7 +257,12 @@ impl<S: Storage> Authority<S> {
     ) -> Result<Result<(), Flaw>, Trouble<S::Error>> {
         let is_sane = entry.unacked() <= UNACKED_MAX && entry.settled().0 <= INTEGER_MAX;
         let newest = entry.outcomes().filter_map(|(_, outcome)| outcome.seq()).max();
-        if !is_sane || newest.is_some_and(|seq| seq == Seq::ZERO || !seq.is_sane()) {
+        let bent =
+            |outcome| matches!(outcome, Outcome::Added(seq) if seq == Seq::ZERO || !seq.is_sane());
+        if !is_sane
+            || entry.outcomes().any(|(_, outcome)| bent(outcome))
+            || newest.is_some_and(|seq| seq == Seq::ZERO || !seq.is_sane())
+        {
             return Ok(Err(Flaw::Range));
         }
         import.newest = import.newest.max(newest.unwrap_or(Seq::ZERO));

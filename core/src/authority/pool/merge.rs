@@ -129,6 +129,7 @@ impl<S: Storage> Authority<S> {
             items.push(*data);
         }
         Ok(match self.merge(name, choice, &items, now)? {
+            Some(Ok(merged)) if merged.added > 0 => Outcome::Added(merged.seq),
             Some(Ok(_)) | None => Outcome::Unchanged,
             Some(Err(refusal)) => Outcome::Refused(refusal),
         })

@@ -165,14 +165,16 @@ impl World {
                     trace!(self, "relay: {replica:?} turn {} {outcome:?}", turn.0);
                     let named = self.oracle.names.get(&(replica, turn));
                     let adds = named.and_then(|(id, _)| self.oracle.mutations[*id].adds.clone());
-                    if let Some(addition) = &adds {
-                        self.take_addition(addition);
-                    }
-                    if let Err(wanted) = self.oracle.arrive(replica, turn, outcome)?
+                    let added = adds.map(|addition| match self.take_addition_to(&addition) {
+                        (0, _) => Outcome::Unchanged,
+                        (_, head) => Outcome::Added(Seq(head)),
+                    });
+                    let rule = if added.is_some() { "PO2" } else { "AP1" };
+                    if let Err(wanted) = self.oracle.arrive(replica, turn, outcome, added)?
                         && !group.steps[place + 1..].contains(asked)
                     {
                         return fail(
-                            "AP1",
+                            rule,
                             format!("turn {} is {outcome:?}, must be {wanted:?}", turn.0),
                         );
                     }
@@ -185,7 +187,7 @@ impl World {
 
     fn see_outcome(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Accepted(_) => {}
+            Outcome::Accepted(_) | Outcome::Added(_) => {}
             Outcome::Unchanged => self.see("accepted, unchanged"),
             Outcome::Refused(refusal) => self.see(match refusal.reason {
                 neap_core::mutation::Reason::StorageFull => "refused by a full datastore",

@@ -41,6 +41,11 @@ impl World {
         if matches!(outcome, Outcome::Refused(Refusal { reason: Reason::OutcomeUnknown, .. })) {
             return self.told_unknown(place, id);
         }
+        let adds = self.oracle.mutations[id].adds.is_some();
+        let outcome = match outcome {
+            Outcome::Accepted(seq) if adds => Outcome::Added(seq),
+            outcome => outcome,
+        };
         let life = epoch.and_then(|epoch| self.oracle.life(epoch));
         if life.and_then(|life| life.outcomes.get(&id)) != Some(&outcome) {
             return fail("RE7", format!("mutation {id} was told {outcome:?}"));
@@ -48,7 +53,6 @@ impl World {
         if life.is_some_and(|life| life.copied.contains(&id)) {
             self.report.sights.see("settled by an imported ledger");
         }
-        let adds = self.oracle.mutations[id].adds.is_some();
         if let Some(epoch) = epoch.filter(|_| !adds) {
             self.said.push(Said::Returned(id, epoch, outcome));
         }
@@ -57,7 +61,8 @@ impl World {
         match outcome {
             Outcome::Accepted(_) if was_doomed => self.see("predicted refusal accepted"),
             Outcome::Refused(_) if !was_doomed => self.see("prediction overturned"),
-            Outcome::Accepted(_) | Outcome::Unchanged | Outcome::Refused(_) => {}
+            Outcome::Accepted(_) | Outcome::Added(_) | Outcome::Unchanged | Outcome::Refused(_) => {
+            }
         }
         if self.sabotage == Some(Sabotage::TellTwice) && self.random.once_in(10) {
             return self.told(place, turn, outcome);

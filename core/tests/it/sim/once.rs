@@ -87,6 +87,8 @@ impl Answered {
                 self.status == 200 && seq.and_then(serde_json::Value::as_u64) == Some(at.0)
             }
             Outcome::Unchanged => self.status == 200 && seq == Some(&serde_json::Value::Null),
+            // What is asked for here adds to no pool.
+            Outcome::Added(_) => false,
             Outcome::Refused(refusal) => {
                 self.status == 409 && self.code().as_deref() == Some(refusal.reason.code())
             }

@@ -233,6 +233,7 @@ impl Oracle {
         replica: ReplicaId,
         turn: Turn,
         seen: Outcome,
+        added: Option<Outcome>,
     ) -> Result<Result<(), Outcome>, super::Violation> {
         let Some((id, _)) = self.names.get(&(replica, turn)).copied() else {
             return fail("LE1", format!("nobody made turn {} of {replica:?}", turn.0));
@@ -244,7 +245,12 @@ impl Oracle {
         let Some(life) = self.lives.last_mut() else {
             return fail("LE1", "settled in no life".into());
         };
-        if let Err(wanted) = life.arrive(id, &ops, seen) {
+        if let Some(wanted) = added {
+            if wanted != seen {
+                return Ok(Err(wanted));
+            }
+            life.arrived.push(id);
+        } else if let Err(wanted) = life.arrive(id, &ops, seen) {
             let ops = without(&ops, &self.unheard);
             if life.arrive(id, &ops, seen).is_err() {
                 return Ok(Err(wanted));

@@ -301,16 +301,22 @@ impl World {
 
     /// What an addition makes of the newest life.
     pub(super) fn take_addition(&mut self, addition: &Addition) -> u64 {
-        let Some(life) = self.oracle.newest() else { return 0 };
+        self.take_addition_to(addition).0
+    }
+
+    /// The same, with the pool's seq after it.
+    pub(super) fn take_addition_to(&mut self, addition: &Addition) -> (u64, u64) {
+        let Some(life) = self.oracle.newest() else { return (0, 0) };
         let pool = &mut life.pools[addition.pool];
         let replaces = pool.replaces(&addition.items);
         let added = pool.add(&addition.items);
+        let head = pool.head();
         if added == 0 {
             self.see("items known to the relay");
         } else if replaces {
             self.see("item replaced");
         }
-        added
+        (added, head)
     }
 
     /// Whether every member holds what there is, and knows that all do.

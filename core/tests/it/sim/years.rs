@@ -90,7 +90,7 @@ impl World {
             return fail("LE6", format!("away for {days} days, and told of {id} as unknown"));
         }
         self.see(match known {
-            Some(Outcome::Accepted(_)) => "unknown, though applied",
+            Some(Outcome::Accepted(_) | Outcome::Added(_)) => "unknown, though applied",
             Some(Outcome::Unchanged | Outcome::Refused(_)) | None => "unknown, and not applied",
         });
         self.oracle.unknown.insert(id);
