@@ -107,6 +107,8 @@ function tables(file) {
 function counts(file, options) {
   const db = new DatabaseSync(file, { timeout: 2_000, ...options });
   try {
+    // What is listed is counted at the same moment: tables go while somebody looks.
+    db.exec("BEGIN");
     const names = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '_cf_%'").all();
     return Object.fromEntries(names.map(({ name }) => [name, db.prepare(`SELECT count(*) AS n FROM ${name}`).get().n]));
   } finally {
