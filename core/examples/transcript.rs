@@ -175,7 +175,7 @@ impl World {
         }
         self.last += 1;
         self.sessions[at] = Some(self.last);
-        self.authority.connect(self.last, Admission::OPEN);
+        self.authority.connect(self.last, Admission::OPEN, NOW);
         self.take(at, json!(["connected", NOW]), |one| {
             one.connected(NOW);
             Value::Null

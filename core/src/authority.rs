@@ -1,6 +1,10 @@
 //! The server machine: takes mutations in the order of their arrival, numbers, stores and tells them.
 
-use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use crate::{
     datastore::Meta,
@@ -75,8 +79,8 @@ pub struct Authority<S: Storage> {
     pools: Pools,
     presence: News,
     subjects: Buckets,
-    /// Who has yet to say Hello, since when as far as is known, in milliseconds since 1970.
-    greeting: BTreeMap<SessionId, u64>,
+    /// Who has yet to say Hello.
+    greeting: BTreeSet<SessionId>,
     sessions: BTreeMap<SessionId, Session>,
     batch: Batch,
     made: Option<Made>,
@@ -109,7 +113,7 @@ impl<S: Storage> Authority<S> {
             pools: Pools::default(),
             presence: News::default(),
             subjects: Buckets::default(),
-            greeting: BTreeMap::new(),
+            greeting: BTreeSet::new(),
             sessions: BTreeMap::new(),
             batch: Batch::default(),
             made: None,
@@ -122,8 +126,8 @@ impl<S: Storage> Authority<S> {
         self.page = page;
     }
 
-    /// Takes a new connection, which has to say Hello.
-    pub fn connect(&mut self, id: SessionId, admission: Admission) {
+    /// Takes a new connection, which has to say Hello. `now` is in milliseconds since 1970.
+    pub fn connect(&mut self, id: SessionId, admission: Admission, now: u64) {
         let phase = Phase::Greeting;
         let (authors, pools) = (Vec::new(), Vec::new());
         let (epoch, unread, shows, sees) = (None, 0, None, false);
@@ -137,13 +141,13 @@ impl<S: Storage> Authority<S> {
             unread,
             shows,
             sees,
-            since: 0,
+            since: now,
             bucket,
             others: 0,
             again: 0,
             reached: Seq::ZERO,
         };
-        self.greeting.insert(id, 0);
+        self.greeting.insert(id);
         self.remember(id, &session);
         self.sessions.insert(id, session);
     }
@@ -175,7 +179,7 @@ impl<S: Storage> Authority<S> {
             return;
         }
         if session.phase == Phase::Greeting {
-            self.greeting.insert(id, session.since);
+            self.greeting.insert(id);
         }
         self.sessions.insert(id, session);
     }

@@ -36,7 +36,7 @@
 //! // Its shell stores the outbox, connects, and carries frames until nothing is left to say.
 //! replica.durable(turn);
 //! replica.connected(moment.now);
-//! authority.connect(0, Admission::OPEN);
+//! authority.connect(0, Admission::OPEN, moment.now);
 //! loop {
 //!     let mut quiet = true;
 //!     while let Some(frame) = replica.take_frame() {

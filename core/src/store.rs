@@ -193,7 +193,7 @@ impl<S: Transact, F: FnMut(&Name) -> Result<S, S::Error>> Store<S, F> {
         let Some(joined) = self.clients.get_mut(&client) else { return Ok(false) };
         joined.insert(id.clone());
         let connected = self.run(id, now, |authority| {
-            authority.connect(client, admission);
+            authority.connect(client, admission, now);
             Ok(true)
         });
         if connected.is_err() {

@@ -22,6 +22,7 @@ use futures_util::StreamExt as _;
 use js_sys::Promise;
 use neap_core::{authority::Stats, limits::BODY_BYTES_MAX};
 use neap_http::{Answer, Buckets, Denial, Head, Pass, Settings, enter, share};
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use wasm_bindgen::prelude::*;
 use worker::{
     Env, Fetcher, Headers, Method, Request, RequestInit, Response, Result, worker_sys::web_sys,
@@ -195,27 +196,15 @@ fn inner(
         }
     }
     headers.set(PASS, &pass::write(admitted))?;
-    headers.set(URL, &visible(&request.inner().url()))?;
+    let url = request.inner().url();
+    headers.set(URL, &utf8_percent_encode(&url, CONTROLS).to_string())?;
     if is_socket {
         headers.set("Upgrade", "websocket")?;
     }
     let mut init = RequestInit::new();
     init.with_method(request.method()).with_headers(headers);
     init.with_body(body);
-    Request::new_with_init("https://neap.invalid/", &init)
-}
-
-/// A URL as a header can hold it.
-fn visible(url: &str) -> String {
-    let mut text = String::with_capacity(url.len());
-    for byte in url.bytes() {
-        if byte.is_ascii_graphic() {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
+    Request::new_with_init(&url, &init)
 }
 
 /// Reads a body; `None` when it is longer than it may be, and then no further.

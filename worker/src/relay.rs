@@ -116,7 +116,7 @@ impl Relay {
             self.state.accept(socket)?;
             let id = links::mint();
             engine.links.add(id, Link::new(socket.clone(), admission.until));
-            engine.machine.connect(id, admission);
+            engine.machine.connect(id, admission, now());
             Ok(true)
         });
         // A commit may find something to write, and writes all of it or nothing.

@@ -247,7 +247,7 @@ fn converse(storage: MemoryStorage, frames: &[&[u8]]) -> Option<(Replica, Vec<Bo
     let mut authority = Authority::load(storage, Settings::default()).ok()?;
     let mut one = fresh();
     one.connected(MOMENT.now);
-    authority.connect(1, Admission::OPEN);
+    authority.connect(1, Admission::OPEN, MOMENT.now);
     let hello = one.take_frame()?;
     let mut said = Vec::new();
     for frame in std::iter::once(&*hello).chain(frames.iter().copied()) {

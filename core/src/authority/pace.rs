@@ -105,23 +105,11 @@ impl<S: Storage> Authority<S> {
 
     /// Closes those who have not said Hello for too long.
     pub(super) fn dismiss(&mut self, now: u64) {
-        let (mut new, mut late) = (Vec::new(), Vec::new());
-        for (id, since) in &mut self.greeting {
-            if *since == 0 {
-                *since = now;
-                new.push(*id);
-            } else if since.saturating_add(GREETING_MS) <= now {
-                late.push(*id);
-            }
-        }
-        // Who sleeps meanwhile must not begin to wait anew.
-        for id in new {
-            if let Some(session) = self.sessions.get_mut(&id) {
-                session.since = now;
-                let session = session.clone();
-                self.remember(id, &session);
-            }
-        }
+        let is_late = |id: &SessionId| {
+            let since = self.sessions.get(id).map_or(now, |session| session.since);
+            since.saturating_add(GREETING_MS) <= now
+        };
+        let late: Vec<SessionId> = self.greeting.iter().copied().filter(is_late).collect();
         for id in late {
             self.close(id, Close::TooSlow, now);
         }

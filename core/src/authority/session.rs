@@ -30,7 +30,7 @@ pub(super) struct Session {
     pub(super) shows: Option<Box<str>>,
     /// Whether it was told of anybody who shows something.
     pub(super) sees: bool,
-    /// Since when it has been waited for to say Hello, in milliseconds since 1970; 0 until time is told.
+    /// When it came, in milliseconds since 1970.
     pub(super) since: u64,
     /// How fast it has been lately; full after a sleep.
     pub(super) bucket: Bucket,

@@ -213,7 +213,7 @@ fn le5_an_imported_ledger_knows() {
     let mut machine = opened();
     let mut replica = Replica::new(ReplicaId([5; 16]), ReplicaId([6; 16]), 7, Options::default());
     replica.connected(NOW);
-    machine.connect(1, Admission::OPEN);
+    machine.connect(1, Admission::OPEN, NOW);
     talk(&mut replica, &mut machine, 1, true);
     let write = |replica: &mut Replica, key: &str| {
         let data = format!(r#"{{"id":"{key}"}}"#);
@@ -231,7 +231,7 @@ fn le5_an_imported_ledger_knows() {
     write(&mut replica, "d");
     let mut copy = import(&opening, &facts, &closing).unwrap_or_else(|flaw| panic!("{flaw:?}"));
     replica.connected(NOW);
-    copy.connect(1, Admission::OPEN);
+    copy.connect(1, Admission::OPEN, NOW);
     talk(&mut replica, &mut copy, 1, true);
     // In a new life what is pending is stored anew before it may leave.
     let mut events = Vec::new();

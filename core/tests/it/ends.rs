@@ -10,7 +10,7 @@ use neap_core::{
     storage::MemoryStorage,
 };
 
-use super::spec::{NOW, authority, carry, join, moment, replica, set};
+use super::spec::{NOW, authority, carry, events, join, moment, replica, set};
 
 /// [EX1] The end is the last word: nobody hears after it that somebody has left, or what somebody showed
 /// just before.
@@ -32,10 +32,6 @@ fn ex1_the_end_is_the_last_word() {
     let outputs = authority.commit().unwrap_or_default();
     let over = |session| Output::Close { session, why: Close::Expired };
     assert_eq!(outputs, [over(1), over(2)]);
-}
-
-fn events(replica: &mut Replica) -> Vec<Event> {
-    core::iter::from_fn(|| replica.take_events()).collect()
 }
 
 /// [SE9] Who has known a life makes no other one, however often it comes. Opened anew it does, and what is

@@ -10,7 +10,7 @@ use neap_core::{
     storage::MemoryStorage,
 };
 
-use super::spec::{NOW, authority, carry, join, moment, set};
+use super::spec::{NOW, authority, carry, events, join, moment, set};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 const LONG: u64 = LEDGER_MS + 2 * SWEEP_MS;
@@ -52,7 +52,7 @@ fn push_into_the_void(
     replica: &mut Replica,
     now: u64,
 ) {
-    authority.connect(session, Admission::OPEN);
+    authority.connect(session, Admission::OPEN, now);
     replica.connected(now);
     let hello = replica.take_frame().unwrap_or_default();
     assert_eq!(authority.receive(session, &hello, moment(now)), Ok(()));
@@ -68,10 +68,6 @@ fn push_into_the_void(
     assert!(authority.commit().is_ok());
     authority.disconnect(session, now);
     replica.closed(1006);
-}
-
-fn events(replica: &mut Replica) -> Vec<Event> {
-    std::iter::from_fn(|| replica.take_events()).collect()
 }
 
 fn unknown(events: &[Event]) -> usize {
@@ -138,7 +134,7 @@ fn le7_no_push_without_a_stamp() {
     let mut first = replica(1);
     set(&mut first, "k");
     let Some((turn, _, block)) = first.take_block() else { panic!("nothing to store") };
-    authority.connect(1, Admission::OPEN);
+    authority.connect(1, Admission::OPEN, NOW);
     first.connected(NOW);
     let hello = first.take_frame().unwrap_or_default();
     assert_eq!(authority.receive(1, &hello, moment(NOW)), Ok(()));
@@ -189,7 +185,7 @@ fn ch1_two_rebases_in_one_input() {
     assert_eq!(authority.destroy(), Ok(()));
     open(&mut authority, NOW + LONG);
     sweep(&mut authority, later);
-    authority.connect(2, Admission::OPEN);
+    authority.connect(2, Admission::OPEN, later);
     away.connected(later);
     let hello = away.take_frame().unwrap_or_default();
     assert_eq!(authority.receive(2, &hello, moment(later)), Ok(()));

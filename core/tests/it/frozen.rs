@@ -11,7 +11,7 @@ use neap_core::{
 };
 
 use super::{
-    spec::{NOW, authority, join, set},
+    spec::{NOW, authority, events, join, set},
     tabs::{carry_to, changes, gossip, patch, tabs},
 };
 
@@ -79,7 +79,7 @@ fn ta7_a_frozen_tab_wakes_up_dispossessed() {
     other.closed(1006);
     join(&mut authority, 4, &mut other, NOW);
     assert_eq!(one.digest(), other.digest());
-    let told: Vec<Event> = std::iter::from_fn(|| one.take_events()).collect();
+    let told = events(&mut one);
     let refused = told.iter().filter(|event| matches!(event, Event::Refused { .. })).count();
     assert_eq!(refused, 1, "the chain hangs on what another has delivered");
 }

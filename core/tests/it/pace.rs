@@ -49,7 +49,7 @@ impl World {
             let set = replica.mutate(OpKind::Set, "c", &key, &data, Condition::None);
             replica.durable(set.unwrap_or_else(|malformed| panic!("{malformed:?}")));
         }
-        self.authority.connect(session, Admission { subject, ..Admission::OPEN });
+        self.authority.connect(session, Admission { subject, ..Admission::OPEN }, self.now);
         replica.connected(self.now);
         self.replicas.push((session, replica));
         self.carry();
@@ -264,7 +264,7 @@ fn a_megabyte() -> World {
 
 /// Lets a session in that knows nothing yet.
 fn greets(world: &mut World, session: SessionId) {
-    world.authority.connect(session, Admission::OPEN);
+    world.authority.connect(session, Admission::OPEN, world.now);
     let me = Introduction {
         id: ReplicaId([u8::try_from(session).unwrap_or(0); 16]),
         role: Role::Speaker,
@@ -371,7 +371,7 @@ fn le8_nothing_pushed_costs_no_account() {
 #[test]
 fn se7_silence_at_the_door() {
     let mut world = World::new(RATES);
-    world.authority.connect(1, Admission::OPEN);
+    world.authority.connect(1, Admission::OPEN, world.now);
     world.join(2, 0, 1, "");
     world.now += GREETING_MS - 1;
     world.carry();

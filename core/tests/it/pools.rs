@@ -356,7 +356,7 @@ fn po9_strange_frames() {
     ];
     for (session, frame) in (100..).zip(strange) {
         let mut stranger = started(50);
-        world.authority.connect(session, Admission::OPEN);
+        world.authority.connect(session, Admission::OPEN, world.now);
         stranger.connected(world.now);
         let hello = stranger.take_frame().unwrap_or_default();
         assert_eq!(world.authority.receive(session, &hello, moment), Ok(()));

@@ -42,14 +42,14 @@ impl Room {
 
     /// Connects a session for the replica of a name.
     fn join(&mut self, session: SessionId, name: u8) {
-        self.authority.connect(session, Admission::OPEN);
+        self.authority.connect(session, Admission::OPEN, self.now);
         self.say(session, &Up::Hello(hello(name, session)));
         self.commit();
     }
 
     /// Connects a session for a replica of its own, and lets it show something.
     fn join_showing(&mut self, session: SessionId, state: &str) {
-        self.authority.connect(session, Admission::OPEN);
+        self.authority.connect(session, Admission::OPEN, self.now);
         let mut greeting = hello(0, session);
         greeting.authors[0].id = ReplicaId(u128::from(session).to_be_bytes());
         self.say(session, &Up::Hello(greeting));
@@ -250,7 +250,7 @@ fn pr5_states_are_bounded() {
     room.commit();
     assert_eq!(room.closed, [(1, 4400), (2, 4400), (3, 4400), (4, 4400)]);
 
-    room.authority.connect(5, Admission { until: u64::MAX, ..Admission::OPEN });
+    room.authority.connect(5, Admission { until: u64::MAX, ..Admission::OPEN }, room.now);
     let mut greeting = hello(5, u64::MAX);
     let author =
         Introduction { generation: u64::MAX, birth: Some(u64::MAX), ..greeting.authors[0].clone() };
@@ -348,7 +348,7 @@ fn pr7_a_crowd_is_told_in_turns() {
     assert_eq!(room.heard(100), []);
     // And who shows nothing is told together with the others who do not.
     for session in 300..350 {
-        room.authority.connect(session, Admission::OPEN);
+        room.authority.connect(session, Admission::OPEN, room.now);
         let mut greeting = hello(0, session);
         greeting.authors[0].id = ReplicaId(u128::from(session).to_be_bytes());
         room.say(session, &Up::Hello(greeting));
@@ -367,7 +367,7 @@ fn pr6_a_replica_shows_again() {
     let mut replica = Replica::new(ids.0, ids.1, 7, Options::default());
     replica.show(Some("[1]"));
     for session in [1, 2] {
-        room.authority.connect(session, Admission::OPEN);
+        room.authority.connect(session, Admission::OPEN, room.now);
         replica.connected(room.now);
         while let Some(frame) = replica.take_frame() {
             let moment = Moment { now: room.now, dice: Epoch([3; 8]) };
@@ -387,6 +387,6 @@ fn pr6_a_replica_shows_again() {
         assert!(room.heard(9).contains(&news(false, &[(session, None)])));
     }
     let whole = Event::Presence(news(true, &[(9, Some("2"))]));
-    let events: Vec<Event> = std::iter::from_fn(|| replica.take_events()).collect();
+    let events = super::spec::events(&mut replica);
     assert!(events.contains(&whole), "{events:?}");
 }

@@ -39,6 +39,11 @@ pub(super) fn set(replica: &mut Replica, key: &str) -> Turn {
     turn
 }
 
+/// All that a replica has to tell its shell.
+pub(super) fn events(replica: &mut Replica) -> Vec<Event> {
+    std::iter::from_fn(|| replica.take_events()).collect()
+}
+
 /// Carries frames both ways until nothing is left; gives the sessions that were closed.
 pub(super) fn carry(
     authority: &mut Authority<MemoryStorage>,
@@ -83,7 +88,7 @@ pub(super) fn join(
     replica: &mut Replica,
     now: u64,
 ) -> Vec<(SessionId, u16)> {
-    authority.connect(session, Admission::OPEN);
+    authority.connect(session, Admission::OPEN, now);
     replica.connected(now);
     carry(authority, &mut [(session, replica)], now)
 }
@@ -110,7 +115,7 @@ fn se4_the_later_attempt_stays() {
     let late = replica.take_frame().unwrap_or_default();
     replica.closed(1006);
     assert_eq!(join(&mut authority, 2, &mut replica, NOW), []);
-    authority.connect(1, Admission::OPEN);
+    authority.connect(1, Admission::OPEN, NOW);
     assert_eq!(authority.receive(1, &late, moment(NOW)), Ok(()));
     assert_eq!(carry(&mut authority, &mut [(2, &mut replica)], NOW), [(1, 4411)]);
     assert_eq!(replica.phase(), Phase::Live);
@@ -209,7 +214,7 @@ fn se5_a_bad_frame_ends_its_session() {
     let mut replica = replica(1);
     join(&mut authority, 1, &mut replica, NOW);
     for (session, frame) in [(2, &[][..]), (3, &[255; 40][..]), (4, &[2, 0, 0][..])] {
-        authority.connect(session, Admission::OPEN);
+        authority.connect(session, Admission::OPEN, NOW);
         assert_eq!(authority.receive(session, frame, moment(NOW)), Ok(()));
         assert_eq!(carry(&mut authority, &mut [(1, &mut replica)], NOW), [(session, 4400)]);
     }
@@ -269,7 +274,7 @@ fn se6_admitted_anew() {
     let reads = Admission { write: false, admin: false, subject: 7, ..Admission::OPEN };
     let writes = Admission { until: NOW + 1_000, admin: false, subject: 7, ..Admission::OPEN };
     assert!(authority.open(&Options::default(), moment(NOW)).is_ok());
-    authority.connect(1, writes);
+    authority.connect(1, writes, NOW);
     replica.connected(NOW);
     assert_eq!(carry(&mut authority, &mut [(1, &mut replica)], NOW), []);
     assert!(authority.readmit(1, reads));
@@ -363,7 +368,7 @@ fn st3_what_another_version_has_stored_is_told() {
 #[test]
 fn se7_silence_over_a_sleep() {
     let mut authority = authority();
-    authority.connect(1, Admission::OPEN);
+    authority.connect(1, Admission::OPEN, NOW);
     authority.tick(NOW);
     let mut kept = Vec::new();
     for asleep in [0, GREETING_MS - 1, GREETING_MS] {

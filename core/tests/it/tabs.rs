@@ -10,7 +10,7 @@ use neap_core::{
     wire::{self, Note},
 };
 
-use super::spec::{NOW, authority, carry, join, replica, set};
+use super::spec::{NOW, authority, carry, events, join, replica, set};
 
 /// Carries notes between tabs until none is left; gives how many there were.
 pub(super) fn gossip(tabs: &mut [&mut Replica]) -> usize {
@@ -144,7 +144,7 @@ fn ta2_a_siblings_edit_is_not_its_own() {
     set(&mut two, "l");
     carry_to(&mut authority, 2, &mut two);
     assert_eq!(two.seq().0, 1);
-    let events: Vec<Event> = std::iter::from_fn(|| two.take_events()).collect();
+    let events = events(&mut two);
     let told = events.iter().filter(|event| matches!(event, Event::Accepted { .. })).count();
     assert_eq!(told, 1);
     assert_eq!(two.get("c", "k"), Some(r#"{"id":"k"}"#));
@@ -259,7 +259,7 @@ fn ta6_another_id_is_told_until_the_disk_knows_it() {
         one.saved(one.settled());
         assert_eq!(gossip(&mut [&mut one, &mut two]), 0, "that was the last time");
         one.connected(NOW + 70_000);
-        second.connect(2, neap_core::authority::Admission::OPEN);
+        second.connect(2, neap_core::authority::Admission::OPEN, NOW + 70_000);
         carry_to(&mut second, 2, &mut one);
         gossip(&mut [&mut one, &mut two]);
         join(&mut second, 3, &mut two, NOW + 70_000);
@@ -290,7 +290,7 @@ fn ta4_another_id() {
     assert_eq!(two.get("c", "k"), Some(r#"{"id":"k"}"#));
     assert_eq!(changes(&mut two), []);
     one.connected(NOW + 70_000);
-    second.connect(2, neap_core::authority::Admission::OPEN);
+    second.connect(2, neap_core::authority::Admission::OPEN, NOW + 70_000);
     carry_to(&mut second, 2, &mut one);
     gossip(&mut [&mut one, &mut two]);
     join(&mut second, 3, &mut two, NOW + 70_000);

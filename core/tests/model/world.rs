@@ -159,7 +159,7 @@ impl World {
                 let session = side.connections * 10 + at as u64;
                 side.session = Some(session);
                 side.replica.connected(NOW);
-                self.authority.connect(session, Admission::OPEN);
+                self.authority.connect(session, Admission::OPEN, NOW);
                 self.commit();
                 self.drain(at);
             }

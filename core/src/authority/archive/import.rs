@@ -6,7 +6,7 @@ use super::{Closing, Fact, Flaw, ImportId, Opening, PoolFact};
 use crate::{
     authority::{Authority, Moment, Trouble, apply::count, ledger::Entry},
     datastore::{Kind, Meta, Options},
-    id::{ReplicaId, Seq},
+    id::{ReplicaId, Seq, Turn},
     limits::{IMPORT_IDLE_MS, INTEGER_MAX, POOLS_MAX, UNACKED_MAX},
     mutation::{Malformed, Op, Outcome},
     pool::{self, Item, Pool},
@@ -256,15 +256,14 @@ impl<S: Storage> Authority<S> {
         now: u64,
     ) -> Result<Result<(), Flaw>, Trouble<S::Error>> {
         let is_sane = entry.unacked() <= UNACKED_MAX && entry.settled().0 <= INTEGER_MAX;
-        let newest = entry.outcomes().filter_map(|(_, outcome)| outcome.seq()).max();
-        let bent =
-            |outcome| matches!(outcome, Outcome::Added(seq) if seq == Seq::ZERO || !seq.is_sane());
-        if !is_sane
-            || entry.outcomes().any(|(_, outcome)| bent(outcome))
-            || newest.is_some_and(|seq| seq == Seq::ZERO || !seq.is_sane())
-        {
+        let is_bent = |(_, outcome): (Turn, Outcome)| match outcome {
+            Outcome::Accepted(seq) | Outcome::Added(seq) => seq == Seq::ZERO || !seq.is_sane(),
+            Outcome::Unchanged | Outcome::Refused(_) => false,
+        };
+        if !is_sane || entry.outcomes().any(is_bent) {
             return Ok(Err(Flaw::Range));
         }
+        let newest = entry.outcomes().filter_map(|(_, outcome)| outcome.seq()).max();
         import.newest = import.newest.max(newest.unwrap_or(Seq::ZERO));
         entry.at = entry.at.min(now);
         self.storage.put_entry(&replica, entry.at, &wire::encode_stored(&entry))?;

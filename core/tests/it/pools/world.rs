@@ -97,7 +97,7 @@ impl World {
 
     pub(super) fn connect(&mut self, place: usize) {
         self.last += 1;
-        self.authority.connect(self.last, Admission::OPEN);
+        self.authority.connect(self.last, Admission::OPEN, self.now);
         self.commit();
         self.members[place].session = Some(self.last);
         self.members[place].replica.connected(self.now);

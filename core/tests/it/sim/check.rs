@@ -148,7 +148,7 @@ impl World {
                 Asked::Call(which) => self.take_answer(&group.answered[which])?,
                 Asked::Merge(which) => {
                     let (addition, added) = &group.merged[which];
-                    let wanted = self.take_addition(addition);
+                    let (wanted, _) = self.take_addition(addition);
                     if wanted != *added {
                         return fail("PO2", format!("{added} items are new, must be {wanted}"));
                     }
@@ -165,7 +165,7 @@ impl World {
                     trace!(self, "relay: {replica:?} turn {} {outcome:?}", turn.0);
                     let named = self.oracle.names.get(&(replica, turn));
                     let adds = named.and_then(|(id, _)| self.oracle.mutations[*id].adds.clone());
-                    let added = adds.map(|addition| match self.take_addition_to(&addition) {
+                    let added = adds.map(|addition| match self.take_addition(&addition) {
                         (0, _) => Outcome::Unchanged,
                         (_, head) => Outcome::Added(Seq(head)),
                     });

@@ -26,7 +26,7 @@ impl World {
             return Ok(());
         }
         trace!(self, "relay: flushes {}", inputs.len());
-        if !matches!(self.relay.wake(self.sabotage), Ok(false)) {
+        if !matches!(self.relay.wake(self.sabotage, self.now), Ok(false)) {
             self.see("relay woke with sessions");
             self.note_sleep();
         }
@@ -120,7 +120,7 @@ impl World {
         moment: Moment,
         group: &mut Group,
     ) -> Result<Vec<Output>, Trouble<Broken>> {
-        self.relay.wake(self.sabotage)?;
+        self.relay.wake(self.sabotage, self.now)?;
         let Some(authority) = &mut self.relay.authority else {
             return Ok(Vec::new());
         };
@@ -128,7 +128,7 @@ impl World {
             match input {
                 Input::Connect(session) => {
                     if self.relay.sockets.contains_key(session) {
-                        authority.connect(*session, Admission::OPEN);
+                        authority.connect(*session, Admission::OPEN, self.now);
                     }
                 }
                 Input::Frame(session, frame) => {

@@ -299,13 +299,8 @@ impl World {
         Ok(())
     }
 
-    /// What an addition makes of the newest life.
-    pub(super) fn take_addition(&mut self, addition: &Addition) -> u64 {
-        self.take_addition_to(addition).0
-    }
-
-    /// The same, with the pool's seq after it.
-    pub(super) fn take_addition_to(&mut self, addition: &Addition) -> (u64, u64) {
+    /// What an addition makes of the newest life: how many items took a seq, and the pool's newest one.
+    pub(super) fn take_addition(&mut self, addition: &Addition) -> (u64, u64) {
         let Some(life) = self.oracle.newest() else { return (0, 0) };
         let pool = &mut life.pools[addition.pool];
         let replaces = pool.replaces(&addition.items);

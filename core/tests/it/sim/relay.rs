@@ -127,7 +127,11 @@ impl Relay {
     }
 
     /// Loads the authority and gives it its sessions back.
-    pub(super) fn wake(&mut self, sabotage: Option<Sabotage>) -> Result<bool, Trouble<Broken>> {
+    pub(super) fn wake(
+        &mut self,
+        sabotage: Option<Sabotage>,
+        now: u64,
+    ) -> Result<bool, Trouble<Broken>> {
         if self.authority.is_some() {
             return Ok(false);
         }
@@ -140,7 +144,7 @@ impl Relay {
             match bytes {
                 Some(_) if sabotage == Some(Sabotage::LoseSessions) => {}
                 Some(bytes) => authority.restore(*session, bytes),
-                None => authority.connect(*session, Admission::OPEN),
+                None => authority.connect(*session, Admission::OPEN, now),
             }
         }
         self.authority = Some(authority);
