@@ -227,8 +227,9 @@ export interface Pool<T = unknown> {
   readonly name: string;
   /**
    * Adds an item, or each item of an array, in one mutation; an array that is to be one item stands in another array. The
-   * items show at once, offline too. What the pool has already is not sent. `settled` tells the newest seq that
-   * the items took in the pool, which counts its own; `null` where all were known. Where the relay refuses, the items disappear and `refused` brings them back.
+   * items show at once, offline too. What the pool has already is not sent. `settled` tells the newest seq that the items
+   * took in the pool, which counts its own; `null` where all were known. Where the relay refuses, the items disappear
+   * and `refused` brings them back.
    *
    * Throws `invalid-data` for what is not JSON, `too-large` (an item over 256 KiB; a call with more than 10 000 new
    * items or 900 KiB of them), `invalid-options` inside `transact`, `closed`.
@@ -323,7 +324,10 @@ export interface Events {
   refused: Refused;
   /** The replica started again: the id lives in another `epoch`, or its `history` does not reach back. Pending mutations go on. */
   reset: { readonly reason: "epoch" | "history" };
-  /** The datastore is gone. What this replica holds stays readable; `open` anew makes another, to which the outbox goes; `forget` erases. */
+  /**
+   * The datastore is gone. What this replica holds stays readable. `open` anew makes another, to which the outbox goes;
+   * `forget` erases.
+   */
   expired: undefined;
   /** Something is wrong that the app did not do in this call. */
   error: NeapError;

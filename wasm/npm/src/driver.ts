@@ -254,7 +254,7 @@ export class Driver {
         break;
       case "live":
         // Where the relay could not read what is pending, only an answer to that is a good sign.
-        if (this.lastCloseCode !== BAD_REQUEST) this.allIsWell();
+        if (this.lastCloseCode !== BAD_REQUEST || this.pending === 0) this.allIsWell();
         this.isReady = true;
         for (const waiter of this.readyWaiters.splice(0)) waiter.resolve();
         break;
