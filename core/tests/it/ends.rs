@@ -118,10 +118,10 @@ fn ex3_a_life_slides() {
     assert_eq!(end(&authority), Some(now + 60_000));
 }
 
-/// [OU6] Edits whose primary field no relay has told yet come back with it: where the relay, or the app that
+/// [RE11] Edits whose primary field no relay has told yet come back with it: where the relay, or the app that
 /// opens again, has another one, nothing of them is sent.
 #[test]
-fn ou6_pending_under_a_primary_field() {
+fn re11_pending_under_a_primary_field() {
     let opened = |primary: Option<&str>| {
         let options = Options { primary: primary.map(Into::into), ..Options::default() };
         Replica::new(ReplicaId([1; 16]), ReplicaId([2; 16]), 7, options)
