@@ -82,16 +82,20 @@ function writeConfig({ port, data, vars, assets, build }) {
     ...Object.keys(vars).map((name) => `(name = ${text(name)}, fromEnvironment = ${text(variable(name))})`),
   ];
   const demo = existsSync(join(assets, "index.html"));
+  // A deployed relay deflates what it says; on a loopback that was most of what a catch-up costs both sides.
+  const flags = `["no_web_socket_compression"]`;
   const config = `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "front", worker = (
       compatibilityDate = ${text(date)},
+      compatibilityFlags = ${flags},
       modules = [(name = "front.js", esModule = ${embed(at("tools", "front.js"))})],
       bindings = [(name = "RELAY", service = "relay")${demo ? `, (name = "ASSETS", service = "assets")` : ""}],
     )),
     (name = "relay", worker = (
       compatibilityDate = ${text(date)},
+      compatibilityFlags = ${flags},
       modules = [${modules.join(", ")}],
       bindings = [${bindings.join(", ")}],
       durableObjectNamespaces = [(className = "Datastore", uniqueKey = "neap-Datastore", enableSql = true)],

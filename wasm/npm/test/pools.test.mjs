@@ -135,12 +135,12 @@ test("two members converge, hear of it once a batch, and know of what; alone the
   await turn();
   assert.deepEqual(heard.at(-1), [503, true]);
   assert.ok(heard.length <= 2, `one batch and the news that it converged: ${heard}`);
+  const alone = [];
+  one.subscribe(() => alone.push(one.converged));
   ben.goOffline();
   assert.equal(two.converged, false);
   await turn();
   assert.deepEqual(heard.at(-1), [503, false]);
-  const alone = [];
-  one.subscribe(() => alone.push(one.converged));
   await until(() => alone.length > 0, "who is left alone hears that nobody agrees any more");
   assert.deepEqual(alone, [false]);
   end();
