@@ -331,7 +331,8 @@ pub fn encode_down(frame: &Down, changes: &[u8]) -> Box<[u8]> {
     bytes.into()
 }
 
-/// Decodes what an authority says; without rows where the frame has none.
+/// Decodes what an authority says; without rows where the frame has none. Those of a page of catch-up are not looked at:
+/// see [`peek_changes`].
 ///
 /// # Errors
 /// When the bytes are no frame.
@@ -340,8 +341,8 @@ pub fn decode_down(bytes: &[u8]) -> Result<(Down, Changes<'_>), BadFrame> {
     let frame = Down::take(&mut from)?;
     let rest = from.rest();
     match frame {
-        Down::Page(_)
-        | Down::Delta(_)
+        Down::Page(_) => Ok((frame, peek_changes(rest)?)),
+        Down::Delta(_)
         | Down::Pool(PoolDown { news: PoolNews::Page { .. } | PoolNews::Delta { .. }, .. }) => {
             Ok((frame, decode_changes(rest)?))
         }

@@ -1,6 +1,6 @@
 //! Catching up: pages are staged aside and become visible together when the head is reached.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use super::{
     Event, Journal, Phase, Reconnect, Replica, ResetReason,
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     id::Seq,
     pool::is_pool,
-    wire::{Changes, Cursor, Last, Page},
+    wire::{self, BadFrame, Changes, Cursor, Last, Page},
 };
 
 /// Pages that have come so far.
@@ -20,6 +20,9 @@ pub(super) struct Staging {
     rows: Table,
     /// Where the next page begins.
     pub(super) cursor: Cursor,
+    /// The frame of the last of them, as long as its rows are not among these: what comes next is asked for before, so
+    /// that the authority reads it meanwhile.
+    unread: Box<[u8]>,
     /// Whether they begin at the start, so that they replace all that is held.
     is_whole: bool,
 }
@@ -51,25 +54,54 @@ impl Replica {
     }
 
     /// Takes a page. It must begin where the one before ended, or at the start.
-    pub(super) fn turn_page(&mut self, page: Page, changes: &Changes<'_>) -> Result<(), Reconnect> {
+    pub(super) fn turn_page(&mut self, page: Page, frame: &[u8]) -> Result<(), Reconnect> {
+        self.stage_or_begin_anew()?;
         let is_start = page.from.after == Seq::ZERO;
         let continues = page.from == self.asked;
         let settled = page.last.as_ref().map_or(&[][..], |last| &last.settled);
-        if !(continues || is_start) || !self.makes_sense(changes, settled) {
+        if !(continues || is_start) || !self.makes_sense(&Changes::default(), settled) {
             return Err(Reconnect::BadFrame);
         }
-        if self.staging.is_none() || !continues {
-            self.staging = Some(Staging {
-                rows: Table::new(self.seed, self.page_records),
-                cursor: page.from,
-                is_whole: is_start,
-            });
-        }
+        let staging = self.staging.take().filter(|_| continues);
+        let mut staging = staging.unwrap_or_else(|| Staging {
+            rows: Table::new(self.seed, self.page_records),
+            cursor: page.from,
+            unread: Box::default(),
+            is_whole: is_start,
+        });
+        staging.cursor = page.cursor;
+        staging.unread = frame.into();
+        self.staging = Some(staging);
+        self.asked = page.cursor;
         self.head = self.head.max(page.head);
-        let Some(staging) = &mut self.staging else {
+        match page.last {
+            None => self.next_is_due = Some(page.cursor),
+            Some(last) => {
+                self.stage_or_begin_anew()?;
+                self.arrive(page.cursor.after, &last);
+            }
+        }
+        Ok(())
+    }
+
+    fn stage_or_begin_anew(&mut self) -> Result<(), Reconnect> {
+        self.stage().map_err(|BadFrame| {
+            self.staging = None;
+            Reconnect::BadFrame
+        })
+    }
+
+    /// Stages the rows of the page that has come last. Torn ones are found again by whoever tries again.
+    #[inline(never)]
+    pub(super) fn stage(&mut self) -> Result<(), BadFrame> {
+        let Some(staging) = &mut self.staging else { return Ok(()) };
+        if staging.unread.is_empty() {
             return Ok(());
-        };
-        for row in changes.rows().flatten() {
+        }
+        let (_, changes) = wire::decode_down(&staging.unread)?;
+        let mut rows = changes.rows();
+        for row in rows.by_ref() {
+            let row = row?;
             let collection = self.names.intern(row.collection);
             match row.data {
                 None if staging.is_whole => {
@@ -81,18 +113,9 @@ impl Replica {
                 }
             }
         }
-        staging.cursor = page.cursor;
-        self.asked = page.cursor;
-        match page.last {
-            None => {
-                self.next_is_due = Some(page.cursor);
-                Ok(())
-            }
-            Some(last) => {
-                self.arrive(page.cursor.after, &last);
-                Ok(())
-            }
-        }
+        rows.end()?;
+        staging.unread = Box::default();
+        Ok(())
     }
 
     /// Makes the staged pages visible: the replica is at the head.

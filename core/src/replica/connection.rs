@@ -106,7 +106,7 @@ impl Replica {
             !matches!(down, Down::Delta(_) | Down::Pool(_) | Down::Presence(_) | Down::Rates(_));
         match (down, self.phase) {
             (Down::Welcome(welcome), Phase::Greeting) => self.welcome(welcome)?,
-            (Down::Page(page), Phase::CatchingUp) => self.turn_page(page, &changes)?,
+            (Down::Page(page), Phase::CatchingUp) => self.turn_page(page, frame)?,
             (Down::Delta(delta), Phase::Live) => self.take_delta(&delta, &changes),
             (Down::Behind, Phase::Live) => self.ask_again(),
             (Down::Pool(news), Phase::Live) => self.hear_of_pool(news, &changes),
@@ -243,8 +243,8 @@ impl Replica {
         }
     }
 
-    /// The next frame to send; ask until there is none. Whose bytes have left and are lost must be
-    /// followed by [`Replica::closed`].
+    /// The next frame to send; ask until there is none: what a page has left to do is done when its Next is out. Whose
+    /// bytes have left and are lost must be followed by [`Replica::closed`].
     pub fn take_frame(&mut self) -> Option<Vec<u8>> {
         if core::mem::take(&mut self.hello_is_due) {
             return Some(self.hello());
@@ -254,6 +254,8 @@ impl Replica {
             self.unread = 0;
             return Some(wire::encode_up(&Up::Next(cursor)));
         }
+        // Who takes the page that follows hears of rows that are torn.
+        let _ = self.stage();
         if self.is_welcome() && self.unread >= READ_STEP_BYTES {
             return Some(wire::encode_up(&Up::Read(core::mem::take(&mut self.unread))));
         }

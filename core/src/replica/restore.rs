@@ -189,7 +189,8 @@ impl Replica {
 
     fn replay(&mut self, changes: &Changes<'_>) -> Result<(), BadFrame> {
         let mut unsettled = Unsettled::default();
-        for row in changes.rows() {
+        let mut rows = changes.rows();
+        for row in rows.by_ref() {
             let row = row?;
             let collection = self.names.intern(row.collection);
             let held = self.table.get(collection, row.key);
@@ -198,7 +199,7 @@ impl Replica {
                 self.confirm(collection, row.key, held, &mut unsettled);
             }
         }
-        Ok(())
+        rows.end()
     }
 
     /// Drops all records that were taken back: the stored ones turned out to be of no use. The outbox

@@ -1,10 +1,10 @@
 //! Rules about what a disk gives back torn.
 
 use neap_core::{
-    authority::Output,
+    authority::{Admission, Output, PageSize},
     id::{Seq, Turn},
     mutation::Condition,
-    replica::{OpKind, Page, Phase},
+    replica::{OpKind, Page, Phase, Reconnect},
     wire::{self, Down},
 };
 
@@ -130,6 +130,49 @@ fn rs1_what_came_between_pages() {
     assert!(log.iter().all(|frame| later.restore_frame(frame).is_ok()));
     later.restored();
     assert_eq!((later.seq(), later.digest()), (reader.seq(), reader.digest()));
+}
+
+/// [RE10] The next page is asked for before the rows of one are read; torn ones are noticed with it, and all pages are
+/// fetched anew.
+#[test]
+fn re10_a_torn_page_in_between() {
+    let mut authority = authority();
+    authority.set_page_size(PageSize { rows: 1, ..PageSize::default() });
+    let (mut writer, mut reader) = (replica(1), replica(2));
+    for key in ["a", "b", "c", "d"] {
+        set(&mut writer, key);
+    }
+    join(&mut authority, 1, &mut writer, NOW);
+    authority.connect(2, Admission::OPEN, NOW);
+    reader.connected(NOW);
+    let mut pages = Vec::new();
+    let heard = loop {
+        reader.info_saved();
+        let said = std::iter::from_fn(|| reader.take_frame()).last().unwrap_or_default();
+        assert_eq!(authority.receive(2, &said, moment(NOW)), Ok(()));
+        let mut heard = Ok(());
+        for output in authority.commit().unwrap_or_default() {
+            let Output::Send { frame, .. } = output else { continue };
+            let mut frame = frame.to_vec();
+            if let Ok((Down::Page(page), _)) = wire::decode_down(&frame) {
+                pages.push(page.cursor.after);
+                if page.cursor.after == Seq(2) {
+                    frame.push(0);
+                }
+            }
+            heard = heard.and(reader.received(&frame, NOW));
+        }
+        if heard.is_err() || reader.phase() == Phase::Live {
+            break heard;
+        }
+    };
+    assert_eq!(heard, Err(Reconnect::BadFrame));
+    assert_eq!(pages, [Seq(1), Seq(2), Seq(3)], "torn is the second, and the third is there");
+    assert_eq!((reader.seq(), reader.size("c")), (Seq::ZERO, 0));
+    reader.closed(1006);
+    authority.disconnect(2, NOW);
+    assert_eq!(join(&mut authority, 3, &mut reader, NOW), []);
+    assert_eq!((reader.phase(), reader.digest()), (Phase::Live, writer.digest()));
 }
 
 /// [RS3] Pages bring their part of the digest, and a torn, missing or misplaced one is made anew; of a key
