@@ -6,6 +6,7 @@
 use core::{
     cell::{Cell, RefCell},
     ops::{self, ControlFlow},
+    str,
 };
 
 use js_sys::{Array, JsString, Uint8Array};
@@ -69,8 +70,8 @@ statements! {
     put_entry: "INSERT INTO ledger (replica, at, value) VALUES (?, ?, ?) ON CONFLICT (replica) DO UPDATE SET at = excluded.at, value = excluded.value";
     row: "SELECT seq, data FROM records WHERE collection = ? AND key = ?";
     put_row: "INSERT INTO records (seq, collection, key, data) VALUES (?, ?, ?, ?) ON CONFLICT (collection, key) DO UPDATE SET seq = excluded.seq, data = excluded.data";
-    rows: "SELECT seq, collection, key, data FROM records WHERE (seq, collection, key) > (?, ?, ?) AND (data IS NOT NULL OR seq > ?) ORDER BY seq, collection, key LIMIT ?";
-    rows_of: "SELECT seq, collection, key, data FROM records WHERE (seq, collection, key) > (?, ?, ?) AND (data IS NOT NULL OR seq > ?) AND collection = ? ORDER BY seq, collection, key LIMIT ?";
+    rows: "SELECT group_concat(seq || ' ' || octet_length(collection) || ' ' || octet_length(key) || ' ' || ifnull(octet_length(data), ''), ';'), CAST(group_concat(collection || key, '') AS BLOB), CAST(group_concat(data, '') FILTER (WHERE octet_length(data) <= ?6) AS BLOB) FROM (SELECT seq, collection, key, data FROM records WHERE (seq, collection, key) > (?1, ?2, ?3) AND (data IS NOT NULL OR seq > ?4) ORDER BY seq, collection, key LIMIT ?5)";
+    rows_of: "SELECT group_concat(seq || ' ' || octet_length(collection) || ' ' || octet_length(key) || ' ' || ifnull(octet_length(data), ''), ';'), CAST(group_concat(collection || key, '') AS BLOB), CAST(group_concat(data, '') FILTER (WHERE octet_length(data) <= ?6) AS BLOB) FROM (SELECT seq, collection, key, data FROM records WHERE (seq, collection, key) > (?1, ?2, ?3) AND (data IS NOT NULL OR seq > ?4) AND collection = ?7 ORDER BY seq, collection, key LIMIT ?5)";
     oldest_gone: "SELECT max(seq) FROM (SELECT seq FROM records WHERE data IS NULL ORDER BY seq LIMIT ?)";
     count_gone: "SELECT count(*) FROM records WHERE data IS NULL AND seq <= ?";
     prune: "DELETE FROM records WHERE data IS NULL AND seq <= ?";
@@ -184,6 +185,45 @@ impl SqlRows {
         #[cfg(feature = "contract")]
         crate::contract::count_statement(&cursor);
         Ok(cursor)
+    }
+}
+
+/// Texts of many rows, one behind the other: to fetch a row by itself costs more than to read it.
+struct Joined<'a>(&'a [u8]);
+
+impl Joined<'_> {
+    fn take(&mut self, length: usize) -> Result<Box<str>, Failure> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Failure::Shape)?;
+        self.0 = rest;
+        str::from_utf8(taken).map(Into::into).map_err(|_| Failure::Shape)
+    }
+}
+
+impl SqlRows {
+    /// The next of joined rows, by its seq and the lengths of its texts. Data of more than `data_max` bytes is not
+    /// among them.
+    fn part(
+        &self,
+        lengths: &str,
+        names: &mut Joined<'_>,
+        data: &mut Joined<'_>,
+        data_max: usize,
+    ) -> Result<Row, Failure> {
+        let mut parts = lengths.split(' ');
+        let mut part = || parts.next().ok_or(Failure::Shape);
+        let whole = |text: &str| text.parse().map_err(|_| Failure::Shape);
+        let seq = Seq(part()?.parse().map_err(|_| Failure::Shape)?);
+        let (collection, key) = (names.take(whole(part()?)?)?, names.take(whole(part()?)?)?);
+        let data = match part()? {
+            "" => None,
+            length => match whole(length)? {
+                length if length > data_max => {
+                    return self.row(&collection, &key)?.ok_or(Failure::Shape);
+                }
+                length => Some(data.take(length)?),
+            },
+        };
+        Ok(Row { collection, key, seq, data })
     }
 }
 
@@ -335,36 +375,45 @@ impl Storage for SqlRows {
         if !self.exists()? {
             return Ok(());
         }
-        let collection = range.collection.map(JsValue::from_str);
         // A BLOB sorts after every TEXT, so this stands behind all rows of the seq.
         let behind: JsValue = bytes(&[]);
         let mut from = (integer(range.after.0), behind.clone(), behind);
         let mut chunk = Chunk::first();
         loop {
-            let values = Array::of3(&from.0, &from.1, &from.2);
-            values.push(&integer(range.tombstones_after.0));
-            if let Some(collection) = &collection {
-                values.push(collection);
-            }
+            let values = Array::of4(&from.0, &from.1, &from.2, &integer(range.tombstones_after.0));
             values.push(&integer(chunk.rows));
-            let rows = read(self.run(|sql, of| {
-                sql.exec_all(if collection.is_some() { &of.rows_of } else { &of.rows }, &values)
+            let data_max = chunk.data_max();
+            values.push(&JsValue::from_f64(data_max as f64));
+            if let Some(collection) = range.collection {
+                values.push(&JsValue::from_str(collection));
+            }
+            let found = first(self.run(|sql, of| {
+                sql.exec_all(
+                    if range.collection.is_some() { &of.rows_of } else { &of.rows },
+                    &values,
+                )
             })?)?;
-            for row in rows.iter() {
-                let row = row.dyn_into::<Array>().map_err(|_| Failure::Shape)?;
-                let found = Row {
-                    seq: Seq(number(&row.get(0))?),
-                    collection: text(&row.get(1))?,
-                    key: text(&row.get(2))?,
-                    data: data(&row.get(3))?,
-                };
-                chunk.count(found.size());
-                from = (row.get(0), row.get(1), row.get(2));
-                if visit(found).is_break() {
+            let Some(found) = found.filter(|found| !found.get(0).is_null()) else { return Ok(()) };
+            let (lengths, names) = (text(&found.get(0))?, blob(&found.get(1))?);
+            // There is none where all that was found are tombstones, or too long.
+            let joined = found.get(2);
+            let joined = if joined.is_null() { Vec::new() } else { blob(&joined)? };
+            let (mut names, mut joined) = (Joined(&names), Joined(&joined));
+            let mut is_full = false;
+            for (count, lengths) in (1..).zip(lengths.split(';')) {
+                let row = self.part(lengths, &mut names, &mut joined, data_max)?;
+                chunk.count(row.size());
+                is_full = count == chunk.rows;
+                if is_full {
+                    let (collection, key) = (&row.collection, &row.key);
+                    from =
+                        (integer(row.seq.0), JsValue::from_str(collection), JsValue::from_str(key));
+                }
+                if visit(row).is_break() {
                     return Ok(());
                 }
             }
-            if u64::from(rows.length()) < chunk.rows {
+            if !is_full {
                 return Ok(());
             }
             chunk = chunk.following();
@@ -533,6 +582,13 @@ impl Chunk {
     fn count(&mut self, bytes: usize) {
         self.seen = self.seen.saturating_add(1);
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Data of more bytes than this is not joined to others': values and rows are bounded at 2 MB there
+    /// (developers.cloudflare.com/durable-objects/platform/limits), and a chunk's rows were much shorter on average.
+    fn data_max(&self) -> usize {
+        const JOINED_MAX: usize = 1_400_000;
+        usize::try_from(self.rows).ok().and_then(|rows| JOINED_MAX.checked_div(rows)).unwrap_or(0)
     }
 
     /// After it, where each chunk looks at every row: fewer and larger ones.

@@ -7,7 +7,9 @@ use core::ops::ControlFlow;
 use super::{Pruned, Range, Storage};
 use crate::{
     id::{ReplicaId, Seq},
+    limits::{NAME_BYTES_MAX, RECORD_BYTES_MAX},
     pool::Item,
+    record::Row,
     wire::RowRef,
 };
 
@@ -16,6 +18,7 @@ pub fn check<S: Storage>(mut storage: S) {
     values(&mut storage);
     rows(&mut storage);
     order(&mut storage);
+    sizes(&mut storage);
     pruning(&mut storage);
     pools(&mut storage);
     storage.clear().unwrap();
@@ -91,6 +94,55 @@ fn order<S: Storage>(storage: &mut S) {
     };
     storage.rows(range, &mut two).unwrap();
     assert_eq!(seen, 2, "a visitor can break off");
+}
+
+/// Rows of all sizes among each other, more than any implementation reads at once, under keys of all kinds.
+fn sizes<S: Storage>(storage: &mut S) {
+    storage.clear().unwrap();
+    let name = "n".repeat(NAME_BYTES_MAX);
+    let mut all = Vec::new();
+    for n in 0..2_500_usize {
+        let key = match n % 9 {
+            0 => alloc::format!("{n} ;\u{0}\n"),
+            1 => alloc::format!("{n:é>300}"),
+            2 => alloc::format!("{n:0>512}"),
+            _ => alloc::format!("{n:04}"),
+        };
+        let long = match n {
+            1_000 => RECORD_BYTES_MAX - 9,
+            _ if n % 600 == 7 => 60_000,
+            _ if n % 50 == 3 => 3_000,
+            _ => n % 80,
+        };
+        let data = (n % 11 > 0).then(|| alloc::format!(r#"{{"t":"{}"}}"#, "x".repeat(long)).into());
+        let (collection, seq) =
+            (if n % 5 == 0 { "a" } else { &name }.into(), Seq(1 + n as u64 / 3));
+        all.push(Row { collection, key: key.into(), seq, data });
+    }
+    for row in &all {
+        storage.put_row(row.into()).unwrap();
+    }
+    all.sort_by(|a, b| (a.seq, &a.collection, &a.key).cmp(&(b.seq, &b.collection, &b.key)));
+    for (after, tombstones_after, collection) in
+        [(0, 0, None), (300, 400, None), (20, 0, Some("a"))]
+    {
+        let range =
+            Range { after: Seq(after), tombstones_after: Seq(tombstones_after), collection };
+        let is_there = |row: &&Row| {
+            let is_heard = row.data.is_some() || row.seq > range.tombstones_after;
+            row.seq > range.after
+                && is_heard
+                && collection.is_none_or(|name| *row.collection == *name)
+        };
+        let expected: Vec<&Row> = all.iter().filter(is_there).collect();
+        let mut found = Vec::new();
+        let mut each = |row: Row| {
+            found.push(row);
+            ControlFlow::Continue(())
+        };
+        storage.rows(range, &mut each).unwrap();
+        assert!(found.iter().eq(expected), "after {after}: {} rows", found.len());
+    }
 }
 
 fn pruning<S: Storage>(storage: &mut S) {
@@ -184,7 +236,7 @@ fn put<S: Storage>(storage: &mut S, collection: &str, key: &str, seq: u64, data:
 
 fn read<S: Storage>(storage: &S, range: Range<'_>) -> String {
     let mut seen = Vec::new();
-    let mut each = |row: crate::record::Row| {
+    let mut each = |row: Row| {
         let mark = if row.data.is_none() { "-" } else { "" };
         seen.push(alloc::format!("{}{}{}{mark} ", row.seq.0, row.collection, row.key));
         ControlFlow::Continue(())
