@@ -25,6 +25,7 @@ mod pool;
 mod presence;
 mod restore;
 mod sibling;
+mod slab;
 mod table;
 mod view;
 mod waiting;

@@ -155,19 +155,8 @@ impl<T> Slots<T> {
             self.replace(slot, thing);
             return slot;
         }
-        self.append(thing)
-    }
-
-    /// Puts a thing behind all slots.
-    pub(super) fn append(&mut self, thing: T) -> usize {
         self.list.push(Some(thing));
         self.list.len() - 1
-    }
-
-    /// Leaves slots free until there are `count`.
-    pub(super) fn pad(&mut self, count: usize) {
-        self.free.extend(self.list.len()..count);
-        self.list.resize_with(self.list.len().max(count), || None);
     }
 
     /// Puts a thing in place of another one.
@@ -187,11 +176,6 @@ impl<T> Slots<T> {
     /// All things, in the order of their slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.list.iter().flatten()
-    }
-
-    /// The things in the `count` slots from `start` on.
-    pub(super) fn part(&self, start: usize, count: usize) -> impl Iterator<Item = &T> {
-        self.list.iter().skip(start).take(count).flatten()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -147,9 +147,12 @@ impl Replica {
     /// [`drop_records`](Self::drop_records).
     pub fn restore_page(&mut self, bytes: &[u8], digest: &[u8]) -> Result<(), BadFrame> {
         let changes = wire::peek_changes(bytes)?;
+        if changes.len() > self.page_records {
+            return Err(BadFrame);
+        }
         let told = digest.first_chunk().map(|told| Digest(*told));
         let told = told.filter(|told| sealed(*told, self.table.page_count()) == *digest);
-        self.table.begin_page(told);
+        self.table.begin_page(bytes.len(), told);
         let mut rows = changes.rows();
         for row in rows.by_ref() {
             let row = row?;

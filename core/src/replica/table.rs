@@ -1,9 +1,11 @@
-//! Records in memory: one allocation each, in slots that make the pages of a stored snapshot.
+//! Records in memory, in slots that make the pages of a stored snapshot.
 
 use alloc::{boxed::Box, vec::Vec};
-use core::str;
 
-use super::index::{Index, Slots, hash_of};
+use super::{
+    index::{Index, hash_of},
+    slab::{Block, Slab},
+};
 use crate::{id::Seq, order::order, pool::is_pool, record::Digest, wire::RowRef};
 
 /// A collection by its place in [`Names`].
@@ -55,59 +57,6 @@ impl Names {
     }
 }
 
-/// Bytes before the key: seq, collection, length of the key.
-const HEAD: usize = 8 + 4 + 2;
-
-/// A record in one block: seq, collection, length of the key, key, data. No data is a tombstone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Block(Box<[u8]>);
-
-impl Block {
-    fn new(collection: Collection, key: &str, held: Held<'_>) -> Self {
-        let mut bytes = Vec::with_capacity(HEAD + key.len() + held.data.len());
-        bytes.extend_from_slice(&held.seq.0.to_le_bytes());
-        bytes.extend_from_slice(&collection.0.to_le_bytes());
-        bytes.extend_from_slice(&u16::try_from(key.len()).unwrap_or(0).to_le_bytes());
-        bytes.extend_from_slice(key.as_bytes());
-        bytes.extend_from_slice(held.data.as_bytes());
-        Block(bytes.into())
-    }
-
-    fn part<const N: usize>(&self, at: usize) -> [u8; N] {
-        self.0.get(at..at + N).and_then(|part| part.try_into().ok()).unwrap_or([0; N])
-    }
-
-    fn seq(&self) -> Seq {
-        Seq(u64::from_le_bytes(self.part(0)))
-    }
-
-    fn collection(&self) -> Collection {
-        Collection(u32::from_le_bytes(self.part(8)))
-    }
-
-    fn texts(&self) -> (&[u8], &[u8]) {
-        let len = usize::from(u16::from_le_bytes(self.part(12)));
-        let texts = self.0.get(HEAD..).unwrap_or(&[]);
-        texts.split_at(len.min(texts.len()))
-    }
-
-    fn key(&self) -> &str {
-        str::from_utf8(self.texts().0).unwrap_or("")
-    }
-
-    fn data(&self) -> &str {
-        str::from_utf8(self.texts().1).unwrap_or("")
-    }
-
-    fn held(&self) -> Held<'_> {
-        Held { seq: self.seq(), data: self.data() }
-    }
-
-    fn is(&self, collection: Collection, key: &str) -> bool {
-        self.collection() == collection && self.texts().0 == key.as_bytes()
-    }
-}
-
 /// What a table says of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Held<'a> {
@@ -119,40 +68,51 @@ pub(super) struct Held<'a> {
 /// Records by collection and key.
 #[derive(Debug)]
 pub(super) struct Table {
-    slots: Slots<Block>,
+    /// Each has `page_records` slots, which are counted through.
+    slabs: Vec<Slab>,
+    /// Slots that were left or given back.
+    free: Vec<usize>,
     index: Index,
     seed: u64,
     counts: Vec<usize>,
     digest: Digest,
     page_records: usize,
-    /// Which pages of so many slots have changed since they were last encoded.
-    dirty: Vec<bool>,
 }
 
 impl Table {
     /// Starts empty. The seed keeps strangers from choosing keys that collide.
     pub(super) fn new(seed: u64, page_records: usize) -> Self {
         Table {
-            slots: Slots::default(),
+            slabs: Vec::new(),
+            free: Vec::new(),
             index: Index::default(),
             seed,
             counts: Vec::new(),
             digest: Digest::EMPTY,
             page_records,
-            dirty: Vec::new(),
         }
     }
 
+    fn block(&self, slot: usize) -> Option<Block<'_>> {
+        block_of(&self.slabs, self.page_records, slot)
+    }
+
+    /// The slab of a slot, which is about to change.
+    fn touch(&mut self, slot: usize) -> Option<(&mut Slab, usize)> {
+        let slab = self.slabs.get_mut(slot / self.page_records)?;
+        slab.is_dirty = true;
+        Some((slab, slot % self.page_records))
+    }
+
     fn slot(&self, hash: u64, collection: Collection, key: &str) -> Option<usize> {
-        let is_it =
-            |slot: usize| self.slots.get(slot).is_some_and(|block| block.is(collection, key));
+        let is_it = |slot: usize| self.block(slot).is_some_and(|block| block.is(collection, key));
         self.index.find(hash, &is_it)
     }
 
     /// What is held of a key.
     pub(super) fn get(&self, collection: Collection, key: &str) -> Option<Held<'_>> {
         let slot = self.slot(hash_of(self.seed, collection, key), collection, key)?;
-        self.slots.get(slot).map(Block::held)
+        self.block(slot).map(|block| block.held())
     }
 
     /// How many records of a collection there are.
@@ -168,22 +128,44 @@ impl Table {
     /// Writes a record in place of what was held of its key. `name` is the collection's.
     pub(super) fn put(&mut self, collection: Collection, name: &str, key: &str, held: Held<'_>) {
         self.digest.add(digest_of(name, key, held));
-        let block = Block::new(collection, key, held);
         let hash = hash_of(self.seed, collection, key);
-        if let Some(slot) = self.slot(hash, collection, key) {
-            let before = self.slots.replace(slot, block);
-            self.touch(slot);
-            if let Some(before) = before {
-                self.subtract(name, &before);
+        let slot = match self.slot(hash, collection, key) {
+            Some(slot) => {
+                self.subtract(name, slot);
+                slot
             }
-            return;
+            None => {
+                let slot = self.free.pop().unwrap_or_else(|| self.next_slot());
+                self.enter(hash, slot, collection);
+                slot
+            }
+        };
+        if let Some((slab, slot)) = self.touch(slot) {
+            slab.put(slot, collection, key, held);
         }
-        let slot = self.slots.insert(block);
-        self.touch(slot);
-        self.enter(hash, slot, collection);
     }
 
-    /// Counts and indexes what has come into a slot.
+    /// The slot behind all that have had a use.
+    fn next_slot(&mut self) -> usize {
+        let is_full = |slab: &Slab| slab.len() >= self.page_records;
+        if self.slabs.last().is_none_or(is_full) {
+            let room = self.slabs.last().map_or(0, Slab::usual);
+            self.begin_slab(Slab::with_room(room));
+        }
+        let used = self.slabs.last().map_or(0, Slab::len);
+        (self.slabs.len() - 1) * self.page_records + used
+    }
+
+    fn begin_slab(&mut self, slab: Slab) {
+        let slots = self.slabs.len() * self.page_records;
+        let used = self.slabs.last().map_or(self.page_records, Slab::len);
+        for slot in slots + used - self.page_records..slots {
+            self.free.push(slot);
+        }
+        self.slabs.push(slab);
+    }
+
+    /// Counts and indexes what comes into a slot.
     fn enter(&mut self, hash: u64, slot: usize, collection: Collection) {
         if self.counts.len() <= collection.index() {
             self.counts.resize(collection.index() + 1, 0);
@@ -194,13 +176,12 @@ impl Table {
         self.index.insert(hash, slot);
     }
 
-    /// Begins to take back the page that follows those taken back so far: its records come into the
+    /// Begins to take back the page that follows those taken back so far, of so many bytes: its records come into the
     /// slots that it was made of, so that it need not be stored again. What they add to the digest may be
     /// told with it.
-    pub(super) fn begin_page(&mut self, told: Option<Digest>) {
+    pub(super) fn begin_page(&mut self, bytes: usize, told: Option<Digest>) {
         self.digest.add(told.unwrap_or_default());
-        self.slots.pad(self.dirty.len() * self.page_records);
-        self.dirty.push(false);
+        self.begin_slab(Slab::with_room(bytes));
     }
 
     /// Takes back a record of the page that was begun. Pages may have been stored at different moments,
@@ -214,11 +195,11 @@ impl Table {
         is_told: bool,
     ) {
         let hash = hash_of(self.seed, collection, key);
-        let other = self.slot(hash, collection, key).and_then(|slot| self.slots.get(slot));
-        if let Some(other) = other {
-            if other.seq() >= held.seq {
-                if let Some(dirty) = self.dirty.last_mut() {
-                    *dirty = true;
+        let slot = self.slot(hash, collection, key);
+        if let Some(other) = slot.and_then(|slot| self.block(slot)) {
+            if other.seq >= held.seq {
+                if let Some(last) = self.slabs.last_mut() {
+                    last.is_dirty = true;
                 }
                 if is_told {
                     self.digest.remove(digest_of(name, key, held));
@@ -230,53 +211,52 @@ impl Table {
         if !is_told {
             self.digest.add(digest_of(name, key, held));
         }
-        let slot = self.slots.append(Block::new(collection, key, held));
+        let slot = self.next_slot();
+        if let Some(last) = self.slabs.last_mut() {
+            last.put(slot % self.page_records, collection, key, held);
+        }
         self.enter(hash, slot, collection);
     }
 
     /// Removes what is held of a key.
     pub(super) fn remove(&mut self, collection: Collection, name: &str, key: &str) {
-        let slots = &self.slots;
-        let is_it = |slot: usize| slots.get(slot).is_some_and(|block| block.is(collection, key));
         let hash = hash_of(self.seed, collection, key);
+        let block = |slot| block_of(&self.slabs, self.page_records, slot);
+        let is_it = |slot: usize| block(slot).is_some_and(|block| block.is(collection, key));
         let Some(slot) = self.index.remove(hash, &is_it) else { return };
-        let taken = self.slots.take(slot);
-        self.touch(slot);
+        self.subtract(name, slot);
+        if let Some((slab, slot)) = self.touch(slot) {
+            slab.take(slot);
+        }
+        self.free.push(slot);
         if let Some(count) = self.counts.get_mut(collection.index()) {
             *count -= 1;
         }
-        if let Some(block) = taken {
-            self.subtract(name, &block);
-        }
     }
 
-    fn subtract(&mut self, name: &str, block: &Block) {
-        self.digest.remove(digest_of(name, block.key(), block.held()));
-    }
-
-    fn touch(&mut self, slot: usize) {
-        let page = slot / self.page_records;
-        if self.dirty.len() <= page {
-            self.dirty.resize(page + 1, false);
-        }
-        if let Some(dirty) = self.dirty.get_mut(page) {
-            *dirty = true;
-        }
+    /// Takes what a slot holds out of the digest.
+    fn subtract(&mut self, name: &str, slot: usize) {
+        let hash = self.block(slot).map(|block| digest_of(name, block.key(), block.held()));
+        self.digest.remove(hash.unwrap_or_default());
     }
 
     /// Visits everything that is held, in the order of slots.
     pub(super) fn entries(&self) -> impl Iterator<Item = (Collection, &str, Held<'_>)> {
-        self.slots.iter().map(|block| (block.collection(), block.key(), block.held()))
+        let slots = 0..self.slabs.len() * self.page_records;
+        slots.filter_map(|slot| {
+            let block = self.block(slot)?;
+            Some((block.collection, block.key(), block.held()))
+        })
     }
 
     /// How many pages a snapshot has.
     pub(super) fn page_count(&self) -> usize {
-        self.dirty.len()
+        self.slabs.len()
     }
 
     /// A page that has changed since it was last read by [`Table::page`].
     pub(super) fn dirty_page(&self) -> Option<usize> {
-        self.dirty.iter().position(|dirty| *dirty)
+        self.slabs.iter().position(|slab| slab.is_dirty)
     }
 
     /// The rows of a page, in the order of their seqs, and what they add to the digest; it counts as
@@ -286,21 +266,23 @@ impl Table {
         page: usize,
         names: &'a Names,
     ) -> (Vec<RowRef<'a>>, Digest) {
-        if let Some(dirty) = self.dirty.get_mut(page) {
-            *dirty = false;
-        }
-        let blocks = self.slots.part(page * self.page_records, self.page_records);
         let mut digest = Digest::EMPTY;
-        let take = |block: &'a Block| {
+        let Some(slab) = self.slabs.get_mut(page) else { return (Vec::new(), digest) };
+        slab.is_dirty = false;
+        let take = |block: Block<'a>| {
             let row = row_of(block, names);
             digest.add(digest_of(row.collection, row.key, block.held()));
             row
         };
-        let rows: Vec<_> = blocks.map(take).collect();
+        let rows: Vec<_> = slab.blocks().map(take).collect();
         let seq = |place: usize| rows.get(place).map(|row| row.seq);
         let sorted = order(rows.len(), &|one, other| seq(one).cmp(&seq(other)));
         (sorted.into_iter().filter_map(|place| rows.get(place).copied()).collect(), digest)
     }
+}
+
+fn block_of(slabs: &[Slab], page_records: usize, slot: usize) -> Option<Block<'_>> {
+    slabs.get(slot / page_records)?.get(slot % page_records)
 }
 
 /// What is added to the digest with what is held of a key: nothing with a tombstone or the item of a pool.
@@ -311,8 +293,8 @@ fn digest_of(name: &str, key: &str, held: Held<'_>) -> Digest {
     Digest::of(name, key, held.seq, held.data.as_bytes())
 }
 
-fn row_of<'a>(block: &'a Block, names: &'a Names) -> RowRef<'a> {
+fn row_of<'a>(block: Block<'a>, names: &'a Names) -> RowRef<'a> {
     let Held { seq, data } = block.held();
-    let collection = names.name(block.collection());
+    let collection = names.name(block.collection);
     RowRef { collection, key: block.key(), seq, data: Some(data).filter(|data| !data.is_empty()) }
 }
