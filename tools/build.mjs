@@ -88,7 +88,9 @@ const features = ["bulk-memory", "mutable-globals", "nontrapping-float-to-int", 
 
 async function buildWasm() {
   const target = "wasm32-unknown-unknown";
-  await run("cargo", ["build", "--quiet", "--profile", "browser", "-p", "neap-wasm", "--target", target]);
+  // A replica recurses no deeper than a record nests; rustc's own megabyte would be a twentieth of 100 000 records.
+  const stack = ["-C", "link-arg=-zstack-size=131072"];
+  await run("cargo", ["rustc", "--quiet", "--profile", "browser", "-p", "neap-wasm", "--target", target, "--crate-type", "cdylib", "--", ...stack]);
   const raw = join(process.env.CARGO_TARGET_DIR || at("target"), target, "browser", "neap_wasm.wasm");
   rmSync(generated, { recursive: true, force: true });
   mkdirSync(generated);

@@ -6,7 +6,6 @@
 use alloc::vec::Vec;
 use core::{
     cell::{RefCell, RefMut},
-    hint::black_box,
     str,
 };
 
@@ -67,12 +66,6 @@ pub(crate) fn input(length: usize) -> *mut u8 {
         input.resize(length, 0);
     }
     input.as_mut_ptr()
-}
-
-/// Lets linear memory grow by at least so much: what is asked for and given back stays with the
-/// allocator, untouched.
-pub(crate) fn grow(bytes: usize) {
-    drop(black_box(Vec::<u8>::with_capacity(bytes)));
 }
 
 /// Brings the replica of this instance to life.

@@ -17,12 +17,6 @@ pub extern "C" fn input(length: usize) -> *mut u8 {
     boundary::input(length)
 }
 
-/// Lets linear memory grow by at least so much.
-#[cfg_attr(target_arch = "wasm32", unsafe(export_name = "grow"))]
-pub extern "C" fn grow(bytes: usize) {
-    boundary::grow(bytes);
-}
-
 /// Starts the replica, which holds nothing. Its id and the spare one, 16 random bytes each, come first.
 #[cfg_attr(target_arch = "wasm32", unsafe(export_name = "start"))]
 pub extern "C" fn start(kind: i32, primary: i32, ttl: f64, sliding: i32, seed: u32) {

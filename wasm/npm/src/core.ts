@@ -139,13 +139,6 @@ export interface Core {
   id(): Uint8Array;
   replicaTag(): string;
   digest(): string;
-
-  /**
-   * Lets linear memory grow in strides. Rust asks for 64 KiB at a time, and each time engines count the whole
-   * memory as newly allocated: with a hundred thousand pending mutations that made them collect garbage without
-   * end. What is asked for and given back at once stays with the allocator, untouched.
-   */
-  makeRoom(): void;
 }
 
 /** What has happened, as `Core.events` tells it. */

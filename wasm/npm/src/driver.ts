@@ -347,7 +347,6 @@ export class Driver {
     const from = core.seq();
     const phase = core.phase();
     const error = core.received(bytes, now());
-    core.makeRoom();
     if (phase < CATCHING_UP) this.home.journal.contact = now();
     this.engine.drain();
     this.home.journal.frame(bytes, from, phase);

@@ -124,7 +124,6 @@ export class Engine {
   private flush(): void {
     // The walk lets nothing through that the core does not take.
     this.queued.drain((collection, json) => this.check(this.core.setMany(collection, json)));
-    this.core.makeRoom();
   }
 
   /** Throws what the number of an error stands for; 0 stands for none. */
@@ -189,7 +188,6 @@ export class Engine {
   }
 
   private minted(written: Written | undefined): Handle {
-    this.core.makeRoom();
     this.drainView(written);
     const handle = this.turns.mint();
     this.workLater();

@@ -11,13 +11,10 @@ export interface CoreOptions {
   readonly sliding?: boolean | undefined;
 }
 
-type Exports = Record<keyof Core | "input" | "output" | "grow" | "start", (...numbers: number[]) => number> & {
+type Exports = Record<keyof Core | "input" | "output" | "start", (...numbers: number[]) => number> & {
   readonly memory: WebAssembly.Memory;
 };
 type Part = string | Uint8Array | undefined;
-
-/** Least bytes by which linear memory grows. */
-const ROOM = 1024 * 1024;
 
 /** A page's part of the digest stands behind it. */
 const DIGEST_BYTES = 20;
@@ -35,7 +32,6 @@ export function makeCore(
 ): Core {
   const wasm = new WebAssembly.Instance(module).exports as unknown as Exports;
   let memory = new Uint8Array();
-  let grown = wasm.memory.buffer.byteLength;
 
   /** Linear memory; a view of one that has grown is empty. */
   const view = () => (memory.length > 0 ? memory : (memory = new Uint8Array(wasm.memory.buffer)));
@@ -121,11 +117,5 @@ export function makeCore(
     primary: () => text(wasm.primary()) as string,
     replicaTag: () => text(wasm.replicaTag()) as string,
     digest: () => text(wasm.digest()) as string,
-    makeRoom: () => {
-      const { byteLength } = wasm.memory.buffer;
-      if (byteLength === grown) return;
-      wasm.grow(Math.max(ROOM, byteLength >>> 3));
-      grown = wasm.memory.buffer.byteLength;
-    },
   };
 }
