@@ -32,11 +32,13 @@ const gone = new Map<string, Driver[]>();
  */
 export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const checked = check(options);
-  const loading = loadModule();
-  // It is told where the module is needed.
-  loading.catch(() => {});
   const [place, remote] = [databaseName(checked), remoteOf(checked)];
-  const eraseCopy = () => (checked.storage === "indexeddb" ? eraseIndexedDb(place) : Promise.resolve());
+  // The disk first: it takes its time, in which the module is unpacked.
+  const opening = checked.storage === "indexeddb" ? openIndexedDb(place) : undefined;
+  const loading = loadModule();
+  // It is told where they are needed.
+  for (const promise of [opening, loading]) promise?.catch(() => {});
+  const eraseCopy = () => (opening ? eraseIndexedDb(place) : Promise.resolve());
   const troubles: NeapError[] = [];
   const drive = async (storage: Storage, heir?: DriverParts["heir"]): Promise<Driver> => {
     const [found, module] = await Promise.all([storage.load(), loading]);
@@ -52,8 +54,8 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     tell();
     return courier;
   };
-  const fromDisk = async (): Promise<Driver> => {
-    const disk = await openIndexedDb(place);
+  const fromDisk = async (opening: Promise<Storage>): Promise<Driver> => {
+    const disk = await opening;
     try {
       return await drive(disk, heir);
     } catch (error) {
@@ -67,7 +69,7 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     troubles.push(troubleOf(error));
     return fromNothing();
   };
-  const driver = await (checked.storage === "indexeddb" ? fromDisk().catch(without) : fromNothing());
+  const driver = await (opening ? fromDisk(opening).catch(without) : fromNothing());
   driver.engine.emitter.on("expired", () => void gone.set(place, [...(gone.get(place) ?? []), driver]));
   driver.whenReady().then(
     () => {
