@@ -126,7 +126,10 @@ pub const OPENINGS_BURST: u64 = 20_000;
 pub const RATE_PAYERS_MAX: usize = 4_096;
 /// Most sockets of one datastore, unless an operator sets another number.
 pub const SOCKETS_MAX: usize = 5_000;
-/// A group commit is run at once when this many frames or requests wait for it.
+/// A group commit is run at once when as many frames or requests wait for it as there are sockets, but no fewer than
+/// this, …
+pub const GROUP_MIN: usize = 16;
+/// … and no more than this.
 pub const GROUP_MAX: usize = 64;
 /// A group commit is run at once when frames and bodies of this size wait for it.
 pub const GROUP_BYTES_MAX: usize = 256 * 1024;

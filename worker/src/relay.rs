@@ -326,22 +326,21 @@ impl Relay {
     fn queue(&self, job: Job) {
         let Ok(mut queue) = self.queue.try_borrow_mut() else { return };
         queue.push(job);
-        let is_full = queue.is_full();
+        let sockets = self.sockets();
+        let is_full = queue.is_full(sockets);
         drop(queue);
         if is_full {
             self.flush();
         } else if !self.is_armed.replace(true) {
-            let delay = self.pace() - (js_sys::Date::now() - self.last_flush.get());
+            // So long one group keeps the sockets busy: no use in starting another one before that is over.
+            let delay = queue::pace_ms(sockets) - (js_sys::Date::now() - self.last_flush.get());
             platform::set_timeout(self.timer.as_ref(), delay.max(0.0));
         }
     }
 
-    /// How long one group keeps the sockets busy, in milliseconds: no use in starting another one
-    /// before that is over.
-    fn pace(&self) -> f64 {
-        let sockets =
-            self.engine.try_borrow().ok().and_then(|slot| Some(slot.as_ref()?.links.len()));
-        queue::pace_ms(sockets.unwrap_or(0))
+    fn sockets(&self) -> usize {
+        let slot = self.engine.try_borrow();
+        slot.ok().and_then(|slot| Some(slot.as_ref()?.links.len())).unwrap_or(0)
     }
 
     /// Runs all that is queued in one transaction, commits it, and then lets it be heard.

@@ -3,7 +3,7 @@
 use futures_channel::oneshot;
 use neap_core::{
     authority::{Moment, SessionId, Trouble},
-    limits::{GROUP_BYTES_MAX, GROUP_MAX, PACE_MAX_US, PACE_PER_SOCKET_US},
+    limits::{GROUP_BYTES_MAX, GROUP_MAX, GROUP_MIN, PACE_MAX_US, PACE_PER_SOCKET_US},
 };
 
 use neap_http::{Answer, Write};
@@ -79,9 +79,10 @@ impl Queue {
         self.jobs.push(job);
     }
 
-    /// Whether waiting any longer would only make it larger.
-    pub(super) fn is_full(&self) -> bool {
-        self.jobs.len() >= GROUP_MAX || self.bytes >= GROUP_BYTES_MAX
+    /// Whether waiting any longer would only make it larger: of so many sockets each has said something by now.
+    pub(super) fn is_full(&self, sockets: usize) -> bool {
+        let jobs = sockets.clamp(GROUP_MIN, GROUP_MAX);
+        self.jobs.len() >= jobs || self.bytes >= GROUP_BYTES_MAX
     }
 
     pub(super) fn take(&mut self) -> Vec<Job> {
