@@ -1,98 +1,33 @@
 //! The only SQL: rows and stored values of one datastore in the SQLite of its object.
 //!
-//! The statements are constant texts, since the platform keeps prepared ones by their text. Every
-//! cursor is read to its end at once: an open one would keep tables locked.
+//! Every cursor is read to its end at once: an open one would keep tables locked.
+
+mod rows;
+mod sql;
+mod value;
 
 use core::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     ops::{self, ControlFlow},
-    str,
 };
 
-use js_sys::{Array, JsString, Uint8Array};
+use js_sys::{Array, JsString};
 use neap_core::{
     id::{ReplicaId, Seq},
     pool::Item,
-    record::{Digest, Row},
+    record::Row,
     storage::{Pruned, Range, Storage},
     wire::RowRef,
 };
 use neap_http::Answers;
 use wasm_bindgen::{JsCast, JsValue};
 
+use self::{
+    rows::Chunk,
+    sql::{CREATE, DROP, SCHEMA, STATEMENTS, Statements},
+    value::{Kept, blob, bytes, data, first, integer, item, number, read, text},
+};
 use crate::platform::{self, Cursor, Sql};
-
-/// The version of the tables.
-const SCHEMA: f64 = 1.0;
-
-/// Several rows may share a seq, so the key takes part in the primary key; catch-up then reads the
-/// table in its own order. The unique index carries the seq, so looking for a key's old row never
-/// touches the table but for its data. The partial index costs deletes only.
-const CREATE: [&str; 9] = [
-    "CREATE TABLE IF NOT EXISTS meta (id INTEGER PRIMARY KEY CHECK (id = 1), schema INTEGER NOT NULL, value BLOB NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS records (seq INTEGER NOT NULL, collection TEXT NOT NULL, key TEXT NOT NULL, data TEXT, PRIMARY KEY (seq, collection, key)) WITHOUT ROWID",
-    "CREATE UNIQUE INDEX IF NOT EXISTS records_key ON records (collection, key)",
-    "CREATE INDEX IF NOT EXISTS records_gone ON records (seq) WHERE data IS NULL",
-    "CREATE TABLE IF NOT EXISTS ledger (replica BLOB PRIMARY KEY, at INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE, at INTEGER NOT NULL, value BLOB NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS pools (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS items (pool TEXT NOT NULL, seq INTEGER NOT NULL, ident TEXT NOT NULL, hash BLOB NOT NULL, data TEXT, PRIMARY KEY (pool, seq)) WITHOUT ROWID",
-    "CREATE UNIQUE INDEX IF NOT EXISTS items_ident ON items (pool, ident)",
-];
-
-const DROP: [&str; 6] = [
-    "DROP TABLE IF EXISTS items",
-    "DROP TABLE IF EXISTS pools",
-    "DROP TABLE IF EXISTS answers",
-    "DROP TABLE IF EXISTS ledger",
-    "DROP TABLE IF EXISTS records",
-    "DROP TABLE IF EXISTS meta",
-];
-
-macro_rules! statements {
-    ($($name:ident: $text:expr;)*) => {
-        /// The texts of the statements as JavaScript strings, made once.
-        struct Statements { $($name: JsString,)* }
-        impl Statements {
-            fn new() -> Self {
-                Statements { $($name: JsString::from($text),)* }
-            }
-        }
-    };
-}
-
-statements! {
-    exists: "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta' LIMIT 1";
-    meta: "SELECT schema, value FROM meta WHERE id = 1";
-    put_meta: "INSERT INTO meta (id, schema, value) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET schema = excluded.schema, value = excluded.value";
-    entries: "SELECT at, replica, value FROM ledger WHERE (at, replica) > (?, ?) ORDER BY at, replica LIMIT ?";
-    entry: "SELECT value FROM ledger WHERE replica = ?";
-    put_entry: "INSERT INTO ledger (replica, at, value) VALUES (?, ?, ?) ON CONFLICT (replica) DO UPDATE SET at = excluded.at, value = excluded.value";
-    row: "SELECT seq, data FROM records WHERE collection = ? AND key = ?";
-    put_row: "INSERT INTO records (seq, collection, key, data) VALUES (?, ?, ?, ?) ON CONFLICT (collection, key) DO UPDATE SET seq = excluded.seq, data = excluded.data";
-    rows: "SELECT group_concat(seq || ' ' || octet_length(collection) || ' ' || octet_length(key) || ' ' || ifnull(octet_length(data), ''), ';'), CAST(group_concat(collection || key, '') AS BLOB), CAST(group_concat(data, '') FILTER (WHERE octet_length(data) <= ?6) AS BLOB) FROM (SELECT seq, collection, key, data FROM records WHERE (seq, collection, key) > (?1, ?2, ?3) AND (data IS NOT NULL OR seq > ?4) ORDER BY seq, collection, key LIMIT ?5)";
-    rows_of: "SELECT group_concat(seq || ' ' || octet_length(collection) || ' ' || octet_length(key) || ' ' || ifnull(octet_length(data), ''), ';'), CAST(group_concat(collection || key, '') AS BLOB), CAST(group_concat(data, '') FILTER (WHERE octet_length(data) <= ?6) AS BLOB) FROM (SELECT seq, collection, key, data FROM records WHERE (seq, collection, key) > (?1, ?2, ?3) AND (data IS NOT NULL OR seq > ?4) AND collection = ?7 ORDER BY seq, collection, key LIMIT ?5)";
-    oldest_gone: "SELECT max(seq) FROM (SELECT seq FROM records WHERE data IS NULL ORDER BY seq LIMIT ?)";
-    count_gone: "SELECT count(*) FROM records WHERE data IS NULL AND seq <= ?";
-    prune: "DELETE FROM records WHERE data IS NULL AND seq <= ?";
-    forget_entries: "DELETE FROM ledger WHERE at < ?";
-    pools: "SELECT name, value FROM pools ORDER BY name";
-    pool: "SELECT value FROM pools WHERE name = ?";
-    put_pool: "INSERT INTO pools (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-    item: "SELECT seq, hash, data FROM items WHERE pool = ? AND ident = ?";
-    put_item: "INSERT INTO items (pool, seq, ident, hash, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (pool, ident) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, data = excluded.data";
-    items: "SELECT seq, hash, data, ident FROM items WHERE pool = ? AND seq > ? ORDER BY seq LIMIT ?";
-    last_erased: "SELECT max(seq), count(*) FROM (SELECT seq FROM items WHERE pool = ? AND seq > ? AND seq <= ? AND data IS NOT NULL ORDER BY seq LIMIT ?)";
-    erase_items: "UPDATE items SET data = NULL WHERE pool = ? AND seq > ? AND seq <= ?";
-    answers: "SELECT at, name, value FROM answers WHERE (at, name) > (?, ?) ORDER BY at, name LIMIT ?";
-    answer: "SELECT at, value FROM answers WHERE name = ?";
-    put_answer: "INSERT INTO answers (name, at, value) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at, value = excluded.value";
-    prune_answers: "DELETE FROM answers WHERE id IN (SELECT id FROM answers ORDER BY id LIMIT 4) AND at < ?";
-}
-
-thread_local! {
-    static STATEMENTS: Statements = Statements::new();
-}
 
 /// What can go wrong with storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,24 +62,6 @@ pub(crate) struct SqlRows {
     /// the last place are kept as JavaScript has them.
     collection: Kept,
     key: Kept,
-}
-
-/// The last text that was handed to JavaScript.
-#[derive(Default)]
-struct Kept(RefCell<Option<(Box<str>, JsValue)>>);
-
-impl Kept {
-    fn give(&self, text: &str) -> JsValue {
-        let Ok(mut kept) = self.0.try_borrow_mut() else { return JsValue::from_str(text) };
-        match &*kept {
-            Some((last, value)) if **last == *text => value.clone(),
-            Some(_) | None => {
-                let value = JsValue::from_str(text);
-                *kept = Some((text.into(), value.clone()));
-                value
-            }
-        }
-    }
 }
 
 impl SqlRows {
@@ -185,45 +102,6 @@ impl SqlRows {
         #[cfg(feature = "contract")]
         crate::contract::count_statement(&cursor);
         Ok(cursor)
-    }
-}
-
-/// Texts of many rows, one behind the other: to fetch a row by itself costs more than to read it.
-struct Joined<'a>(&'a [u8]);
-
-impl Joined<'_> {
-    fn take(&mut self, length: usize) -> Result<Box<str>, Failure> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(Failure::Shape)?;
-        self.0 = rest;
-        str::from_utf8(taken).map(Into::into).map_err(|_| Failure::Shape)
-    }
-}
-
-impl SqlRows {
-    /// The next of joined rows, by its seq and the lengths of its texts. Data of more than `data_max` bytes is not
-    /// among them.
-    fn part(
-        &self,
-        lengths: &str,
-        names: &mut Joined<'_>,
-        data: &mut Joined<'_>,
-        data_max: usize,
-    ) -> Result<Row, Failure> {
-        let mut parts = lengths.split(' ');
-        let mut part = || parts.next().ok_or(Failure::Shape);
-        let whole = |text: &str| text.parse().map_err(|_| Failure::Shape);
-        let seq = Seq(part()?.parse().map_err(|_| Failure::Shape)?);
-        let (collection, key) = (names.take(whole(part()?)?)?, names.take(whole(part()?)?)?);
-        let data = match part()? {
-            "" => None,
-            length => match whole(length)? {
-                length if length > data_max => {
-                    return self.row(&collection, &key)?.ok_or(Failure::Shape);
-                }
-                length => Some(data.take(length)?),
-            },
-        };
-        Ok(Row { collection, key, seq, data })
     }
 }
 
@@ -372,52 +250,7 @@ impl Storage for SqlRows {
         range: Range<'_>,
         visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
-        if !self.exists()? {
-            return Ok(());
-        }
-        // A BLOB sorts after every TEXT, so this stands behind all rows of the seq.
-        let behind: JsValue = bytes(&[]);
-        let mut from = (integer(range.after.0), behind.clone(), behind);
-        let mut chunk = Chunk::first();
-        loop {
-            let values = Array::of4(&from.0, &from.1, &from.2, &integer(range.tombstones_after.0));
-            values.push(&integer(chunk.rows));
-            let data_max = chunk.data_max();
-            values.push(&JsValue::from_f64(data_max as f64));
-            if let Some(collection) = range.collection {
-                values.push(&JsValue::from_str(collection));
-            }
-            let found = first(self.run(|sql, of| {
-                sql.exec_all(
-                    if range.collection.is_some() { &of.rows_of } else { &of.rows },
-                    &values,
-                )
-            })?)?;
-            let Some(found) = found.filter(|found| !found.get(0).is_null()) else { return Ok(()) };
-            let (lengths, names) = (text(&found.get(0))?, blob(&found.get(1))?);
-            // There is none where all that was found are tombstones, or too long.
-            let joined = found.get(2);
-            let joined = if joined.is_null() { Vec::new() } else { blob(&joined)? };
-            let (mut names, mut joined) = (Joined(&names), Joined(&joined));
-            let mut is_full = false;
-            for (count, lengths) in (1..).zip(lengths.split(';')) {
-                let row = self.part(lengths, &mut names, &mut joined, data_max)?;
-                chunk.count(row.size());
-                is_full = count == chunk.rows;
-                if is_full {
-                    let (collection, key) = (&row.collection, &row.key);
-                    from =
-                        (integer(row.seq.0), JsValue::from_str(collection), JsValue::from_str(key));
-                }
-                if visit(row).is_break() {
-                    return Ok(());
-                }
-            }
-            if !is_full {
-                return Ok(());
-            }
-            chunk = chunk.following();
-        }
+        self.visit_rows(range, visit)
     }
 
     fn prune(&mut self, count: u64) -> Result<Option<Pruned>, Failure> {
@@ -554,103 +387,4 @@ impl Storage for SqlRows {
         }
         Ok(())
     }
-}
-
-/// What `item` and `items` select.
-fn item(row: &Array) -> Result<Item, Failure> {
-    let hash = blob(&row.get(1))?.try_into().map_err(|_| Failure::Shape)?;
-    Ok(Item { seq: Seq(number(&row.get(0))?), hash: Digest(hash), data: data(&row.get(2))? })
-}
-
-/// How many rows to ask for at once: few until their size is known, then what comes to about a
-/// quarter of a mebibyte, since a visitor mostly breaks off at that.
-struct Chunk {
-    rows: u64,
-    seen: u64,
-    bytes: u64,
-}
-
-impl Chunk {
-    const ROWS_MIN: u64 = 32;
-    const ROWS_MAX: u64 = 1_024;
-    const BYTES: u64 = 256 * 1024;
-
-    fn first() -> Self {
-        Chunk { rows: Self::ROWS_MIN, seen: 0, bytes: 0 }
-    }
-
-    fn count(&mut self, bytes: usize) {
-        self.seen = self.seen.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-    }
-
-    /// Data of more bytes than this is not joined to others': values and rows are bounded at 2 MB there
-    /// (developers.cloudflare.com/durable-objects/platform/limits), and a chunk's rows were much shorter on average.
-    fn data_max(&self) -> usize {
-        const JOINED_MAX: usize = 1_400_000;
-        usize::try_from(self.rows).ok().and_then(|rows| JOINED_MAX.checked_div(rows)).unwrap_or(0)
-    }
-
-    /// After it, where each chunk looks at every row: fewer and larger ones.
-    fn scanned(self) -> Self {
-        self.times(16)
-    }
-
-    fn following(self) -> Self {
-        self.times(1)
-    }
-
-    /// As many rows as come to so many times the usual bytes, going by those that were seen.
-    fn times(self, more: u64) -> Self {
-        let each = self.bytes.checked_div(self.seen).unwrap_or(0).max(1);
-        let rows = Self::BYTES.saturating_mul(more).checked_div(each).unwrap_or(0);
-        let most = Self::ROWS_MAX.saturating_mul(more);
-        Chunk { rows: rows.clamp(Self::ROWS_MIN, most), seen: 0, bytes: 0 }
-    }
-}
-
-fn read(cursor: Cursor) -> Result<Array, Failure> {
-    let rows = cursor.raw()?.to_array()?;
-    #[cfg(feature = "contract")]
-    crate::contract::count_rows(&cursor);
-    Ok(rows)
-}
-
-fn first(cursor: Cursor) -> Result<Option<Array>, Failure> {
-    let rows = read(cursor)?;
-    if rows.length() == 0 {
-        return Ok(None);
-    }
-    rows.get(0).dyn_into::<Array>().map(Some).map_err(|_| Failure::Shape)
-}
-
-/// Numbers of the core stay below 2^53, where a double is exact.
-fn integer(number: u64) -> JsValue {
-    JsValue::from_f64(number as f64)
-}
-
-fn number(value: &JsValue) -> Result<u64, Failure> {
-    let number = value.as_f64().ok_or(Failure::Shape)?;
-    let is_exact = (0.0..=js_sys::Number::MAX_SAFE_INTEGER).contains(&number);
-    if is_exact && number.fract() == 0.0 { Ok(number as u64) } else { Err(Failure::Shape) }
-}
-
-fn bytes(bytes: &[u8]) -> JsValue {
-    Uint8Array::from(bytes).into()
-}
-
-fn blob(value: &JsValue) -> Result<Vec<u8>, Failure> {
-    if value.is_instance_of::<js_sys::ArrayBuffer>() {
-        Ok(Uint8Array::new(value).to_vec())
-    } else {
-        Err(Failure::Shape)
-    }
-}
-
-fn text(value: &JsValue) -> Result<Box<str>, Failure> {
-    value.as_string().map(String::into_boxed_str).ok_or(Failure::Shape)
-}
-
-fn data(value: &JsValue) -> Result<Option<Box<str>>, Failure> {
-    if value.is_null() { Ok(None) } else { text(value).map(Some) }
 }

@@ -132,6 +132,7 @@ impl Slab {
             self.compact();
         }
     }
+
     /// Lets go of blocks that are in no slot any more.
     fn compact(&mut self) {
         let mut bytes = Vec::with_capacity(self.bytes.len() - self.dead + STRIDE);
