@@ -28,6 +28,7 @@ mod rows;
 pub use checksum::checksum;
 pub use close::Close;
 use layout::put_varint;
+pub(crate) use layout::put_varints;
 pub use layout::{Layout, Reader};
 pub(crate) use layout::{fields, kinds};
 pub use note::{Note, decode_note, encode_note};

@@ -4,7 +4,7 @@
 use alloc::{vec, vec::Vec};
 
 use super::table::Collection;
-use crate::sip::sip;
+use crate::sip::sip_half;
 
 /// A place, and what of its hash is kept.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +185,8 @@ impl<T> Slots<T> {
 
 /// Hashes a key of a collection. The seed keeps strangers from choosing keys that collide.
 pub(super) fn hash_of(seed: u64, collection: Collection, key: &str) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = sip(1, [seed, u64::from(collection.0)], &[key.as_bytes()]);
+    let [a, b, c, d, e, f, g, h, ..] =
+        sip_half(1, [seed, u64::from(collection.0)], &[key.as_bytes()]);
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 

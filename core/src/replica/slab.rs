@@ -7,7 +7,7 @@ use core::str;
 use super::table::{Collection, Held};
 use crate::{
     id::Seq,
-    wire::{BadFrame, Layout, Reader, place_within},
+    wire::{BadFrame, Layout, Reader, place_within, put_varints},
 };
 
 /// No block lies there.
@@ -28,8 +28,8 @@ pub(super) struct Slab {
     pub(super) is_dirty: bool,
 }
 
-/// A record as it lies in a slab: collection, seq, where in the data the key lies and how long it is, data. Places count
-/// from 1; where it is 0 the key stands before the data.
+/// A record as it lies in a slab: five numbers, which are its collection, seq, the place of its key within the data and the
+/// lengths of both, then the data. Places count from 1; where it is 0 the key stands before the data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block<'a> {
     pub(super) collection: Collection,
@@ -45,15 +45,14 @@ const HEAD_MAX: usize = 5 + 8 + 3 + 3 + 5;
 impl<'a> Block<'a> {
     fn take(from: &mut Reader<'a>) -> Result<Self, BadFrame> {
         let whole = from.rest().len();
-        let (collection, seq) = (Collection(u32::take(from)?), Seq::take(from)?);
-        let place = usize::from(u16::take(from)?);
-        let Some(place) = place.checked_sub(1) else {
-            let (key, data) = <(&[u8], &[u8])>::take(from)?;
-            return Ok(Block { collection, seq, key, data, size: whole - from.rest().len() });
+        let (collection, seq) = (Collection(u32::take(from)?), Seq(from.varint()?));
+        let (counted, key, data) = (from.length()?, from.length()?, from.length()?);
+        let apart = from.bytes(if counted == 0 { key } else { 0 })?;
+        let data = from.bytes(data)?;
+        let key = match counted.checked_sub(1) {
+            Some(place) => data.get(place..place + key).ok_or(BadFrame)?,
+            None => apart,
         };
-        let length = usize::from(u16::take(from)?);
-        let data = <&[u8]>::take(from)?;
-        let key = data.get(place..place + length).ok_or(BadFrame)?;
         Ok(Block { collection, seq, key, data, size: whole - from.rest().len() })
     }
 
@@ -103,16 +102,14 @@ impl Slab {
             self.bytes = bytes;
         }
         let start = u32::try_from(self.bytes.len()).unwrap_or(FREE);
-        let place = place_within(held.data, key).and_then(|place| u16::try_from(place + 1).ok());
-        let out = &mut self.bytes;
-        collection.0.put(out);
-        held.seq.put(out);
-        place.unwrap_or(0).put(out);
-        match place {
-            Some(_) => u16::try_from(key.len()).unwrap_or(0).put(out),
-            None => key.put(out),
-        }
-        held.data.put(out);
+        let place = place_within(held.data, key);
+        let (counted, apart) = place.map_or((0, key), |place| (place + 1, ""));
+        let lengths = [counted, key.len(), held.data.len()].map(|length| length as u64);
+        let [counted, key_length, data_length] = lengths;
+        let numbers = [collection.0.into(), held.seq.0, counted, key_length, data_length];
+        put_varints(&mut self.bytes, numbers);
+        self.bytes.extend_from_slice(apart.as_bytes());
+        self.bytes.extend_from_slice(held.data.as_bytes());
         if self.starts.len() <= slot {
             self.starts.resize(slot + 1, FREE);
         }

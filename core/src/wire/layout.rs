@@ -50,14 +50,14 @@ impl<'a> Reader<'a> {
         Ok(*byte)
     }
 
-    pub(super) fn bytes(&mut self, count: usize) -> Result<&'a [u8], BadFrame> {
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], BadFrame> {
         let (bytes, rest) = self.rest.split_at_checked(count).ok_or(BadFrame)?;
         self.rest = rest;
         Ok(bytes)
     }
 
     /// Most numbers have one byte: those with more stand apart, so that this is short.
-    pub(super) fn varint(&mut self) -> Result<u64, BadFrame> {
+    pub(crate) fn varint(&mut self) -> Result<u64, BadFrame> {
         match *self.rest {
             [byte @ ..0x80, ref rest @ ..] => {
                 self.rest = rest;
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
     }
 
     /// How many bytes or elements follow. An element has a byte at least.
-    pub(super) fn length(&mut self) -> Result<usize, BadFrame> {
+    pub(crate) fn length(&mut self) -> Result<usize, BadFrame> {
         let length = usize::try_from(self.varint()?).map_err(|_| BadFrame)?;
         if length <= self.rest.len() { Ok(length) } else { Err(BadFrame) }
     }
@@ -98,6 +98,25 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut rest: u64) {
         rest >>= 7;
     }
     out.push(u8::try_from(rest).unwrap_or(0));
+}
+
+/// Appends up to five numbers at once.
+pub(crate) fn put_varints(out: &mut Vec<u8>, numbers: [u64; 5]) {
+    let (mut laid, mut length) = ([0; 50], 0);
+    for mut rest in numbers {
+        loop {
+            let [low, ..] = rest.to_le_bytes();
+            rest >>= 7;
+            if let Some(byte) = laid.get_mut(length) {
+                *byte = if rest > 0 { low | 0x80 } else { low };
+            }
+            length += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+    }
+    out.extend_from_slice(laid.get(..length).unwrap_or(&[]));
 }
 
 /// Appends bytes, with their length before them.
