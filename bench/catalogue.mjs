@@ -151,7 +151,7 @@ export const catalogue = {
   iterate: local("iteration over every record, after a first pass"),
   remote: remote("10 000 changes of others, applied one by one", 0),
   "remote-pending": remote("10 000 changes of others over 1000 own pending writes", 1000),
-  "catch-up": catchUp("everything, from a server on this machine"),
+  "catch-up": catchUp("everything, from a server on this machine, nothing compressed"),
   "catch-up-10": catchUp("what changed while away: 10 records", 10),
   "catch-up-1000": catchUp("what changed while away: 1000 records", 1000),
   "catch-up-10000": catchUp("what changed while away: 10 000 records", 10_000),

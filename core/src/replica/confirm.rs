@@ -83,7 +83,7 @@ impl Replica {
             fits
         };
         let mut told = settled.iter().filter(|told| !self.is_foreign(told));
-        changes.rows().all(|row| row.is_ok()) && told.all(follows)
+        changes.check().is_ok() && told.all(follows)
     }
 
     /// Whether an outcome is that of another life of this replica, which has read the forsaken disk.

@@ -191,10 +191,9 @@ impl Replica {
     }
 
     fn replay(&mut self, changes: &Changes<'_>) -> Result<(), BadFrame> {
+        changes.check()?;
         let mut unsettled = Unsettled::default();
-        let mut rows = changes.rows();
-        for row in rows.by_ref() {
-            let row = row?;
+        for row in changes.rows().flatten() {
             let collection = self.names.intern(row.collection);
             let held = self.table.get(collection, row.key);
             if held.is_none_or(|held| held.seq < row.seq) {
@@ -202,7 +201,7 @@ impl Replica {
                 self.confirm(collection, row.key, held, &mut unsettled);
             }
         }
-        rows.end()
+        Ok(())
     }
 
     /// Drops all records that were taken back: the stored ones turned out to be of no use. The outbox

@@ -58,6 +58,18 @@ impl<'a> Changes<'a> {
         self.count == 0
     }
 
+    /// Looks at all rows.
+    ///
+    /// # Errors
+    /// When one cannot be unpacked, or something follows on the last.
+    pub fn check(&self) -> Result<(), BadFrame> {
+        let mut rows = self.rows();
+        for row in rows.by_ref() {
+            row?;
+        }
+        rows.end()
+    }
+
     /// Unpacks the rows.
     ///
     /// # Errors

@@ -127,6 +127,15 @@ fn rs1_what_came_between_pages() {
     let mut later = replica(2);
     assert_eq!(later.restore_info(&info), Ok(()));
     assert!(pages.iter().all(|page| later.restore_page(&page.bytes, &page.digest).is_ok()));
+    let before = (later.seq(), later.digest());
+    for frame in &log {
+        // Torn anywhere it changes nothing.
+        for length in 0..frame.len() {
+            assert!(later.restore_frame(&frame[..length]).is_err());
+        }
+        assert!(later.restore_frame(&[&frame[..], &[0]].concat()).is_err());
+    }
+    assert_eq!((later.seq(), later.digest()), before);
     assert!(log.iter().all(|frame| later.restore_frame(frame).is_ok()));
     later.restored();
     assert_eq!((later.seq(), later.digest()), (reader.seq(), reader.digest()));
