@@ -280,10 +280,6 @@ impl Replica {
 
     /// What was settled up to `turn`, and its effect, is on the disk, under the id that the replica has.
     pub fn saved(&mut self, turn: Turn) {
-        // A forsaken disk will never know: the ledger must keep the outcomes for whoever reads it.
-        if self.ceiling.is_some() {
-            return;
-        }
         self.siblings.moved();
         if let Some(me) = self.authors.first_mut() {
             me.saved = me.saved.max(turn.min(me.settled));

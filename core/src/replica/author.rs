@@ -26,6 +26,8 @@ pub(super) struct Author {
     pub(super) durable: Turn,
     /// Newest turn that the disk has had an entry for, though the entry may be of another life by now.
     pub(super) stored: Turn,
+    /// Newest turn that was taken back from a disk, and not minted in this life.
+    pub(super) inherited: Turn,
     /// Newest turn that was pushed in this connection.
     pub(super) pushed: Turn,
     /// Where the turns after `settled` stand in the outbox.
@@ -61,6 +63,7 @@ impl Author {
             minted: Turn::ZERO,
             durable: Turn::ZERO,
             stored: Turn::ZERO,
+            inherited: Turn::ZERO,
             pushed: Turn::ZERO,
             queue: VecDeque::new(),
             placed: Vec::new(),

@@ -133,7 +133,7 @@ impl Replica {
                 self.confirm(collection, key, held, &mut unsettled);
             }
         }
-        self.refuse_up_to(self.acknowledged(&last.settled));
+        self.settle_told_elsewhere(self.acknowledged(&last.settled));
         self.settle(&last.settled, &mut unsettled);
         self.settle_siblings(seq, &mut unsettled);
         if staging.is_whole {

@@ -26,7 +26,8 @@ pub enum Event {
     Accepted {
         /// Which.
         turn: Turn,
-        /// The seq that it took, of an addition the pool's; `None` where it changed nothing.
+        /// The seq that it took, of an addition the pool's; `None` where it changed nothing, and where it was taken back
+        /// from a disk and another life of this replica has told its app of the outcome.
         seq: Option<Seq>,
     },
     /// A mutation of this replica was refused; it is gone from the view.

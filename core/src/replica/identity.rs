@@ -50,6 +50,7 @@ impl Replica {
         me.minted = Turn(me.minted.0 - before.0);
         (me.settled, me.saved, me.pushed) = (Turn::ZERO, Turn::ZERO, Turn::ZERO);
         (me.durable, me.stored) = (Turn::ZERO, Turn::ZERO);
+        me.inherited = Turn(me.inherited.0.saturating_sub(before.0));
         me.placed.clear();
         self.ceiling = None;
         self.blocked = Turn::ZERO;
@@ -82,13 +83,27 @@ impl Replica {
 
     /// Refuses what is pending up to a turn, since nobody can tell what became of it.
     pub(super) fn refuse_up_to(&mut self, turn: Turn) {
+        self.settle_up_to(turn, Turn::ZERO);
+    }
+
+    /// Settles what is pending up to a turn of which another life of this replica has acknowledged the outcome, so that the
+    /// ledger tells it no more. That life has told its app; of what was made in this one nobody can tell any more.
+    pub(super) fn settle_told_elsewhere(&mut self, turn: Turn) {
+        let inherited = self.authors.first().map_or(Turn::ZERO, |me| me.inherited);
+        self.settle_up_to(turn, inherited);
+    }
+
+    fn settle_up_to(&mut self, turn: Turn, inherited: Turn) {
         let mut unsettled = Unsettled::default();
         while let Some(me) = self.authors.first_mut().filter(|me| me.settled < turn)
             && let Some(ordinal) = me.queue.pop_front()
         {
             me.settled = me.settled.next();
-            let (turn, refusal) = (me.settled, Refusal { reason: Reason::OutcomeUnknown, op: 0 });
-            self.finish(0, turn, Outcome::Refused(refusal), ordinal, &mut unsettled);
+            let turn = me.settled;
+            let refusal = Refusal { reason: Reason::OutcomeUnknown, op: 0 };
+            let outcome =
+                if turn <= inherited { Outcome::Unchanged } else { Outcome::Refused(refusal) };
+            self.finish(0, turn, outcome, ordinal, &mut unsettled);
         }
         self.rebase(unsettled);
     }

@@ -290,6 +290,9 @@ impl Replica {
     /// Everything has been taken back: the view is complete.
     pub fn restored(&mut self) {
         let placed = self.authors.first().map_or_else(Vec::new, |me| me.placed.clone());
+        if let Some(me) = self.authors.first_mut() {
+            me.inherited = me.minted;
+        }
         let settled = self.settled();
         self.place_restored_conditions(settled, &placed);
         self.show_all();

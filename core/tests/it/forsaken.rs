@@ -129,6 +129,20 @@ fn ou4_another_life_has_gone_on() {
     }
 }
 
+/// [OU4] Whoever has forsaken its disk acknowledges what it hears, as much as there is. The life that reads the disk later
+/// says nothing of it again: neither to the authority nor, as of something refused, to an app.
+#[test]
+fn ou4_what_the_first_life_has_told() {
+    let mut authority = authority();
+    let (mut here, mut later) = two_lives(&mut authority, 0);
+    visit(&mut authority, 3, &mut here, NOW);
+    assert_eq!((here.pending(), unknown(&mut here)), (0, 0));
+    set(&mut later, "other");
+    visit(&mut authority, 5, &mut later, NOW);
+    assert_eq!((later.pending(), unknown(&mut later)), (0, 0));
+    assert_eq!((keys(&later), later.seq()), (["a", "b", "other"].map(Into::into).into(), Seq(3)));
+}
+
 /// [OU4] In another life of the datastore what the disk holds is delivered by whoever reads it, and by
 /// nobody else.
 #[test]

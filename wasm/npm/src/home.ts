@@ -24,6 +24,8 @@ export interface Resident {
 export class Home {
   journal: Journal;
   isAsleep = false;
+  /** A disk that failed. As long as this page delivers what lies there, nobody else is to do it. */
+  private forsaken: Storage | undefined = undefined;
   /** Whether it is on its way to another disk, or none. */
   private isMoving = false;
 
@@ -86,7 +88,8 @@ export class Home {
   async failed(error: unknown): Promise<void> {
     if (this.resident.isClosed || this.isMoving || this.kind === "memory") return;
     // Whoever opens the old disk later goes on from what is on it.
-    if (await this.moveTo(() => Promise.resolve(new MemoryStorage()), () => this.core.forsakeDisk()))
+    const forsake = (from: Storage) => (this.forsaken = from).forsake();
+    if (await this.moveTo(() => Promise.resolve(new MemoryStorage()), () => this.core.forsakeDisk(), forsake))
       this.resident.report(troubleOf(error));
   }
 
@@ -100,11 +103,15 @@ export class Home {
     if (this.resident.isClosed || this.isMoving) return;
     // Who delivers for another has an heir in whoever delivers now.
     if (this.isOrphan) return this.resident.close();
-    await this.moveTo((disk) => disk.moveOut(), () => this.core.dispossess());
+    await this.moveTo((disk) => disk.moveOut(), () => this.core.dispossess(), (from) => void from.close());
   }
 
-  /** Goes on with another disk; `leave` tells the core what becomes of the one before. */
-  private async moveTo(find: (from: Storage) => Promise<Storage>, leave: () => number): Promise<boolean> {
+  /** Goes on with another disk; `leave` tells the core what becomes of the one before, of which `letGo` lets go. */
+  private async moveTo(
+    find: (from: Storage) => Promise<Storage>,
+    leave: () => number,
+    letGo: (from: Storage) => void,
+  ): Promise<boolean> {
     this.isMoving = true;
     const from = this.disk;
     from.onLost = () => {};
@@ -113,7 +120,7 @@ export class Home {
       this.resident.report(troubleOf(error));
       return new MemoryStorage();
     });
-    if (disk !== from) void from.close();
+    if (disk !== from) letGo(from);
     this.isMoving = false;
     if (this.resident.isClosed) {
       await disk.close();
@@ -133,6 +140,6 @@ export class Home {
   async close(): Promise<void> {
     if (this.isAsleep) await this.disk.wake().catch(() => {});
     await this.journal.close();
-    await this.disk.close();
+    await Promise.all([this.disk.close(), this.forsaken?.close()]);
   }
 }

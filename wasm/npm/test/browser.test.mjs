@@ -416,25 +416,51 @@ test("a disk that fails under the open page is erased all the same by forget", a
   assert.deepEqual(await page.evaluate(() => ds.forget().then(() => indexedDB.databases())), []);
 });
 
-test("what came too late for a failing disk arrives, though another tab goes on where that disk ends", async (t) => {
-  const { relay, tab } = await setting(t);
-  const options = { relay: relay.url, id: "board" };
-  const one = await tab(options);
-  await one.evaluate(async () => {
-    await ds.ready;
-    ds.goOffline();
-    await tasks.set({ id: "on disk" }).durable;
+for (const [edits, when] of [[50, "before"], [50, "afterwards"], [5000, "before"], [5000, "afterwards"]])
+  test(`a page whose disk fails delivers ${edits} edits itself, hears of each, and they are not told again; another tab came ${when}`, { timeout: 60_000 }, async (t) => {
+    const { relay, tab } = await setting(t);
+    const options = { relay: relay.url, id: "board" };
+    const one = await tab(options);
+    const another = async () => {
+      const page = await tab(options);
+      await page.evaluate(async () => {
+        window.told = [];
+        ds.on("refused", ({ code }) => told.push(code));
+        await ds.ready;
+      });
+      return page;
+    };
+    await one.evaluate(() => ds.ready);
+    let two = when === "before" ? await another() : undefined;
+    await one.evaluate(async (edits) => {
+      window.told = [];
+      ds.on("refused", ({ code }) => told.push(code));
+      ds.goOffline();
+      window.all = Array.from({ length: edits }, (_, n) => tasks.set({ id: `on disk ${n}` }, n % 2 ? { ifAbsent: true } : undefined));
+      await all.at(-1).durable;
+    }, edits);
+    await fill(one);
+    await one.evaluate(() => all.push(tasks.set({ id: "too late" })));
+    await until(async () => (await status(one)).storage === "memory", "memory");
+    two ??= await another();
+    const seq = async () => (await (await fetch(`${relay.url}/v1/datastores/board`)).json()).seq;
+    assert.deepEqual([await seq(), (await status(one)).pending], [0, edits + 1], "nobody speaks for a page that lives");
+    const outcomes = await one.evaluate(async () => {
+      ds.goOnline();
+      const outcomes = await Promise.all(all.map(({ settled }) => settled));
+      return [outcomes.filter(({ status }) => status === "accepted").length, new Set(outcomes.map(({ seq }) => seq)).size];
+    });
+    assert.deepEqual(outcomes, [edits + 1, edits + 1], "accepted, each under a seq of its own");
+    await until(async () => (await keys(two)).length === edits + 1, "the other tab hears of them");
+    assert.deepEqual(await one.evaluate(() => [told, trouble]), [[], ["storage-full"]]);
+    // The disk still holds them. Whoever takes that over says nothing that has been said.
+    await one.close();
+    await until(() => two.evaluate(async () => ds.status.pending === 0 && (await navigator.locks.query()).held.length === 1), "the other tab has taken over");
+    const three = await another();
+    await three.evaluate(() => ds.settled());
+    for (const page of [two, three]) assert.deepEqual([await page.evaluate(() => [told, trouble]), (await keys(page)).length], [[[], []], edits + 1]);
+    assert.equal(await seq(), edits + 1);
   });
-  await fill(one);
-  await one.evaluate(() => tasks.set({ id: "too late" }).durable);
-  // It takes the place, and the relay hears whoever took it last.
-  const two = await tab(options);
-  await two.evaluate(() => ds.settled());
-  await one.evaluate(() => (ds.goOnline(), ds.settled()));
-  for (const page of [one, two]) await until(async () => (await keys(page)).length === 2, "both edits");
-  assert.equal((await (await fetch(`${relay.url}/v1/datastores/board`)).json()).seq, 2);
-  assert.deepEqual(await one.evaluate(() => trouble), ["storage-full"]);
-});
 
 test("who cannot read the disk at opening leaves its place to others", async (t) => {
   const { relay, tab } = await setting(t);

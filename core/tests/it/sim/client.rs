@@ -90,6 +90,8 @@ pub(crate) struct Client {
     pub(crate) away: u64,
     /// Whether its disk can be written no more.
     pub(crate) in_memory: bool,
+    /// Whether it has read a disk that another life of it has forsaken.
+    pub(crate) is_later: bool,
     /// The newest turn of its own on a disk that was forsaken.
     pub(crate) ceiling: Option<Turn>,
     /// While its page is frozen: the newest turn of its own at the place that another has taken.
@@ -143,6 +145,7 @@ impl Client {
             stored_contact: None,
             away: 0,
             in_memory: false,
+            is_later: false,
             ceiling: None,
             frozen: None,
             retired: false,

@@ -86,6 +86,7 @@ impl World {
         let mut client = Client::new(&mut self.random, self.lanes, &self.terms);
         client.disk = Disk { image: orphan.image, ..Disk::default() };
         client.stored_contact = orphan.contact;
+        client.is_later = true;
         self.clients.push(client);
         self.restore(self.clients.len() - 1)
     }
@@ -103,6 +104,7 @@ impl World {
         let Orphan { image, contact, .. } = self.orphans.remove(which);
         client.stored_contact = contact;
         client.disk = Disk { image, ..Disk::default() };
+        client.is_later = true;
         self.see("later life after the first");
         true
     }

@@ -46,8 +46,14 @@ impl World {
             Outcome::Accepted(seq) if adds => Outcome::Added(seq),
             outcome => outcome,
         };
+        let is_told = self.oracle.told.contains(&id);
         let life = epoch.and_then(|epoch| self.oracle.life(epoch));
         if life.and_then(|life| life.outcomes.get(&id)) != Some(&outcome) {
+            if outcome == Outcome::Unchanged && is_told && self.clients[place].is_later {
+                self.see("told by the life before");
+                self.unheard(place, id);
+                return Ok(());
+            }
             return fail("RE7", format!("mutation {id} was told {outcome:?}"));
         }
         if life.is_some_and(|life| life.copied.contains(&id)) {
@@ -56,6 +62,7 @@ impl World {
         if let Some(epoch) = epoch.filter(|_| !adds) {
             self.said.push(Said::Returned(id, epoch, outcome));
         }
+        self.oracle.told.insert(id);
         let client = &self.clients[place];
         let was_doomed = client.doomed.contains(&id);
         match outcome {

@@ -71,7 +71,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 92] = [
+pub(crate) const SIGHTS: [&str; 93] = [
     "cut by the replica",
     "cut by the relay",
     "frames lost with a cut",
@@ -140,6 +140,7 @@ pub(crate) const SIGHTS: [&str; 92] = [
     "later life after the first",
     "first life superseded",
     "left to another life",
+    "told by the life before",
     "sibling's edit shown",
     "sibling's edit settled",
     "sibling's outcome awaited",

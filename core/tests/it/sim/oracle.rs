@@ -194,6 +194,8 @@ pub(crate) struct Oracle {
     pub(crate) names: BTreeMap<(ReplicaId, Turn), (Id, bool)>,
     /// What apps were told that nobody knows of.
     pub(crate) unknown: BTreeSet<Id>,
+    /// What an app was told the outcome of.
+    pub(crate) told: BTreeSet<Id>,
     /// What one life of a replica has not heard the outcome of, since another life has. Its conditions on
     /// what that wrote never hold.
     pub(crate) unheard: BTreeSet<Id>,

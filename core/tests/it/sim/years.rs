@@ -79,10 +79,7 @@ impl World {
         if client.ceiling.is_some() {
             // Whoever reads the disk has heard of it, or will.
             self.see("left to another life");
-            self.oracle.unheard.insert(id);
-            for entry in &mut self.clients[place].pending {
-                entry.ops = Rc::new(without(&entry.ops, &self.oracle.unheard));
-            }
+            self.unheard(place, id);
             return Ok(());
         }
         if client.away <= LEDGER_MS {
@@ -95,6 +92,14 @@ impl World {
         });
         self.oracle.unknown.insert(id);
         Ok(())
+    }
+
+    /// Another life of the replica has heard the outcome: conditions on what that wrote never hold in this one.
+    pub(super) fn unheard(&mut self, place: usize, id: Id) {
+        self.oracle.unheard.insert(id);
+        for entry in &mut self.clients[place].pending {
+            entry.ops = Rc::new(without(&entry.ops, &self.oracle.unheard));
+        }
     }
 
     /// A push leaves only when the birth stamp is on the disk.

@@ -290,11 +290,15 @@ export class IndexedDbStorage implements Storage {
     return next;
   }
 
-  close(): Promise<void> {
+  forsake(): void {
     this.end.abort();
     this.db.onversionchange = null;
     this.db.onclose = null;
     this.db.close();
+  }
+
+  close(): Promise<void> {
+    this.forsake();
     this.release();
     this.release = () => {};
     return Promise.resolve();

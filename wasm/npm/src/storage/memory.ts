@@ -32,6 +32,8 @@ export class MemoryStorage implements Storage {
     return Promise.resolve(true);
   }
 
+  forsake(): void {}
+
   moveOut(): Promise<Storage> {
     return Promise.resolve(new MemoryStorage());
   }

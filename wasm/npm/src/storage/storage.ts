@@ -141,6 +141,8 @@ export interface Storage {
   sleep(): void;
   /** Tells whether the place is still this replica's. It may be asked again before it has answered. */
   wake(): Promise<boolean>;
+  /** Neither reads nor writes any more, and leaves the place to others only when the page is gone, or by `close`. */
+  forsake(): void;
   /** Gives a place of its own to a replica that has lost this one. */
   moveOut(): Promise<Storage>;
   close(): Promise<void>;
