@@ -51,7 +51,7 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
   addEventListener(type: "open" | "error", listener: (event: unknown) => void): void;
   addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
-  addEventListener(type: "close", listener: (event: { code: number }) => void): void;
+  addEventListener(type: "close", listener: (event: { code: number; reason?: string }) => void): void;
 }
 
 /** How a datastore stands. The same object until something changes. */

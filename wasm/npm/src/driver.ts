@@ -321,7 +321,7 @@ export class Driver {
     if (phase === CATCHING_UP) return "catching-up";
     if (phase === STOPPED || !this.socket) return "offline";
     const isTrying = this.socket.isConnecting || (this.isWanted && !this.isIntroduced);
-    return this.socket.isOpen || (isTrying && this.isHopeful) ? "connecting" : "offline";
+    return (this.socket.isOpen || isTrying) && this.isHopeful ? "connecting" : "offline";
   }
 
   private offlineUntil(): Date | null {
@@ -361,14 +361,14 @@ export class Driver {
     else this.work();
   }
 
-  closed(code: number): void {
+  closed(code: number, reason: string): void {
     this.isHopeful = false;
     this.disconnected(code);
     const isNews = code !== this.lastCloseCode;
     this.lastCloseCode = code;
     if (this.core.phase() === STOPPED) this.socket?.stop();
     else if (isNews && code in CLOSE_CODES) {
-      const known = CLOSE_CODES[code] as string;
+      const known = reason === FULL ? FULL : (CLOSE_CODES[code] as string);
       this.engine.trouble(known, messageOf(known));
     }
   }
@@ -450,6 +450,9 @@ interface Waiter {
 }
 
 const BAD_REQUEST = 4400;
+
+/** A reason for which there is no code of its own. */
+const FULL = "too-many-sockets";
 
 /** Close codes of the relay after which another try makes sense, but the app should know. */
 const CLOSE_CODES: Record<number, string> = {

@@ -15,7 +15,7 @@ import { openIndexedDb } from "./storage/indexeddb.js";
 import { MemoryStorage } from "./storage/memory.js";
 import type { Identity, Storage } from "./storage/storage.js";
 import { troubleOf } from "./storage/trouble.js";
-import { endOf, patiently, subjectOf } from "./token.js";
+import { endOf, isToken, patiently, subjectOf } from "./token.js";
 import { loadModule } from "./wasm.js";
 
 /** Who in this page has been told that a place is gone: whoever opens it now wants another in its stead. */
@@ -96,6 +96,8 @@ function remoteOf({ relay, id, token, user, WebSocket }: Checked) {
   const ask = typeof token === "function" ? patiently(token) : () => token;
   const target = async (): Promise<Target> => {
     const given = await ask();
+    if (given !== undefined && !isToken(given))
+      throw new NeapError("token-failed", "the token is no JWT: it holds what no JWT does, perhaps a line break");
     if (given !== undefined && user !== undefined && subjectOf(given) !== user)
       throw new NeapError("user-mismatch", `the token is not for the user "${user}"`);
     const renewed = typeof token === "function" && given !== undefined;

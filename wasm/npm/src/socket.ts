@@ -1,7 +1,7 @@
 // The connection to the relay: one WebSocket after the other, for as long as somebody wants one.
 
 import type { WebSocketClass, WebSocketLike } from "./api.js";
-import { after, now, type Cancel } from "./clock.js";
+import { after, now, soon, type Cancel } from "./clock.js";
 import { jitter } from "./dice.js";
 import { NeapError } from "./errors.js";
 import { CONNECT_MS, OFFLINE_PONG_MS, PAUSE_MS, PING_MS, PONG_MS, RENEW_MIN_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
@@ -25,7 +25,7 @@ export interface SocketListener {
   /** The answer to a ping. */
   pong(text: string): void;
   /** The connection, or the try to get one, is over; with the close code. */
-  closed(code: number): void;
+  closed(code: number, reason: string): void;
   /** Nothing can be done until the next try: the target could not be told. */
   targetFailed(error: unknown): void;
 }
@@ -148,9 +148,9 @@ export class Socket {
     this.cancelPong = after(CONNECT_MS, () => this.lost(socket, BROKEN));
     socket.addEventListener("open", () => this.opened(socket, target));
     socket.addEventListener("message", (event) => this.message(socket, event.data));
-    socket.addEventListener("close", (event) => this.lost(socket, event.code));
-    // A close event follows each error.
-    socket.addEventListener("error", () => {});
+    socket.addEventListener("close", ({ code, reason }) => this.lost(socket, code, reason));
+    // A close event follows each error, but where a content policy was against the socket.
+    socket.addEventListener("error", () => soon(() => this.lost(socket, BROKEN)));
   }
 
   private fail(error: unknown): void {
@@ -181,11 +181,11 @@ export class Socket {
     else if (data instanceof ArrayBuffer) this.listener.frame(new Uint8Array(data));
   }
 
-  private lost(socket: WebSocketLike | undefined, code: number): void {
+  private lost(socket: WebSocketLike | undefined, code: number, reason = ""): void {
     if (socket === undefined || socket !== this.socket) return;
     this.state = "waiting";
     this.drop(code === BROKEN ? GOING : code);
-    this.listener.closed(code);
+    this.listener.closed(code, reason);
     this.retryUnlessStopped(code === TOO_MUCH ? PAUSE_MS : 0);
   }
 

@@ -31,6 +31,9 @@ function inTime<T>(asked: Promise<T>): Promise<T> {
   });
 }
 
+/** Whether it can be part of a subprotocol's name, as which it travels (RFC 6455, 4.1). */
+export const isToken = (given: unknown): given is string => typeof given === "string" && /^[\w.~+-]+$/.test(given);
+
 interface Claims {
   readonly sub?: unknown;
   readonly exp?: unknown;

@@ -31,10 +31,11 @@ export function checkNames(options: unknown, names: string): void {
 const MESSAGES: Record<string, string> = {
   "bad-request": "the relay could not read what this replica sent",
   unauthorized: "the relay wants a token, or another one",
-  forbidden: "the token does not allow this",
+  forbidden: "the relay does not allow this with this token, or to pages of this origin",
   "not-found": "the token is not for this datastore",
   "too-slow": "the relay gave up a connection that took its frames too slowly",
   "rate-limited": "the relay was told too much at once",
+  "too-many-sockets": "as many are connected as the relay takes",
   "options-mismatch": "the datastore has another kind or primary field than was asked for; nothing was sent",
   superseded: "another owner goes on with this replica",
   diverged: "this replica's records differ from the relay's, also after they were fetched anew",

@@ -66,6 +66,18 @@ async function relayOf(t) {
   return Object.assign(relay, { port: Number(new URL(relay.url).port) });
 }
 
+test("a socket that fails without a close, as a content policy leaves one, is tried for again", async (t) => {
+  const { made, heard, pass, last } = await fake(t);
+  last().tell("error");
+  await pass(0);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(heard, [["closed", 1006]]);
+  // What comes late counts no more.
+  last().tell("close", { code: 1006 });
+  await pass(RETRY_MS);
+  assert.deepEqual([heard.length, made.length], [1, 2]);
+});
+
 test("waits between tries are drawn from the whole of a growing range, up to a cap", async (t) => {
   for (const dice of [0, 0.999]) {
     await t.test(`dice ${dice}`, async (t) => {

@@ -141,3 +141,41 @@ test("a token function that hangs is asked again after a minute", async (t) => {
   assert.equal((await ds.collection("c").set({ id: "a" }).settled).status, "accepted");
   assert.deepEqual([asked, errors.length], [2, 1]);
 });
+
+test("a token that no header could carry is told as one, not as a network that is away", async (t) => {
+  for (const token of ["a b", `${jwt(secret, 60)}\n`, "é", "", 5]) {
+    const ds = await open({ relay: "http://127.0.0.1:9", id: "d", storage: "memory", token: async () => token });
+    const errors = [];
+    ds.on("error", ({ code, message }) => errors.push(`${code}: ${message}`));
+    await until(() => errors.length > 0, "the error");
+    assert.match(errors[0], /^token-failed: the token is no JWT/, JSON.stringify(token));
+    await ds.close();
+  }
+});
+
+test("while the relay refuses again and again, it is said once that this connects", async (t) => {
+  const relay = await startRelay({ data: tempDir(t), vars: { NEAP_SECRET: secret } });
+  t.after(() => relay.stop());
+  const ds = await open({ relay: relay.url, id: "d", storage: "memory", token: "not.a.token" });
+  t.after(() => ds.close());
+  const said = [];
+  let connects = 0;
+  ds.on("status", ({ connection }) => said.at(-1) !== connection && said.push(connection));
+  ds.on("error", () => (connects += 1));
+  await until(() => said.includes("offline"), "a refusal");
+  const before = said.length;
+  // A few more tries.
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  assert.deepEqual([said.slice(before), connects], [[], 1]);
+});
+
+test("a full house is told as such", async (t) => {
+  const relay = await startRelay({ data: tempDir(t), vars: { NEAP_MAX_SOCKETS: "1" } });
+  t.after(() => relay.stop());
+  const [one, two] = [await open({ relay: relay.url, id: "d", storage: "memory" }), await open({ relay: relay.url, id: "d", storage: "memory" })];
+  t.after(() => Promise.all([one.close(), two.close()]));
+  const errors = [];
+  for (const ds of [one, two]) ds.on("error", ({ code }) => errors.push(code));
+  await until(() => errors.length > 0, "the error");
+  assert.deepEqual(errors, ["too-many-sockets"]);
+});
