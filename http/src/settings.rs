@@ -50,7 +50,7 @@ impl Settings {
             openings,
             sockets_max: usize::try_from(sockets_max).unwrap_or(usize::MAX),
             secrets: secrets(&get, &mut complain),
-            origins: origins(get("NEAP_ORIGINS")),
+            origins: origins(get("NEAP_ORIGINS"), &mut complain),
         }
     }
 }
@@ -86,13 +86,29 @@ fn secrets(
     Some(all.filter(|secret| !secret.is_empty()).collect())
 }
 
-fn origins(text: Option<String>) -> Option<Vec<String>> {
+fn origins(text: Option<String>, complain: &mut impl FnMut(&str)) -> Option<Vec<String>> {
     let text = text?;
-    let each = || text.split(',').map(|origin| origin.trim().trim_end_matches('/'));
+    let each = || text.split(',').map(str::trim);
     if text.trim().is_empty() || each().any(|origin| origin == "*") {
         return None;
     }
-    Some(each().filter(|origin| !origin.is_empty()).map(String::from).collect())
+    let all: Vec<String> = each().filter(|origin| !origin.is_empty()).map(as_sent).collect();
+    for origin in &all {
+        let (_, host) = origin.split_once("://").unwrap_or_default();
+        if host.is_empty() || host.contains(['/', '*', ' ']) {
+            complain(&format!(
+                "NEAP_ORIGINS has {origin}, which is no origin like https://app.example.com"
+            ));
+        }
+    }
+    Some(all)
+}
+
+/// An origin as browsers send it (WHATWG URL, 4.5): in lower case, without the port that is its scheme's own.
+fn as_sent(origin: &str) -> String {
+    let origin = origin.trim_end_matches('/').to_ascii_lowercase();
+    let usual = if origin.starts_with("https:") { ":443" } else { ":80" };
+    origin.strip_suffix(usual).map_or(origin.clone(), String::from)
 }
 
 #[cfg(test)]
@@ -135,5 +151,25 @@ mod tests {
         let mut known = defaults.map(|(name, _)| name);
         known.sort_unstable();
         assert_eq!(asked, known, "the table is whole");
+    }
+
+    #[test]
+    fn origins_are_meant_as_browsers_write_them() {
+        let read = |text: &str| {
+            let mut complaints = 0;
+            let get = |name: &str| (name == "NEAP_ORIGINS").then(|| text.into());
+            (Settings::read(get, |_| complaints += 1).origins, complaints)
+        };
+        let some = |all: &[&str]| Some(all.iter().map(ToString::to_string).collect());
+        assert_eq!(read("*"), (None, 0));
+        assert_eq!(read(" https://a.b , * "), (None, 0));
+        assert_eq!(read("HTTPS://App.Example.com:443/"), (some(&["https://app.example.com"]), 0));
+        assert_eq!(read("http://a:80,http://a:8080"), (some(&["http://a", "http://a:8080"]), 0));
+        assert_eq!(read("https://a:80"), (some(&["https://a:80"]), 0));
+        for none in
+            ["a.b", "https://*.a.b", "https://a.b/path", "https://", "https://a.b https://c.d"]
+        {
+            assert_eq!(read(none).1, 1, "{none}");
+        }
     }
 }

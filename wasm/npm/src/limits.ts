@@ -54,6 +54,8 @@ export const TOKEN_MS = 60_000;
 export const LEDGER_MS = 400 * 24 * 3600 * 1000;
 /** The core is told the time at least this often while it waits for something. */
 export const TICK_MAX_MS = 10_000;
+/** A database that is not open after so long is done without, in milliseconds. */
+export const DISK_MS = 15_000;
 /** How long another tab may take to see that there is nothing to deliver in a place that is free, in milliseconds. */
 export const LOOK_IN_MS = 500;
 /** How often it is looked whether it is free again. */

@@ -333,6 +333,21 @@ test("no IndexedDB to be had: memory, an error says so, and all works", async (t
   assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
 });
 
+test("an IndexedDB that never answers is done without", async (t) => {
+  const { relay, tab } = await setting(t);
+  const page = await tab();
+  await page.evaluate(async (url) => {
+    IDBFactory.prototype.open = () => ({});
+    const { setTimeout } = window;
+    window.setTimeout = (fn, ms) => setTimeout(fn, ms / 50);
+    await start({ relay: url, id: "board" });
+    await ds.ready;
+    await tasks.set({ id: "a" }).settled;
+  }, relay.url);
+  assert.equal((await status(page)).storage, "memory");
+  assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
+});
+
 test("a newer package's copy is left alone, at opening and under the open page", async (t) => {
   const { relay, tab, load } = await setting(t);
   const options = { relay: relay.url, id: "board" };

@@ -6,7 +6,9 @@
 //   replicas slot → who a replica is, what it knows of itself, and whose the slot is
 //   outbox   [slot, first turn] → its mutations without an answer
 
-import { blockedError, newerError } from "./trouble.js";
+import { after } from "../clock.js";
+import { DISK_MS } from "../limits.js";
+import { blockedError, newerError, silentError } from "./trouble.js";
 
 // Rows of format 1 have no checksums; they get them when they are written again.
 const FORMAT = 2;
@@ -21,20 +23,26 @@ export function openDatabase(name: string, mustBe = false): Promise<IDBDatabase>
       if (mustBe) opening.transaction?.abort();
       else for (const store of STORES) opening.result.createObjectStore(store);
     };
-    // Who was blocked is in memory by then, and would only be in the way of others.
+    // Who was given up is in memory by then, and would only be in the way of others.
     let isLate = false;
+    const giveUp = (why: Error) => {
+      isLate = true;
+      reject(why);
+    };
+    const cancel = after(DISK_MS, () => giveUp(silentError()));
     opening.onsuccess = () => {
+      cancel();
       const db = opening.result;
       // Whoever erases the copy, or brings another format, is not held up by one that has not got to listening.
       db.onversionchange = () => db.close();
       if (isLate) db.close();
       else resolve(db);
     };
-    opening.onerror = () => reject(opening.error?.name === "VersionError" ? newerError() : opening.error);
-    opening.onblocked = () => {
-      isLate = true;
-      reject(blockedError());
+    opening.onerror = () => {
+      cancel();
+      reject(opening.error?.name === "VersionError" ? newerError() : opening.error);
     };
+    opening.onblocked = () => giveUp(blockedError());
   });
 }
 

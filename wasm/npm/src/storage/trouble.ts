@@ -13,6 +13,9 @@ export const newerError = (): NeapError =>
 export const blockedError = (): NeapError =>
   new NeapError("storage-failed", "another tab holds an older format of the local copy: close it, then reload");
 
+/** Browsers have had times in which a database was never opened, and nobody told. */
+export const silentError = (): NeapError => new NeapError("storage-failed", "the browser does not open the local copy");
+
 /** Says why there is no disk any more, whatever was thrown. */
 export function troubleOf(cause: unknown): NeapError {
   const [code, why] = reasonOf(cause);
