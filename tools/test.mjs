@@ -22,7 +22,7 @@ const denyWarnings = { RUSTDOCFLAGS: "-D warnings" };
 // The server without Cloudflare in workerd's place, under the tests of the relay and of the package, unchanged.
 const server = ["-p", "neap-server"];
 const native = { NEAP_RELAY: "native" };
-const overRelays = ["browser", "cities", "history", "react", "relay", "tanstack"].map((name) => `${name}.test.mjs`);
+const overRelays = ["browser", "cities", "disk", "history", "react", "relay", "tanstack"].map((name) => `${name}.test.mjs`);
 
 // A ring is a list of commands; one that stands on built parts names them, and a long one waits for `test:long`
 // or its own name.

@@ -1,4 +1,4 @@
-// The local copy in the real IndexedDB of a real Chromium: reloads, several tabs, killed tabs, a lost disk.
+// The local copy in the real IndexedDB of a real Chromium: reloads, several tabs, killed tabs, damage.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -13,14 +13,6 @@ const setting = (t, options) => profile(t, browser, options);
 
 const keys = (page) => page.evaluate(() => [...tasks.keys()]);
 const status = (page) => page.evaluate(() => ds.status);
-/** From here on the disk of a page takes nothing. */
-const fill = (page) =>
-  page.evaluate(() => {
-    IDBDatabase.prototype.transaction = () => {
-      throw new DOMException("full", "QuotaExceededError");
-    };
-  });
-
 test("offline edits survive a reload, and arrive exactly once", async (t) => {
   const { relay, tab, load } = await setting(t);
   const options = { relay: relay.url, id: "board" };
@@ -318,36 +310,6 @@ test("damaged records are fetched again; the outbox is not harmed", async (t) =>
   assert.deepEqual(await page.evaluate(() => trouble), []);
 });
 
-test("no IndexedDB to be had: memory, an error says so, and all works", async (t) => {
-  const { relay, tab } = await setting(t);
-  const page = await tab();
-  await page.evaluate(async (url) => {
-    IDBFactory.prototype.open = () => {
-      throw new DOMException("refused", "SecurityError");
-    };
-    await start({ relay: url, id: "board" });
-    await ds.ready;
-    await tasks.set({ id: "a" }).settled;
-  }, relay.url);
-  assert.equal((await status(page)).storage, "memory");
-  assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
-});
-
-test("an IndexedDB that never answers is done without", async (t) => {
-  const { relay, tab } = await setting(t);
-  const page = await tab();
-  await page.evaluate(async (url) => {
-    IDBFactory.prototype.open = () => ({});
-    const { setTimeout } = window;
-    window.setTimeout = (fn, ms) => setTimeout(fn, ms / 50);
-    await start({ relay: url, id: "board" });
-    await ds.ready;
-    await tasks.set({ id: "a" }).settled;
-  }, relay.url);
-  assert.equal((await status(page)).storage, "memory");
-  assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
-});
-
 test("a newer package's copy is left alone, at opening and under the open page", async (t) => {
   const { relay, tab, load } = await setting(t);
   const options = { relay: relay.url, id: "board" };
@@ -398,99 +360,6 @@ test("the first edit without a connection asks the browser to keep the copy, onc
   }, relay.url);
   assert.deepEqual(asked, [2]);
   assert.deepEqual(await page.evaluate(() => trouble), []);
-});
-
-test("the disk is taken away under the open page: memory, an error, nothing lost", async (t) => {
-  const { relay, tab } = await setting(t);
-  const page = await tab({ relay: relay.url, id: "board" });
-  await page.evaluate(async () => {
-    await ds.ready;
-    await tasks.set({ id: "a" }).settled;
-    const [{ name }] = await indexedDB.databases();
-    await new Promise((done) => (indexedDB.deleteDatabase(name).onsuccess = done));
-    tasks.set({ id: "b" });
-    await tasks.set({ id: "c" }).durable;
-    await ds.settled();
-  });
-  assert.equal((await status(page)).storage, "memory");
-  assert.deepEqual(await page.evaluate(() => trouble), ["storage-lost"]);
-  assert.deepEqual(await keys(page), ["a", "b", "c"]);
-});
-
-test("a disk that fails under the open page is erased all the same by forget", async (t) => {
-  const { relay, tab } = await setting(t);
-  const page = await tab({ relay: relay.url, id: "board" });
-  await page.evaluate(async () => {
-    await ds.ready;
-    await tasks.set({ id: "a" }).durable;
-  });
-  await fill(page);
-  await page.evaluate(() => tasks.set({ id: "b" }).durable);
-  assert.equal((await status(page)).storage, "memory");
-  assert.deepEqual(await page.evaluate(() => trouble), ["storage-full"]);
-  assert.deepEqual(await page.evaluate(() => ds.forget().then(() => indexedDB.databases())), []);
-});
-
-for (const [edits, when] of [[50, "before"], [50, "afterwards"], [5000, "before"], [5000, "afterwards"]])
-  test(`a page whose disk fails delivers ${edits} edits itself, hears of each, and they are not told again; another tab came ${when}`, { timeout: 60_000 }, async (t) => {
-    const { relay, tab } = await setting(t);
-    const options = { relay: relay.url, id: "board" };
-    const one = await tab(options);
-    const another = async () => {
-      const page = await tab(options);
-      await page.evaluate(async () => {
-        window.told = [];
-        ds.on("refused", ({ code }) => told.push(code));
-        await ds.ready;
-      });
-      return page;
-    };
-    await one.evaluate(() => ds.ready);
-    let two = when === "before" ? await another() : undefined;
-    await one.evaluate(async (edits) => {
-      window.told = [];
-      ds.on("refused", ({ code }) => told.push(code));
-      ds.goOffline();
-      window.all = Array.from({ length: edits }, (_, n) => tasks.set({ id: `on disk ${n}` }, n % 2 ? { ifAbsent: true } : undefined));
-      await all.at(-1).durable;
-    }, edits);
-    await fill(one);
-    await one.evaluate(() => all.push(tasks.set({ id: "too late" })));
-    await until(async () => (await status(one)).storage === "memory", "memory");
-    two ??= await another();
-    const seq = async () => (await (await fetch(`${relay.url}/v1/datastores/board`)).json()).seq;
-    assert.deepEqual([await seq(), (await status(one)).pending], [0, edits + 1], "nobody speaks for a page that lives");
-    const outcomes = await one.evaluate(async () => {
-      ds.goOnline();
-      const outcomes = await Promise.all(all.map(({ settled }) => settled));
-      return [outcomes.filter(({ status }) => status === "accepted").length, new Set(outcomes.map(({ seq }) => seq)).size];
-    });
-    assert.deepEqual(outcomes, [edits + 1, edits + 1], "accepted, each under a seq of its own");
-    await until(async () => (await keys(two)).length === edits + 1, "the other tab hears of them");
-    assert.deepEqual(await one.evaluate(() => [told, trouble]), [[], ["storage-full"]]);
-    // The disk still holds them. Whoever takes that over says nothing that has been said.
-    await one.close();
-    await until(() => two.evaluate(async () => ds.status.pending === 0 && (await navigator.locks.query()).held.length === 1), "the other tab has taken over");
-    const three = await another();
-    await three.evaluate(() => ds.settled());
-    for (const page of [two, three]) assert.deepEqual([await page.evaluate(() => [told, trouble]), (await keys(page)).length], [[[], []], edits + 1]);
-    assert.equal(await seq(), edits + 1);
-  });
-
-test("who cannot read the disk at opening leaves its place to others", async (t) => {
-  const { relay, tab } = await setting(t);
-  const page = await tab();
-  await page.evaluate(async (relay) => {
-    const { get } = IDBObjectStore.prototype;
-    IDBObjectStore.prototype.get = () => {
-      throw new DOMException("broken", "UnknownError");
-    };
-    await start({ relay, id: "board" });
-    IDBObjectStore.prototype.get = get;
-  }, relay.url);
-  await until(() => page.evaluate(() => navigator.locks.query().then(({ held }) => held.length === 0)), "the lock free");
-  assert.equal((await status(page)).storage, "memory");
-  assert.deepEqual(await page.evaluate(() => trouble), ["storage-failed"]);
 });
 
 test("forget waits for nobody who is just opening", { timeout: 20_000 }, async (t) => {
@@ -556,45 +425,6 @@ test("what reaches the wire is on the disk; what is settled leaves it with its e
   assert.deepEqual(rest.sort(), ["complete 2", "delete outbox 2 relaxed", "put log 2 relaxed", "put meta 2 relaxed", "put replicas 2 relaxed"]);
 });
 
-/** In the page: the `failing`th call of a kind aborts its transaction, as a full disk does in the middle or at the end. */
-const failAt = ({ failing, kind }) => {
-  let count = 0;
-  const wrap = (prototype, name) => {
-    const real = prototype[name];
-    prototype[name] = function (...args) {
-      count += 1;
-      if (count !== failing) return real.apply(this, args);
-      (this.transaction ?? this).abort();
-      if (kind === "request") throw new DOMException("full", "QuotaExceededError");
-    };
-  };
-  if (kind === "commit") wrap(IDBTransaction.prototype, "commit");
-  else for (const name of ["put", "delete"]) wrap(IDBObjectStore.prototype, name);
-};
-
-for (const [kind, code] of [["request", "storage-full"], ["commit", "storage-failed"]]) {
-  test(`a transaction that fails at any ${kind} costs no edit: memory takes over, or the next start has it`, async (t) => {
-    const { relay, tab, load } = await setting(t);
-    for (let failing = 1; failing <= 6; failing++) {
-      const options = { relay: relay.url, id: `board-${failing}` };
-      const page = await tab(options);
-      await page.evaluate(() => ds.ready.then(() => tasks.set({ id: "before" }).settled));
-      await page.evaluate(failAt, { failing, kind });
-      await page.evaluate(async () => {
-        for (let n = 0; n < 5; n++) await tasks.set({ id: `k${n}` }).durable;
-        await ds.settled();
-      });
-      await until(() => page.evaluate((code) => trouble.includes(code), code), code);
-      assert.equal((await status(page)).storage, "memory");
-      await load(page, options);
-      await page.evaluate(() => ds.ready.then(() => ds.settled()));
-      assert.deepEqual(await keys(page), ["before", "k0", "k1", "k2", "k3", "k4"]);
-      const told = await (await fetch(`${relay.url}/v1/datastores/${options.id}`)).json();
-      assert.equal(told.seq, 6, "nothing arrived twice");
-      await page.close();
-    }
-  });
-}
 
 test("forget erases; users do not see each other's copies", async (t) => {
   const { relay, tab, load } = await setting(t);
