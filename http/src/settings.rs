@@ -108,7 +108,7 @@ fn origins(text: Option<String>, complain: &mut impl FnMut(&str)) -> Option<Vec<
 fn as_sent(origin: &str) -> String {
     let origin = origin.trim_end_matches('/').to_ascii_lowercase();
     let usual = if origin.starts_with("https:") { ":443" } else { ":80" };
-    origin.strip_suffix(usual).map_or(origin.clone(), String::from)
+    origin.strip_suffix(usual).unwrap_or(&origin).into()
 }
 
 #[cfg(test)]

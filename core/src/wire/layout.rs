@@ -92,17 +92,14 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a number.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut rest: u64) {
-    while rest > 0x7f {
-        out.push(0x80 | u8::try_from(rest & 0x7f).unwrap_or(0));
-        rest >>= 7;
-    }
-    out.push(u8::try_from(rest).unwrap_or(0));
+pub(super) fn put_varint(out: &mut Vec<u8>, number: u64) {
+    put_varints(out, [number]);
 }
 
-/// Appends up to five numbers at once.
-pub(crate) fn put_varints(out: &mut Vec<u8>, numbers: [u64; 5]) {
-    let (mut laid, mut length) = ([0; 50], 0);
+/// Appends numbers, all at once.
+pub(crate) fn put_varints<const N: usize>(out: &mut Vec<u8>, numbers: [u64; N]) {
+    let (mut laid, mut length) = ([[0; VARINT_MAX]; N], 0);
+    let laid = laid.as_flattened_mut();
     for mut rest in numbers {
         loop {
             let [low, ..] = rest.to_le_bytes();
@@ -118,6 +115,9 @@ pub(crate) fn put_varints(out: &mut Vec<u8>, numbers: [u64; 5]) {
     }
     out.extend_from_slice(laid.get(..length).unwrap_or(&[]));
 }
+
+/// Bytes of the largest number.
+const VARINT_MAX: usize = 10;
 
 /// Appends bytes, with their length before them.
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -17,7 +17,7 @@ import { Siblings } from "./siblings.js";
 import { Socket, type Target } from "./socket.js";
 import { StatusKeeper } from "./status.js";
 import type { Storage } from "./storage/storage.js";
-import { closedError, messageOf } from "./trouble.js";
+import { closedError, isKnown, messageOf } from "./trouble.js";
 
 export interface DriverParts {
   readonly core: Core;
@@ -368,7 +368,7 @@ export class Driver {
     this.lastCloseCode = code;
     if (this.core.phase() === STOPPED) this.socket?.stop();
     else if (isNews && code in CLOSE_CODES) {
-      const known = reason === FULL ? FULL : (CLOSE_CODES[code] as string);
+      const known = isKnown(reason) ? reason : (CLOSE_CODES[code] as string);
       this.engine.trouble(known, messageOf(known));
     }
   }
@@ -451,10 +451,7 @@ interface Waiter {
 
 const BAD_REQUEST = 4400;
 
-/** A reason for which there is no code of its own. */
-const FULL = "too-many-sockets";
-
-/** Close codes of the relay after which another try makes sense, but the app should know. */
+/** Close codes of the relay after which another try makes sense, but the app should know; what is said without a reason. */
 const CLOSE_CODES: Record<number, string> = {
   [BAD_REQUEST]: "bad-request",
   4401: "unauthorized",

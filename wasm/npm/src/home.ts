@@ -120,7 +120,7 @@ export class Home {
       this.resident.report(troubleOf(error));
       return new MemoryStorage();
     });
-    if (disk !== from) letGo(from);
+    letGo(from);
     this.isMoving = false;
     if (this.resident.isClosed) {
       await disk.close();

@@ -41,5 +41,8 @@ const MESSAGES: Record<string, string> = {
   diverged: "this replica's records differ from the relay's, also after they were fetched anew",
 };
 
+/** Whether something is said of a code. */
+export const isKnown = (code: string): boolean => Object.hasOwn(MESSAGES, code);
+
 /** What a code of the relay or the core says to a person. */
 export const messageOf = (code: string): string => MESSAGES[code] ?? code;
