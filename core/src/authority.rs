@@ -84,6 +84,8 @@ pub struct Authority<S: Storage> {
     sessions: BTreeMap<SessionId, Session>,
     batch: Batch,
     made: Option<Made>,
+    /// Bytes of pages that were sent in this group.
+    paged: usize,
     outputs: Vec<Output>,
 }
 
@@ -117,6 +119,7 @@ impl<S: Storage> Authority<S> {
             sessions: BTreeMap::new(),
             batch: Batch::default(),
             made: None,
+            paged: 0,
             outputs: Vec::new(),
         })
     }
@@ -146,6 +149,8 @@ impl<S: Storage> Authority<S> {
             others: 0,
             again: 0,
             reached: Seq::ZERO,
+            unturned: Vec::new(),
+            next: None,
         };
         self.greeting.insert(id);
         self.remember(id, &session);
@@ -301,7 +306,7 @@ impl<S: Storage> Authority<S> {
             self.meta_is_dirty = false;
         }
         self.ledger.write(&mut self.storage)?;
-        self.made = None;
+        (self.made, self.paged) = (None, 0);
         Ok(core::mem::take(&mut self.outputs))
     }
 

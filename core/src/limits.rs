@@ -18,6 +18,10 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub const PAGE_BYTES: usize = 256 * 1024;
 /// A page of catch-up is closed when it holds this many rows.
 pub const PAGE_ROWS: usize = 4_096;
+/// Pages of catch-up that may be on their way to one session …
+pub const UNTURNED_MAX: usize = 4;
+/// … and bytes that it may have unread, for one more to be sent before it asks: less than a backlog that counts as slow.
+pub const AHEAD_BYTES: usize = 768 * 1024;
 /// Most turns of one replica that are pushed and not yet acknowledged by it. It bounds the
 /// outcomes that the ledger keeps for a replica.
 pub const UNACKED_MAX: u64 = 4_096;

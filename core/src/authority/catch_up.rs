@@ -3,11 +3,14 @@
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
-use super::{Authority, Moment, SessionId, Trouble, session::Phase};
+use super::{
+    Authority, Moment, Output, SessionId, Trouble,
+    session::{Phase, Unturned},
+};
 use crate::{
     datastore::Meta,
     id::{Epoch, Seq},
-    limits::{PAGE_BYTES, PAGE_ROWS},
+    limits::{AHEAD_BYTES, PAGE_BYTES, PAGE_ROWS, UNTURNED_MAX},
     record::Row,
     storage::{Range, Storage},
     wire::{self, Cursor, Down, Last, Page, Settled},
@@ -58,9 +61,6 @@ impl Cursor {
     }
 }
 
-/// A page's frame and the rows that follow it.
-type Paged = (Down, Vec<u8>);
-
 /// The page that was made last in this group: a crowd that comes back at once asks for the same ones.
 #[derive(Debug)]
 pub(super) struct Made {
@@ -106,7 +106,7 @@ impl<S: Storage> Authority<S> {
         Ok((rows, is_last))
     }
 
-    /// Answers Next. Where the history no longer reaches back to the cursor, the page begins at the start.
+    /// Answers Next: goes on where the pages lead that are on their way, or begins anew.
     pub(super) fn turn_page(
         &mut self,
         id: SessionId,
@@ -114,35 +114,61 @@ impl<S: Storage> Authority<S> {
         moment: Moment,
     ) -> Result<(), Trouble<S::Error>> {
         self.seal();
-        // It stands behind all that was sent before.
-        self.has_read(id, u64::MAX);
-        let Some(meta) = self.alive(moment.now) else {
-            return Ok(());
-        };
-        let head = meta.head;
-        let from = if cursor.is_within(meta) { cursor } else { Cursor::start(head) };
-        let is_again = self.sessions.get(&id).is_some_and(|session| from.after < session.reached);
-        let Some((page, changes)) = self.next_page(id, from)? else {
-            return Ok(());
-        };
-        self.send(id, &page, &changes);
-        let rows = if is_again { changes.len() } else { 0 };
-        // Whoever goes on pays for nothing but what stands on each last page.
-        self.charge_again(id, rows + outcomes(&page), moment.now);
-        Ok(())
+        match self.turned(id, cursor) {
+            Some(from) => self.send_pages(id, from, moment.now),
+            None => Ok(()),
+        }
     }
 
-    /// Makes a page for a session, and notes how far the session will have come with it: that must be
-    /// remembered before the page is sent.
-    pub(super) fn next_page(
+    /// Hears that a session has read what was sent up to here. Gives where the next page begins, unless there is none.
+    fn turned(&mut self, id: SessionId, cursor: Cursor) -> Option<Cursor> {
+        let session = self.sessions.get_mut(&id)?;
+        let place = session.unturned.iter().position(|page| page.cursor == cursor);
+        let (read, next) = match place {
+            Some(place) => {
+                let turned = session.unturned.drain(..=place).next_back();
+                (turned.map_or(0, |page| page.unread), session.next)
+            }
+            // What it was led to otherwise it has not taken; it stands behind all that was sent before.
+            None => {
+                session.unturned.clear();
+                (u64::MAX, Some(cursor))
+            }
+        };
+        self.has_read(id, read);
+        next
+    }
+
+    /// Sends a page, and one more where few are on their way: so the next is read while those travel, and nobody
+    /// waits for the road. A crowd gets no more than it asks for, all of it the same few pages.
+    pub(super) fn send_pages(
         &mut self,
         id: SessionId,
         from: Cursor,
-    ) -> Result<Option<Paged>, Trouble<S::Error>> {
-        let Some(meta) = &self.meta else {
-            return Ok(None);
-        };
+        now: u64,
+    ) -> Result<(), Trouble<S::Error>> {
+        let next = self.send_page(id, from, now)?;
+        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
+        let has_room = session.unturned.len() < UNTURNED_MAX
+            && usize::try_from(session.unread).is_ok_and(|unread| unread < AHEAD_BYTES)
+            && self.paged < AHEAD_BYTES;
+        if let Some(next) = next.filter(|_| has_room) {
+            self.send_page(id, next, now)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a page and gives where the next one begins. Where the history no longer reaches back to the cursor, it
+    /// begins at the start.
+    fn send_page(
+        &mut self,
+        id: SessionId,
+        cursor: Cursor,
+        now: u64,
+    ) -> Result<Option<Cursor>, Trouble<S::Error>> {
+        let Some(meta) = &self.meta else { return Ok(None) };
         let (head, digest) = (meta.head, meta.totals.digest);
+        let from = if cursor.is_within(meta) { cursor } else { Cursor::start(head) };
         let of = (meta.epoch, head, from);
         let made = match self.made.take().filter(|made| made.of == of) {
             Some(made) => made,
@@ -152,19 +178,29 @@ impl<S: Storage> Authority<S> {
                 Made { of, cursor, is_last, changes }
             }
         };
-        let last = if made.is_last {
-            Some(Last { digest, settled: self.unacknowledged(id)? })
-        } else {
-            None
-        };
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.reached = session.reached.max(made.cursor.after);
-        }
-        self.set_phase(id, if made.is_last { Phase::Live } else { Phase::CatchingUp });
-        let page = Down::Page(Page { from, cursor: made.cursor, head, last });
-        let changes = made.changes.clone();
+        let cursor = made.cursor;
+        let settled = if made.is_last { Some(self.unacknowledged(id)?) } else { None };
+        let outcomes = settled.as_ref().map_or(0, |settled| size_of_val(&settled[..]));
+        let last = settled.map(|settled| Last { digest, settled });
+        let frame =
+            wire::encode_down(&Down::Page(Page { from, cursor, head, last }), &made.changes);
+        let (next, rows) = ((!made.is_last).then_some(cursor), made.changes.len());
         self.made = Some(made);
-        Ok(Some((page, changes)))
+        self.paged = self.paged.saturating_add(frame.len());
+        self.owe(id, frame.len());
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(None) };
+        let is_again = from.after < session.reached;
+        session.reached = session.reached.max(cursor.after);
+        session.next = next;
+        if next.is_some() {
+            session.unturned.push(Unturned { cursor, unread: session.unread });
+        }
+        // It is remembered how far it has come before it hears of it.
+        self.set_phase(id, if next.is_some() { Phase::CatchingUp } else { Phase::Live });
+        self.outputs.push(Output::Send { to: alloc::vec![id], frame });
+        // Whoever goes on pays for nothing but what stands on each last page.
+        self.charge_again(id, if is_again { rows } else { 0 } + outcomes, now);
+        Ok(next)
     }
 
     /// All outcomes that a session's replicas may not have heard.
@@ -182,10 +218,4 @@ impl<S: Storage> Authority<S> {
         }
         Ok(settled)
     }
-}
-
-/// About how many bytes of a page say what was settled.
-fn outcomes(page: &Down) -> usize {
-    let Down::Page(Page { last: Some(last), .. }) = page else { return 0 };
-    last.settled.len().saturating_mul(size_of::<Settled>())
 }

@@ -94,13 +94,18 @@ impl<S: Storage> Authority<S> {
     }
 
     /// Counts what a session was sent.
-    fn owe(&mut self, id: SessionId, bytes: usize) {
+    pub(super) fn owe(&mut self, id: SessionId, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.set_unread(id, |unread| unread.saturating_add(bytes));
     }
 
     /// Takes a session's word for what it has read.
     pub(super) fn has_read(&mut self, id: SessionId, bytes: u64) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            for page in &mut session.unturned {
+                page.unread = page.unread.saturating_sub(bytes);
+            }
+        }
         self.set_unread(id, |unread| unread.saturating_sub(bytes));
     }
 

@@ -40,9 +40,27 @@ pub(super) struct Session {
     pub(super) again: u64,
     /// How far pages have led it.
     pub(super) reached: Seq,
+    /// Pages that it was sent and has not turned, in their order.
+    pub(super) unturned: Vec<Unturned>,
+    /// Where the page after these begins; `None` once they reach the head, or nobody hears them out.
+    pub(super) next: Option<Cursor>,
 }
 
-wire::fields!(Session { admission, phase, epoch, authors, pools, unread, shows, sees, since; bucket, others, again, reached });
+wire::fields!(Session {
+    admission, phase, epoch, authors, pools, unread, shows, sees, since, unturned, next;
+    bucket, others, again, reached
+});
+
+/// A page that is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unturned {
+    /// Where it ends: what Next will say.
+    pub(super) cursor: Cursor,
+    /// Of the session's unread bytes those up to its end.
+    pub(super) unread: u64,
+}
+
+wire::fields!(Unturned { cursor, unread });
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,11 +162,10 @@ impl<S: Storage> Authority<S> {
         self.greeting.remove(&id);
         let subject = self.subject_of(id);
         let before = self.speakers_of(subject);
-        let page = self.next_page(id, cursor)?;
+        // What it has been welcomed to is remembered before it hears of it.
+        self.set_phase(id, Phase::CatchingUp);
         self.send(id, &Down::Welcome(welcome), &[]);
-        if let Some((page, changes)) = page {
-            self.send(id, &page, &changes);
-        }
+        self.send_pages(id, cursor, moment.now)?;
         self.share_anew(subject, before);
         Ok(())
     }
@@ -236,6 +253,9 @@ impl<S: Storage> Authority<S> {
 
     /// Lets a session hear nothing more until it asks.
     pub(super) fn set_behind(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.next = None;
+        }
         self.set_phase(id, Phase::CatchingUp);
     }
 
@@ -243,13 +263,11 @@ impl<S: Storage> Authority<S> {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        if session.phase != phase {
-            session.phase = phase;
-            let session = session.clone();
-            self.remember(id, &session);
-            if phase == Phase::Live {
-                self.presence.join(id);
-            }
+        let before = core::mem::replace(&mut session.phase, phase);
+        let session = session.clone();
+        self.remember(id, &session);
+        if phase == Phase::Live && before != phase {
+            self.presence.join(id);
         }
     }
 }

@@ -10,6 +10,7 @@ mod forsaken;
 mod frozen;
 mod golden;
 mod laws;
+mod led;
 mod pace;
 mod pools;
 mod presence;

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, rc::Rc};
 use neap_core::{
     authority::SessionId,
     id::ReplicaId,
+    limits::UNTURNED_MAX,
     wire::{self, Down},
 };
 
@@ -317,6 +318,7 @@ impl World {
     pub(crate) fn check_unread(&mut self, session: SessionId) -> Check {
         let connection = &self.connections[session as usize];
         let (mut bytes, mut largest, mut is_behind) = (0, self.relay.unread_max, false);
+        let mut pages = 0;
         for downward in &connection.down {
             let Downward::Frame(frame) = downward else { continue };
             match wire::decode_down(frame) {
@@ -325,12 +327,19 @@ impl World {
                     largest = largest.max(frame.len() as u64);
                 }
                 Ok((Down::Behind, _)) => is_behind = true,
+                Ok((Down::Page(_), _)) => pages += 1,
                 _ => {}
             }
         }
         // Twice, since whoever asks by itself has not read what is under way; what a sleep forgets is a part.
         if bytes > (2 + connection.sleeps) * largest {
             return super::fail("SE6", format!("{bytes} bytes of news wait for session {session}"));
+        }
+        if pages > UNTURNED_MAX {
+            return super::fail("CU2", format!("{pages} pages wait for session {session}"));
+        }
+        if pages > 1 {
+            self.see("led ahead");
         }
         if is_behind && self.connections[session as usize].stalled_until > self.report.steps {
             self.see("stalled reader left behind");

@@ -1,0 +1,207 @@
+//! How a session is led through pages.
+
+use std::collections::BTreeMap;
+
+use neap_core::{
+    authority::{Admission, Authority, Output, PageSize, SessionId},
+    id::Seq,
+    limits::{AHEAD_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, UNTURNED_MAX},
+    mutation::Condition,
+    replica::{OpKind, Phase, Replica},
+    storage::MemoryStorage,
+    wire::{self, Down},
+};
+
+use super::spec::{NOW, authority, join, moment, replica, set};
+
+/// A relay with sessions that read when they are told to.
+struct Road {
+    authority: Authority<MemoryStorage>,
+    kept: BTreeMap<SessionId, Vec<u8>>,
+    /// Frames that are on their way, of each session.
+    down: BTreeMap<SessionId, Vec<Box<[u8]>>>,
+    /// The seqs where the pages ended that were sent to each.
+    pages: BTreeMap<SessionId, Vec<u64>>,
+}
+
+impl Road {
+    fn new(authority: Authority<MemoryStorage>) -> Self {
+        let (kept, down, pages) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Road { authority, kept, down, pages }
+    }
+
+    /// Brings what these replicas say to the relay, in one group; gives how many frames that were.
+    fn up(&mut self, replicas: &mut [(SessionId, &mut Replica)]) -> usize {
+        let mut said = 0;
+        for (session, replica) in replicas {
+            replica.info_saved();
+            while let Some(frame) = replica.take_frame() {
+                said += 1;
+                assert_eq!(self.authority.receive(*session, &frame, moment(NOW)), Ok(()));
+            }
+        }
+        for output in self.authority.commit().unwrap_or_default() {
+            match output {
+                Output::Send { to, frame } => {
+                    let page = match wire::decode_down(&frame) {
+                        Ok((Down::Page(page), _)) => Some(page.cursor.after.0),
+                        _ => None,
+                    };
+                    for session in to {
+                        self.pages.entry(session).or_default().extend(page);
+                        self.down.entry(session).or_default().push(frame.clone());
+                    }
+                }
+                Output::Remember { session, bytes } => drop(self.kept.insert(session, bytes)),
+                Output::Close { session, why } => panic!("{session} is closed: {}", why.reason()),
+            }
+        }
+        said
+    }
+
+    /// Lets a replica read so many frames.
+    fn down(&mut self, session: SessionId, replica: &mut Replica, count: usize) {
+        let waiting = self.down.entry(session).or_default();
+        for frame in waiting.drain(..count.min(waiting.len())) {
+            assert_eq!(replica.received(&frame, NOW), Ok(()));
+        }
+    }
+
+    fn waiting(&self, session: SessionId) -> usize {
+        self.down.get(&session).map_or(0, Vec::len)
+    }
+
+    fn pages(&self, session: SessionId) -> &[u64] {
+        self.pages.get(&session).map_or(&[], |pages| pages)
+    }
+
+    /// The relay forgets all but what it has stored.
+    fn sleep(&mut self, page: PageSize) {
+        let storage = self.authority.storage().clone();
+        let restarted = Authority::load(storage, *self.authority.settings());
+        self.authority = restarted.unwrap_or_else(|trouble| panic!("{trouble:?}"));
+        self.authority.set_page_size(page);
+        for (session, bytes) in &self.kept {
+            self.authority.restore(*session, bytes);
+        }
+    }
+}
+
+const ROWS: u64 = 12;
+const ROW_BY_ROW: PageSize = PageSize { rows: 1, bytes: PAGE_BYTES };
+
+/// A relay that holds twelve records, one on each page.
+fn road() -> Road {
+    let (mut authority, mut writer) = (authority(), replica(1));
+    authority.set_page_size(ROW_BY_ROW);
+    for n in 0..ROWS {
+        set(&mut writer, &format!("k{n}"));
+    }
+    assert_eq!(join(&mut authority, 1, &mut writer, NOW), []);
+    authority.disconnect(1, NOW);
+    Road::new(authority)
+}
+
+/// [CU2] Some pages are on their way before the first was turned, never more than four; each comes once, in its place.
+#[test]
+fn cu2_some_pages_ahead() {
+    let (mut road, mut reader) = (road(), replica(2));
+    road.authority.connect(2, Admission::OPEN, NOW);
+    reader.connected(NOW);
+    let mut most = 0;
+    while reader.phase() != Phase::Live {
+        road.up(&mut [(2, &mut reader)]);
+        most = most.max(road.waiting(2));
+        // Welcome is among the first.
+        assert!(road.waiting(2) <= 1 + UNTURNED_MAX, "{} frames wait", road.waiting(2));
+        road.down(2, &mut reader, 1);
+    }
+    assert_eq!(most, UNTURNED_MAX);
+    assert_eq!(road.pages(2), (1..=ROWS).collect::<Vec<_>>());
+    assert_eq!((reader.seq(), reader.size("c")), (Seq(ROWS), 12));
+    // What it turned late was no question.
+    assert_eq!(road.up(&mut [(2, &mut reader)]), 0);
+    assert_eq!(road.waiting(2), 0);
+}
+
+/// [CU2] A relay that sleeps while pages are on their way, or a word of turned pages that is lost, changes nothing in that.
+#[test]
+fn cu2_over_a_sleep() {
+    for loses in [false, true] {
+        let (mut road, mut reader) = (road(), replica(2));
+        road.authority.connect(2, Admission::OPEN, NOW);
+        reader.connected(NOW);
+        let mut step = 0;
+        while reader.phase() != Phase::Live {
+            road.up(&mut [(2, &mut reader)]);
+            road.down(2, &mut reader, 1);
+            step += 1;
+            if loses && step % 4 == 2 {
+                // The next says the same, and more.
+                while reader.take_frame().is_some() {}
+            } else {
+                road.sleep(ROW_BY_ROW);
+            }
+            assert!(step < 40, "it gets no further than {:?}", road.pages(2));
+        }
+        assert_eq!(road.pages(2), (1..=ROWS).collect::<Vec<_>>());
+    }
+}
+
+/// [CU2] What is written meanwhile comes after the pages, and so does what begins anew.
+#[test]
+fn cu2_writes_meanwhile() {
+    let (mut road, mut reader, mut writer) = (road(), replica(2), replica(3));
+    assert_eq!(join(&mut road.authority, 3, &mut writer, NOW), []);
+    road.authority.connect(2, Admission::OPEN, NOW);
+    reader.connected(NOW);
+    for n in 0..30 {
+        set(&mut writer, &format!("k{}", n % 15));
+        road.up(&mut [(2, &mut reader), (3, &mut writer)]);
+        road.down(2, &mut reader, 1);
+        let all = road.waiting(3);
+        road.down(3, &mut writer, all);
+        writer.saved(writer.settled());
+    }
+    while road.up(&mut [(2, &mut reader)]) + road.waiting(2) > 0 {
+        let all = road.waiting(2);
+        road.down(2, &mut reader, all);
+    }
+    assert_eq!((reader.phase(), reader.seq()), (Phase::Live, writer.seq()));
+    assert_eq!(reader.digest(), writer.digest());
+}
+
+/// [CU2] Large pages fill the road sooner; a crowd gets a page for each question.
+#[test]
+fn cu2_large_ones_and_crowds() {
+    let (mut authority, mut writer) = (authority(), replica(1));
+    let text = "x".repeat(RECORD_BYTES_MAX - 100);
+    let mut data = String::new();
+    for key in 10..26 {
+        data = format!(r#"{{"id":"{key}","t":"{text}"}}"#);
+        let turn = writer.mutate(OpKind::Set, "c", &key.to_string(), &data, Condition::None);
+        writer.durable(turn.unwrap_or_default());
+    }
+    assert_eq!(join(&mut authority, 1, &mut writer, NOW), []);
+    authority.disconnect(1, NOW);
+    let mut road = Road::new(authority);
+    let mut crowd: Vec<Replica> = (2..32).map(replica).collect();
+    for (session, reader) in (2..).zip(&mut crowd) {
+        road.authority.connect(session, Admission::OPEN, NOW);
+        reader.connected(NOW);
+    }
+    let mut all: Vec<(SessionId, &mut Replica)> = (2..).zip(&mut crowd).collect();
+    road.up(&mut all);
+    let sent: usize = (2..32).map(|session| road.pages(session).len()).sum();
+    // Two of them make a page.
+    let extra = AHEAD_BYTES / (2 * data.len()) + 1;
+    assert!((30..=30 + extra).contains(&sent), "{sent} pages for 30");
+    let (session, reader) = (2, &mut crowd[0]);
+    while reader.phase() != Phase::Live {
+        let bytes: usize = road.down[&session].iter().map(|frame| frame.len()).sum();
+        assert!(bytes <= AHEAD_BYTES + 2 * RECORD_BYTES_MAX, "{bytes} bytes are on their way");
+        road.down(session, reader, 1);
+        road.up(&mut [(session, reader)]);
+    }
+    assert_eq!(road.pages(session), (1..=8).map(|page| 2 * page).collect::<Vec<_>>());
+}
