@@ -59,14 +59,16 @@ impl SqlRows {
                 None => sql.exec_all(&of.rows, &values),
             })?)?;
             let Some(found) = found.filter(|found| !found.get(0).is_null()) else { return Ok(()) };
-            let (lengths, names) = (text(&found.get(0))?, blob(&found.get(1))?);
+            let (seqs, lengths) = (text(&found.get(0))?, text(&found.get(1))?);
+            let names = blob(&found.get(2))?;
             // There is none where all that was found are tombstones, or too long.
-            let joined = found.get(2);
+            let joined = found.get(3);
             let joined = if joined.is_null() { Vec::new() } else { blob(&joined)? };
             let (mut names, mut joined) = (Joined(&names), Joined(&joined));
             let mut is_full = false;
-            for (count, lengths) in (1..).zip(lengths.split(';')) {
-                let row = self.part(lengths, &mut names, &mut joined, data_max)?;
+            for (count, (seq, lengths)) in (1..).zip(seqs.split(',').zip(lengths.split(','))) {
+                let (seq, lengths) = (Seq(whole(seq)?), whole(lengths)?.into());
+                let row = self.part(seq, lengths, &mut names, &mut joined, data_max)?;
                 // SQLite joins what a query below gives in its order; nothing but practice says so.
                 if row.seq < last {
                     return Err(Failure::Shape);
@@ -94,23 +96,40 @@ impl SqlRows {
     /// among them.
     fn part(
         &self,
-        lengths: &str,
+        seq: Seq,
+        lengths: Lengths,
         names: &mut Joined<'_>,
         data: &mut Joined<'_>,
         data_max: u64,
     ) -> Result<Row, Failure> {
-        let mut parts = lengths.split(' ');
-        let mut part = || parts.next().ok_or(Failure::Shape);
-        let seq = Seq(whole(part()?)?);
-        let (collection, key) = (names.take(whole(part()?)?)?, names.take(whole(part()?)?)?);
-        let data = match part()? {
-            "" => None,
-            length if whole(length)? > data_max => {
+        let (collection, key) = (names.take(lengths.collection)?, names.take(lengths.key)?);
+        let data = match lengths.data {
+            None => None,
+            Some(length) if length > data_max => {
                 return self.row(&collection, &key)?.ok_or(Failure::Shape);
             }
-            length => Some(data.take(whole(length)?)?),
+            Some(length) => Some(data.take(length)?),
         };
         Ok(Row { collection, key, seq, data })
+    }
+}
+
+/// How long the texts of a row are, in bytes.
+struct Lengths {
+    collection: u64,
+    key: u64,
+    /// A tombstone has none.
+    data: Option<u64>,
+}
+
+impl From<u64> for Lengths {
+    /// Takes apart what a statement has made one number of.
+    fn from(packed: u64) -> Lengths {
+        Lengths {
+            collection: packed & 0x7f,
+            key: packed >> 7 & 0x3ff,
+            data: (packed >> 17).checked_sub(1),
+        }
     }
 }
 
