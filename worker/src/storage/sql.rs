@@ -1,4 +1,7 @@
 //! The texts of all statements. They are constant, since the platform keeps prepared ones by their text.
+//!
+//! `LIMIT ?` alone would have SQLite look at the value while it plans, and so prepare the statement anew for each one
+//! (sqlite3ExprIsInteger of its expr.c); in a sum it takes it as it comes.
 
 use js_sys::JsString;
 
@@ -48,7 +51,7 @@ macro_rules! joined {
             "CAST(group_concat(data, '') FILTER (WHERE octet_length(data) <= ?6) AS BLOB) ",
             "FROM (SELECT seq, collection, key, data FROM records WHERE (seq, collection, key) > (?1, ?2, ?3) AND (data IS NOT NULL OR seq > ?4)",
             $and,
-            " ORDER BY seq, collection, key LIMIT ?5)",
+            " ORDER BY seq, collection, key LIMIT 0 + ?5)",
         )
     };
 }
@@ -69,14 +72,14 @@ statements! {
     exists: "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'meta' LIMIT 1";
     meta: "SELECT schema, value FROM meta WHERE id = 1";
     put_meta: "INSERT INTO meta (id, schema, value) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET schema = excluded.schema, value = excluded.value";
-    entries: "SELECT at, replica, value FROM ledger WHERE (at, replica) > (?, ?) ORDER BY at, replica LIMIT ?";
+    entries: "SELECT at, replica, value FROM ledger WHERE (at, replica) > (?, ?) ORDER BY at, replica LIMIT 0 + ?";
     entry: "SELECT value FROM ledger WHERE replica = ?";
     put_entry: "INSERT INTO ledger (replica, at, value) VALUES (?, ?, ?) ON CONFLICT (replica) DO UPDATE SET at = excluded.at, value = excluded.value";
     row: "SELECT seq, data FROM records WHERE collection = ? AND key = ?";
     put_row: "INSERT INTO records (seq, collection, key, data) VALUES (?, ?, ?, ?) ON CONFLICT (collection, key) DO UPDATE SET seq = excluded.seq, data = excluded.data";
     rows: joined!("");
     rows_of: joined!(" AND collection = ?7");
-    oldest_gone: "SELECT max(seq) FROM (SELECT seq FROM records WHERE data IS NULL ORDER BY seq LIMIT ?)";
+    oldest_gone: "SELECT max(seq) FROM (SELECT seq FROM records WHERE data IS NULL ORDER BY seq LIMIT 0 + ?)";
     count_gone: "SELECT count(*) FROM records WHERE data IS NULL AND seq <= ?";
     prune: "DELETE FROM records WHERE data IS NULL AND seq <= ?";
     forget_entries: "DELETE FROM ledger WHERE at < ?";
@@ -85,10 +88,10 @@ statements! {
     put_pool: "INSERT INTO pools (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
     item: "SELECT seq, hash, data FROM items WHERE pool = ? AND ident = ?";
     put_item: "INSERT INTO items (pool, seq, ident, hash, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (pool, ident) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, data = excluded.data";
-    items: "SELECT seq, hash, data, ident FROM items WHERE pool = ? AND seq > ? ORDER BY seq LIMIT ?";
-    last_erased: "SELECT max(seq), count(*) FROM (SELECT seq FROM items WHERE pool = ? AND seq > ? AND seq <= ? AND data IS NOT NULL ORDER BY seq LIMIT ?)";
+    items: "SELECT seq, hash, data, ident FROM items WHERE pool = ? AND seq > ? ORDER BY seq LIMIT 0 + ?";
+    last_erased: "SELECT max(seq), count(*) FROM (SELECT seq FROM items WHERE pool = ? AND seq > ? AND seq <= ? AND data IS NOT NULL ORDER BY seq LIMIT 0 + ?)";
     erase_items: "UPDATE items SET data = NULL WHERE pool = ? AND seq > ? AND seq <= ?";
-    answers: "SELECT at, name, value FROM answers WHERE (at, name) > (?, ?) ORDER BY at, name LIMIT ?";
+    answers: "SELECT at, name, value FROM answers WHERE (at, name) > (?, ?) ORDER BY at, name LIMIT 0 + ?";
     answer: "SELECT at, value FROM answers WHERE name = ?";
     put_answer: "INSERT INTO answers (name, at, value) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at, value = excluded.value";
     prune_answers: "DELETE FROM answers WHERE id IN (SELECT id FROM answers ORDER BY id LIMIT 4) AND at < ?";
