@@ -137,6 +137,8 @@ pub struct Replica {
     waits_since: Option<u64>,
     /// Whether what is awaited has been asked for twice.
     has_asked_twice: bool,
+    /// How often the time that an answer may take was doubled.
+    doublings: u32,
     changes: Changes,
     events: VecDeque<Event>,
     journal: Journal,
@@ -183,6 +185,7 @@ impl Replica {
             healing: false,
             waits_since: None,
             has_asked_twice: false,
+            doublings: 0,
             changes: Changes::default(),
             events: VecDeque::new(),
             journal: Journal::Nothing,

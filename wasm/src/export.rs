@@ -348,6 +348,9 @@ exports! {
     /// When `tick` wants to be called, in milliseconds since 1970, or -1.
     "deadline" fn deadline(core, _input) -> f64 { core.replica.deadline().map_or(-1.0, float) }
 
+    /// How long the relay may take to answer, in milliseconds.
+    "patience" fn patience(core, _input) -> f64 { float(core.replica.patience()) }
+
     /// The primary field under which the outbox was made.
     "restorePrimary" fn restore_primary(core, input, primary: usize) {
         core.replica.restore_primary(input.text(primary));

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     datastore::Kind,
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{READ_STEP_BYTES, UNACKED_MAX},
+    limits::{READ_STEP_BYTES, RESEND_MS, UNACKED_MAX},
     record::Digest,
     wire::{
         self, Changes, Close, Delta, Down, Hello, Introduction, Pong, Push, Role, Standing, Up,
@@ -132,6 +132,11 @@ impl Replica {
         self.outgrow()?;
         // What others do is no answer.
         if is_step || before != (self.phase, self.settled()) {
+            // Welcome is short, and comes over the slowest road.
+            let is_telling = before.0 != Phase::Greeting;
+            if is_telling && self.waits_since.is_some_and(|since| now < since + RESEND_MS) {
+                self.doublings = 0;
+            }
             self.answered();
             self.waits_since = self.is_waiting().then_some(now);
         }

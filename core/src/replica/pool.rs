@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     id::{Seq, Turn},
-    limits::{OPS_MAX, RESEND_MS, SILENCE_MS},
+    limits::{OPS_MAX, SILENCE_MS},
     mutation::{Malformed, Op},
     pool::{self, Choice, Retain, Terms},
     record::Digest,
@@ -311,7 +311,7 @@ impl Replica {
     /// for too long to count, in milliseconds since 1970.
     pub(super) fn pool_deadline(&self) -> Option<u64> {
         let due = |pool: &Pool| {
-            let patience = pool.patience()?;
+            let patience = pool.patience(self.patience())?;
             Some(pool.waits_since.map_or(0, |since| since + patience))
         };
         self.pools.iter().filter_map(due).min()
@@ -319,8 +319,9 @@ impl Replica {
 
     /// Tells the time.
     pub(super) fn tick_pools(&mut self, now: u64) {
+        let (usual, mut was_silent) = (self.patience(), false);
         for pool in &mut self.pools {
-            let Some(patience) = pool.patience() else { continue };
+            let Some(patience) = pool.patience(usual) else { continue };
             if now < waits_from(&mut pool.waits_since, now) + patience {
                 continue;
             }
@@ -329,7 +330,11 @@ impl Replica {
                 pool.ack_is_due = true;
             } else {
                 pool.stage = Stage::Due(Ask::Open);
+                was_silent = true;
             }
+        }
+        if was_silent {
+            self.was_silent();
         }
     }
 }
@@ -351,11 +356,11 @@ impl Pool {
         Choice { primary: self.primary.as_deref(), retain: self.retain }
     }
 
-    /// How long it waits for an answer, if it awaits one: to a question, or to having acknowledged
-    /// everything.
-    fn patience(&self) -> Option<u64> {
+    /// How long it waits for an answer, if it awaits one: to a question as long as usual, or to having
+    /// acknowledged everything.
+    fn patience(&self, usual: u64) -> Option<u64> {
         match self.stage {
-            Stage::CatchingUp => Some(RESEND_MS),
+            Stage::CatchingUp => Some(usual),
             Stage::Live if !self.converged && !self.ack_is_due => Some(SILENCE_MS),
             Stage::Live | Stage::Closed | Stage::Due(_) | Stage::Mismatched => None,
         }

@@ -1,7 +1,7 @@
 //! What a replica waits for, and for how long.
 
 use super::{Phase, Reconnect, Replica};
-use crate::limits::RESEND_MS;
+use crate::limits::{PATIENCE_DOUBLINGS_MAX, RESEND_MS};
 
 /// Since when something is awaited, which is from now on where nobody has noted it. A clock that was set back
 /// is no reason to wait until it has caught up.
@@ -10,6 +10,17 @@ pub(super) fn waits_from(since: &mut Option<u64>, now: u64) -> u64 {
 }
 
 impl Replica {
+    /// How long the relay may take to answer, in milliseconds. A page over a slow road takes long, and shows nothing of
+    /// itself until it is there: after each silence it may take twice as long, until an answer comes in the usual time.
+    #[must_use]
+    pub fn patience(&self) -> u64 {
+        RESEND_MS << self.doublings
+    }
+
+    pub(super) fn was_silent(&mut self) {
+        self.doublings = (self.doublings + 1).min(PATIENCE_DOUBLINGS_MAX);
+    }
+
     /// What was awaited has come; what is awaited now has its own time.
     pub(super) fn answered(&mut self) {
         self.waits_since = None;
@@ -28,7 +39,7 @@ impl Replica {
     /// be told the time at once.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
-        let answer = self.waits_since.map_or(0, |since| since + RESEND_MS);
+        let answer = self.waits_since.map_or(0, |since| since + self.patience());
         let due = self.is_waiting().then_some(answer).into_iter();
         due.chain(self.pool_deadline()).chain(self.pace_deadline()).min()
     }
@@ -43,10 +54,12 @@ impl Replica {
         if !self.is_waiting() {
             return Ok(());
         }
-        if now < waits_from(&mut self.waits_since, now) + RESEND_MS {
+        let patience = self.patience();
+        if now < waits_from(&mut self.waits_since, now) + patience {
             return Ok(());
         }
         if self.phase != Phase::Live || self.has_asked_twice {
+            self.was_silent();
             return Err(Reconnect::Silence);
         }
         self.waits_since = Some(now);

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use neap_core::{
     authority::{Admission, Authority, Output, PageSize, SessionId},
-    id::Seq,
-    limits::{AHEAD_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, UNTURNED_MAX},
+    datastore::Options,
+    id::{ReplicaId, Seq},
+    limits::{AHEAD_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, RESEND_MS, UNTURNED_MAX},
     mutation::Condition,
     replica::{OpKind, Phase, Replica},
     storage::MemoryStorage,
@@ -22,12 +23,13 @@ struct Road {
     down: BTreeMap<SessionId, Vec<Box<[u8]>>>,
     /// The seqs where the pages ended that were sent to each.
     pages: BTreeMap<SessionId, Vec<u64>>,
+    now: u64,
 }
 
 impl Road {
     fn new(authority: Authority<MemoryStorage>) -> Self {
         let (kept, down, pages) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Road { authority, kept, down, pages }
+        Road { authority, kept, down, pages, now: NOW }
     }
 
     /// Brings what these replicas say to the relay, in one group; gives how many frames that were.
@@ -37,7 +39,7 @@ impl Road {
             replica.info_saved();
             while let Some(frame) = replica.take_frame() {
                 said += 1;
-                assert_eq!(self.authority.receive(*session, &frame, moment(NOW)), Ok(()));
+                assert_eq!(self.authority.receive(*session, &frame, moment(self.now)), Ok(()));
             }
         }
         for output in self.authority.commit().unwrap_or_default() {
@@ -63,7 +65,7 @@ impl Road {
     fn down(&mut self, session: SessionId, replica: &mut Replica, count: usize) {
         let waiting = self.down.entry(session).or_default();
         for frame in waiting.drain(..count.min(waiting.len())) {
-            assert_eq!(replica.received(&frame, NOW), Ok(()));
+            assert_eq!(replica.received(&frame, self.now), Ok(()));
         }
     }
 
@@ -204,4 +206,43 @@ fn cu2_large_ones_and_crowds() {
         road.up(&mut [(session, reader)]);
     }
     assert_eq!(road.pages(session), (1..=8).map(|page| 2 * page).collect::<Vec<_>>());
+}
+
+/// [RE9] A slow road is no dead one: what takes longer than an answer may take comes after some tries, each page counts, and
+/// who is answered in time again is as impatient as before.
+#[test]
+fn re9_a_slow_road() {
+    const PAGE_MS: u64 = 35_000;
+    let ids = [ReplicaId([2; 16]), ReplicaId([3; 16])];
+    let (mut road, mut reader) = (road(), Replica::new(ids[0], ids[1], 7, Options::default()));
+    // It outlives the minutes that this takes.
+    assert!(road.authority.alter(None, true, NOW).is_some());
+    let mut session = 1;
+    while reader.phase() != Phase::Live {
+        session += 1;
+        assert!(session <= 4, "given up with {:?}", road.pages);
+        road.authority.connect(session, Admission::OPEN, road.now);
+        reader.connected(road.now);
+        road.up(&mut [(session, &mut reader)]);
+        // Welcome is short.
+        road.down(session, &mut reader, 1);
+        let mut since = road.now;
+        while reader.phase() == Phase::CatchingUp {
+            road.now += 1_000;
+            if reader.tick(road.now).is_err() {
+                reader.closed(4000);
+                road.authority.disconnect(session, road.now);
+            } else if road.now == since + PAGE_MS {
+                since = road.now;
+                road.down(session, &mut reader, 1);
+                road.up(&mut [(session, &mut reader)]);
+            }
+        }
+    }
+    assert_eq!((session, reader.patience()), (4, 4 * RESEND_MS), "after 10 and 20 seconds");
+    set(&mut reader, "k");
+    road.up(&mut [(session, &mut reader)]);
+    assert_eq!(reader.tick(road.now), Ok(()));
+    road.down(session, &mut reader, 1);
+    assert_eq!((reader.pending(), reader.patience()), (0, RESEND_MS));
 }

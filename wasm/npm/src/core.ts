@@ -126,6 +126,8 @@ export interface Core {
   show(json: string): void;
   tick(now: number): number;
   deadline(): number;
+  /** How long the relay may take to answer, in milliseconds. */
+  patience(): number;
 
   seq(): number;
   head(): number;

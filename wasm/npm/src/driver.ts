@@ -361,6 +361,10 @@ export class Driver {
     else this.work();
   }
 
+  patience(): number {
+    return this.core.patience();
+  }
+
   closed(code: number, reason: string): void {
     this.isHopeful = false;
     this.disconnected(code);

@@ -31,9 +31,7 @@ export const SLICE_MS = 8;
 export const PAGES_TOGETHER = 8;
 /** How often a visible page asks whether the connection still stands. */
 export const PING_MS = 25_000;
-/** How long the answer may take. */
-export const PONG_MS = 10_000;
-/** The same where the browser says that the network is gone: it may know of one that leads elsewhere. */
+/** How long the answer may take where the browser says that the network is gone: it may know of one that leads elsewhere. */
 export const OFFLINE_PONG_MS = 2_000;
 /** The first wait before connecting again is drawn from 0 to this; it doubles up to the cap. */
 export const RETRY_MS = 500;

@@ -4,7 +4,7 @@ import type { WebSocketClass, WebSocketLike } from "./api.js";
 import { after, now, soon, type Cancel } from "./clock.js";
 import { jitter } from "./dice.js";
 import { NeapError } from "./errors.js";
-import { CONNECT_MS, OFFLINE_PONG_MS, PAUSE_MS, PING_MS, PONG_MS, RENEW_MIN_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
+import { CONNECT_MS, OFFLINE_PONG_MS, PAUSE_MS, PING_MS, RENEW_MIN_MS, RETRY_CAP_MS, RETRY_MS, SEND_BUFFER_BYTES } from "./limits.js";
 
 const PROTOCOL = "neap.v1";
 const PING = "ping";
@@ -26,6 +26,8 @@ export interface SocketListener {
   pong(text: string): void;
   /** The connection, or the try to get one, is over; with the close code. */
   closed(code: number, reason: string): void;
+  /** How long an answer may take, in milliseconds. */
+  patience(): number;
   /** Nothing can be done until the next try: the target could not be told. */
   targetFailed(error: unknown): void;
 }
@@ -243,7 +245,7 @@ export class Socket {
     if (isVisible()) this.cancelPing = after(PING_MS, () => this.ping());
   }
 
-  private ping(patience = PONG_MS): void {
+  private ping(patience = this.listener.patience()): void {
     if (this.state !== "open") return;
     this.cancelPing();
     this.cancelPong();

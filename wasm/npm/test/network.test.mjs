@@ -10,7 +10,8 @@ import { faultyLine } from "./faults.mjs";
 import { profile, source, tempDir, until } from "./house.mjs";
 
 const { Socket } = await source("socket.ts");
-const { CONNECT_MS, OFFLINE_PONG_MS, PAUSE_MS, PING_MS, PONG_MS, RETRY_CAP_MS, RETRY_MS } = await source("limits.ts");
+const { CONNECT_MS, OFFLINE_PONG_MS, PAUSE_MS, PING_MS, RETRY_CAP_MS, RETRY_MS } = await source("limits.ts");
+const PONG_MS = 10_000;
 
 /** A socket on a clock of the test's own, among fake WebSockets and a fake page. */
 async function fake(t, { dice = 0.5, target = async () => ({ url: "ws://here" }) } = {}) {
@@ -31,6 +32,7 @@ async function fake(t, { dice = 0.5, target = async () => ({ url: "ws://here" })
   }
   const heard = [];
   const listener = Object.fromEntries(["opened", "frame", "pong", "closed", "targetFailed"].map((name) => [name, (detail) => heard.push([name, detail])]));
+  listener.patience = () => PONG_MS;
   const socket = new Socket(target, WebSocket, listener);
   t.after(() => {
     socket.dispose();

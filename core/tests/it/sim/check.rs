@@ -163,6 +163,7 @@ impl World {
                         return fail("LE1", format!("turn {} has no outcome", turn.0));
                     };
                     trace!(self, "relay: {replica:?} turn {} {outcome:?}", turn.0);
+                    self.note_unheard(replica, entry.acked);
                     let named = self.oracle.names.get(&(replica, turn));
                     let adds = named.and_then(|(id, _)| self.oracle.mutations[*id].adds.clone());
                     let added = adds.map(|addition| match self.take_addition(&addition) {
@@ -218,7 +219,7 @@ impl World {
         let mut rows: Vec<Row> = Vec::new();
         let all = Range { after: Seq::ZERO, tombstones_after: Seq::ZERO, collection: None };
         let Ok(()) = memory.rows(all, &mut |row| {
-            rows.push(row);
+            rows.push(Row::from(row));
             std::ops::ControlFlow::Continue(())
         });
         let Some(life) = self.oracle.newest() else {

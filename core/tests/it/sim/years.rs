@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use neap_core::{
     datastore::Kind,
-    id::{Seq, Turn},
+    id::{ReplicaId, Seq, Turn},
     limits::LEDGER_MS,
     mutation::Outcome,
     wire,
@@ -100,6 +100,19 @@ impl World {
         for entry in &mut self.clients[place].pending {
             entry.ops = Rc::new(without(&entry.ops, &self.oracle.unheard));
         }
+    }
+
+    /// What the life before has acknowledged a later one, which still has it pending, hears no more: the relay knows
+    /// nothing of it when it decides the next.
+    pub(super) fn note_unheard(&mut self, replica: ReplicaId, acked: Turn) {
+        let names = &self.oracle.names;
+        let is_acked = |id: Id| {
+            names.range((replica, Turn(0))..=(replica, acked)).any(|(_, named)| named.0 == id)
+        };
+        let later = self.clients.iter().filter(|client| client.id == replica && client.is_later);
+        let pending = later.flat_map(|client| client.pending.iter().map(|entry| entry.id));
+        let unheard: Vec<Id> = pending.filter(|id| is_acked(*id)).collect();
+        self.oracle.unheard.extend(unheard);
     }
 
     /// A push leaves only when the birth stamp is on the disk.
