@@ -37,7 +37,7 @@ use apply::Batch;
 use archive::Import;
 pub use archive::{Closing, Export, ExportPage, Fact, Flaw, ImportId, Opening, PoolFact};
 use catch_up::Made;
-pub use catch_up::{CatchUp, Listing, PageSize};
+pub use catch_up::{Listing, PageSize};
 pub use ledger::Entry;
 use ledger::Ledger;
 pub use life::Opened;

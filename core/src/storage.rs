@@ -90,7 +90,7 @@ pub trait Storage {
     fn rows(
         &self,
         range: Range<'_>,
-        visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(RowRef<'_>) -> ControlFlow<()>,
     ) -> Result<(), Self::Error>;
 
     /// Removes up to `count` of the oldest tombstones and tells the seq of the newest removed. All

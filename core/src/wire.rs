@@ -36,7 +36,7 @@ pub use pong::Pong;
 pub use pool::{PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp};
 pub use presence::{Presence, Shown};
 pub(crate) use rows::place_within;
-pub use rows::{Changes, RowRef, Rows, decode_changes, encode_changes, peek_changes};
+pub use rows::{Changes, Packer, RowRef, Rows, decode_changes, encode_changes, peek_changes};
 
 /// The newest version of the protocol that this code speaks. Hello names the sender's newest,
 /// Welcome the one that both then use.

@@ -303,18 +303,18 @@ impl Storage for SqlRows {
     fn rows(
         &self,
         range: Range<'_>,
-        visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(RowRef<'_>) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
         let sql = "SELECT seq, collection, key, data FROM records
             WHERE seq > ? AND (data IS NOT NULL OR seq > ?) AND (?3 IS NULL OR collection = ?3)
             ORDER BY seq, collection, key";
         let bounds = (integer(range.after.0), integer(range.tombstones_after.0), range.collection);
         self.each(sql, bounds, |row| {
-            Ok(visit(Row {
+            Ok(visit(RowRef {
                 seq: Seq(number(row.get(0)?)?),
-                collection: row.get(1)?,
-                key: row.get(2)?,
-                data: row.get(3)?,
+                collection: row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?,
+                key: row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?,
+                data: row.get_ref(3)?.as_str_or_null().map_err(rusqlite::Error::from)?,
             }))
         })
     }

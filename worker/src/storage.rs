@@ -248,7 +248,7 @@ impl Storage for SqlRows {
     fn rows(
         &self,
         range: Range<'_>,
-        visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(RowRef<'_>) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
         self.visit_rows(range, visit)
     }

@@ -13,19 +13,8 @@ use crate::{
     limits::{AHEAD_BYTES, PAGE_BYTES, PAGE_ROWS, UNTURNED_MAX},
     record::Row,
     storage::{Range, Storage},
-    wire::{self, Cursor, Down, Last, Page, Settled},
+    wire::{self, Cursor, Down, Last, Packer, Page, RowRef, Settled},
 };
-
-/// One page of changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatchUp {
-    /// Rows in the order of their seqs; all rows of a seq stand on one page.
-    pub rows: Vec<Row>,
-    /// Where the next page begins.
-    pub cursor: Cursor,
-    /// Whether the page reaches the head.
-    pub is_last: bool,
-}
 
 /// When a page is full. A delta is closed at the same number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,38 +61,50 @@ pub(super) struct Made {
 }
 
 impl<S: Storage> Authority<S> {
-    /// Reads one page of the changes after a cursor, which must lie within the history.
-    ///
-    /// # Errors
-    /// When storage fails.
-    pub fn changes(&self, cursor: Cursor, rows: usize) -> Result<CatchUp, Trouble<S::Error>> {
-        let range = Range { after: cursor.after, tombstones_after: cursor.floor, collection: None };
-        let (rows, is_last) = self.list(Listing { range, rows, bytes: self.page.bytes })?;
-        let head = self.meta().map_or(Seq::ZERO, |meta| meta.head);
-        let reached = rows.last().map_or(cursor.after, |row| row.seq);
-        let after = if is_last { head } else { reached };
-        Ok(CatchUp { rows, cursor: Cursor { after, floor: cursor.floor }, is_last })
-    }
-
     /// Reads rows until a page is full, never splitting a seq. Tells whether there are no more.
     ///
     /// # Errors
     /// When storage fails.
     pub fn list(&self, listing: Listing<'_>) -> Result<(Vec<Row>, bool), Trouble<S::Error>> {
-        let mut rows: Vec<Row> = Vec::new();
-        let mut bytes = 0;
-        let mut is_last = true;
+        let mut rows = Vec::new();
+        let is_last = self.visit(listing, |row| rows.push(row.into()))?;
+        Ok((rows, is_last))
+    }
+
+    fn visit(
+        &self,
+        listing: Listing<'_>,
+        mut each: impl FnMut(RowRef<'_>),
+    ) -> Result<bool, Trouble<S::Error>> {
+        let (mut rows, mut bytes, mut last, mut is_last) = (0, 0, listing.range.after, true);
         self.storage.rows(listing.range, &mut |row| {
-            let is_full = rows.len() >= listing.rows || bytes >= listing.bytes;
-            if is_full && rows.last().is_some_and(|last| last.seq != row.seq) {
+            let is_full = rows >= listing.rows || bytes >= listing.bytes;
+            if is_full && row.seq != last {
                 is_last = false;
                 return ControlFlow::Break(());
             }
-            bytes += row.size();
-            rows.push(row);
+            (rows, bytes, last) = (rows + 1, bytes + row.size(), row.seq);
+            each(row);
             ControlFlow::Continue(())
         })?;
-        Ok((rows, is_last))
+        Ok(is_last)
+    }
+
+    /// Reads one page of the changes after a cursor, which must lie within the history.
+    fn make_page(
+        &self,
+        cursor: Cursor,
+        head: Seq,
+    ) -> Result<(Vec<u8>, Cursor, bool), Trouble<S::Error>> {
+        let range = Range { after: cursor.after, tombstones_after: cursor.floor, collection: None };
+        let PageSize { rows, bytes } = self.page;
+        let (mut packer, mut reached) = (Packer::default(), cursor.after);
+        let is_last = self.visit(Listing { range, rows, bytes }, |row| {
+            packer.add(row);
+            reached = row.seq;
+        })?;
+        let after = if is_last { head } else { reached };
+        Ok((packer.finish(), Cursor { after, floor: cursor.floor }, is_last))
     }
 
     /// Answers Next: goes on where the pages lead that are on their way, or begins anew.
@@ -173,8 +174,7 @@ impl<S: Storage> Authority<S> {
         let made = match self.made.take().filter(|made| made.of == of) {
             Some(made) => made,
             None => {
-                let CatchUp { rows, cursor, is_last } = self.changes(from, self.page.rows)?;
-                let changes = wire::encode_changes(rows.iter().map(Into::into));
+                let (changes, cursor, is_last) = self.make_page(from, head)?;
                 Made { of, cursor, is_last, changes }
             }
         };

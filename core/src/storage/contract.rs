@@ -88,7 +88,7 @@ fn order<S: Storage>(storage: &mut S) {
     assert_eq!(read(storage, Range { tombstones_after: Seq(4), ..range }), "2xa 2ya 3xé 5xc 6xd ");
     assert_eq!(read(storage, Range { collection: Some("y"), ..range }), "2ya ");
     let mut seen = 0;
-    let mut two = |_| {
+    let mut two = |_: RowRef<'_>| {
         seen += 1;
         if seen == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
@@ -136,8 +136,8 @@ fn sizes<S: Storage>(storage: &mut S) {
         };
         let expected: Vec<&Row> = all.iter().filter(is_there).collect();
         let mut found = Vec::new();
-        let mut each = |row: Row| {
-            found.push(row);
+        let mut each = |row: RowRef<'_>| {
+            found.push(Row::from(row));
             ControlFlow::Continue(())
         };
         storage.rows(range, &mut each).unwrap();
@@ -236,7 +236,7 @@ fn put<S: Storage>(storage: &mut S, collection: &str, key: &str, seq: u64, data:
 
 fn read<S: Storage>(storage: &S, range: Range<'_>) -> String {
     let mut seen = Vec::new();
-    let mut each = |row: Row| {
+    let mut each = |row: RowRef<'_>| {
         let mark = if row.data.is_none() { "-" } else { "" };
         seen.push(alloc::format!("{}{}{}{mark} ", row.seq.0, row.collection, row.key));
         ControlFlow::Continue(())

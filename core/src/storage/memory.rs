@@ -99,7 +99,7 @@ impl Storage for MemoryStorage {
     fn rows(
         &self,
         range: Range<'_>,
-        visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(RowRef<'_>) -> ControlFlow<()>,
     ) -> Result<(), Infallible> {
         let first = (range.after.next(), (String::new().into(), String::new().into()));
         for ((seq, place), is_tombstone) in self.order.range(first..) {
@@ -108,9 +108,8 @@ impl Storage for MemoryStorage {
             if hidden || range.collection.is_some_and(|wanted| *wanted != **collection) {
                 continue;
             }
-            let data = self.rows.get(place).and_then(|(_, data)| data.clone());
-            let row = Row { collection: collection.clone(), key: key.clone(), seq: *seq, data };
-            if visit(row).is_break() {
+            let data = self.rows.get(place).and_then(|(_, data)| data.as_deref());
+            if visit(RowRef { collection, key, seq: *seq, data }).is_break() {
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! The rows that follow a page or a delta, and that a stored snapshot is made of.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use super::{BadFrame, Layout, Reader, layout::put_varint};
 use crate::{id::Seq, limits::INTEGER_MAX, record::Row};
@@ -16,6 +16,25 @@ pub struct RowRef<'a> {
     pub seq: Seq,
     /// The record as minified JSON; `None` for a tombstone.
     pub data: Option<&'a str>,
+}
+
+impl RowRef<'_> {
+    /// Bytes that the row's texts take.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.collection.len() + self.key.len() + self.data.map_or(0, str::len)
+    }
+}
+
+impl From<RowRef<'_>> for Row {
+    fn from(row: RowRef<'_>) -> Self {
+        Row {
+            collection: row.collection.into(),
+            key: row.key.into(),
+            seq: row.seq,
+            data: row.data.map(Into::into),
+        }
+    }
 }
 
 impl<'a> From<&'a Row> for RowRef<'a> {
@@ -148,10 +167,27 @@ impl<'a> Iterator for Rows<'a, '_> {
 /// of their seqs.
 #[must_use]
 pub fn encode_changes<'a>(rows: impl IntoIterator<Item = RowRef<'a>>) -> Vec<u8> {
-    let mut numbering = Numbering::default();
-    let (mut count, mut before, mut packed) = (0, 0, Vec::new());
+    let mut packer = Packer::default();
     for row in rows {
-        count += 1;
+        packer.add(row);
+    }
+    packer.finish()
+}
+
+/// Encodes rows as [`encode_changes`] does, one after the other as they are read.
+#[derive(Debug, Default)]
+pub struct Packer {
+    numbering: Numbering,
+    count: u64,
+    before: u64,
+    packed: Vec<u8>,
+}
+
+impl Packer {
+    /// Takes the next row.
+    pub fn add(&mut self, row: RowRef<'_>) {
+        self.count += 1;
+        let packed = &mut self.packed;
         let within = row.data.and_then(|data| {
             let place = u16::try_from(place_within(data, row.key)?).ok()?;
             Some((place, u16::try_from(row.key.len()).ok()?))
@@ -161,22 +197,27 @@ pub fn encode_changes<'a>(rows: impl IntoIterator<Item = RowRef<'a>>) -> Vec<u8>
             (Some(_), None) => APART,
             (None, _) => GONE,
         });
-        put_varint(&mut packed, numbering.number(row.collection) as u64);
-        put_varint(&mut packed, row.seq.0.wrapping_sub(before));
-        before = row.seq.0;
+        put_varint(packed, self.numbering.number(row.collection) as u64);
+        put_varint(packed, row.seq.0.wrapping_sub(self.before));
+        self.before = row.seq.0;
         match within {
-            Some((at, len)) => (at, len).put(&mut packed),
-            None => row.key.put(&mut packed),
+            Some((at, len)) => (at, len).put(packed),
+            None => row.key.put(packed),
         }
         if let Some(data) = row.data {
-            data.put(&mut packed);
+            data.put(packed);
         }
     }
-    let mut bytes = Vec::with_capacity(packed.len() + 16);
-    numbering.names.put(&mut bytes);
-    put_varint(&mut bytes, count);
-    bytes.append(&mut packed);
-    bytes
+
+    /// Gives what follows a page or a delta.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.packed.len() + 16);
+        self.numbering.names.put(&mut bytes);
+        put_varint(&mut bytes, self.count);
+        bytes.append(&mut self.packed);
+        bytes
+    }
 }
 
 /// Decodes rows on their own, as a stored snapshot holds them.
@@ -205,26 +246,26 @@ pub fn peek_changes(bytes: &[u8]) -> Result<Changes<'_>, BadFrame> {
 }
 
 /// Numbers names in the order in which they come.
-#[derive(Default)]
-struct Numbering<'a> {
-    names: Vec<&'a str>,
+#[derive(Debug, Default)]
+struct Numbering {
+    names: Vec<Box<str>>,
     /// The numbers in the order of the names.
     sorted: Vec<usize>,
     last: usize,
 }
 
-impl<'a> Numbering<'a> {
-    fn number(&mut self, name: &'a str) -> usize {
+impl Numbering {
+    fn number(&mut self, name: &str) -> usize {
         // Neighbours mostly share a collection.
-        if self.names.get(self.last) == Some(&name) {
+        if self.names.get(self.last).is_some_and(|last| **last == *name) {
             return self.last;
         }
-        let compare = |number: &usize| self.names.get(*number).copied().cmp(&Some(name));
+        let compare = |number: &usize| self.names.get(*number).map(AsRef::as_ref).cmp(&Some(name));
         self.last = match self.sorted.binary_search_by(compare) {
             Ok(rank) => self.sorted.get(rank).copied().unwrap_or(0),
             Err(rank) => {
                 self.sorted.insert(rank, self.names.len());
-                self.names.push(name);
+                self.names.push(name.into());
                 self.names.len() - 1
             }
         };

@@ -90,7 +90,7 @@ fn rows(machine: &Machine) -> Vec<neap_core::record::Row> {
     let range = Range { after: Seq::ZERO, tombstones_after: Seq::ZERO, collection: None };
     let mut rows = Vec::new();
     let read = machine.storage().rows(range, &mut |row| {
-        rows.push(row);
+        rows.push(row.into());
         core::ops::ControlFlow::Continue(())
     });
     assert!(read.is_ok());

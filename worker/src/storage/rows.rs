@@ -5,8 +5,8 @@ use core::{ops::ControlFlow, str};
 use js_sys::Array;
 use neap_core::{
     id::Seq,
-    record::Row,
     storage::{Range, Storage},
+    wire::RowRef,
 };
 use wasm_bindgen::JsValue;
 
@@ -22,12 +22,12 @@ fn whole(text: &str) -> Result<u64, Failure> {
 /// Texts of many rows, one behind the other: to fetch a row by itself costs more than to read it.
 struct Joined<'a>(&'a [u8]);
 
-impl Joined<'_> {
-    fn take(&mut self, length: u64) -> Result<Box<str>, Failure> {
+impl<'a> Joined<'a> {
+    fn take(&mut self, length: u64) -> Result<&'a str, Failure> {
         let length = usize::try_from(length).map_err(|_| Failure::Shape)?;
         let (taken, rest) = self.0.split_at_checked(length).ok_or(Failure::Shape)?;
         self.0 = rest;
-        str::from_utf8(taken).map(Into::into).map_err(|_| Failure::Shape)
+        str::from_utf8(taken).map_err(|_| Failure::Shape)
     }
 }
 
@@ -36,7 +36,7 @@ impl SqlRows {
     pub(super) fn visit_rows(
         &self,
         range: Range<'_>,
-        visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(RowRef<'_>) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
         if !self.exists()? {
             return Ok(());
@@ -67,8 +67,19 @@ impl SqlRows {
             let (mut names, mut joined) = (Joined(&names), Joined(&joined));
             let mut is_full = false;
             for (count, (seq, lengths)) in (1..).zip(seqs.split(',').zip(lengths.split(','))) {
-                let (seq, lengths) = (Seq(whole(seq)?), whole(lengths)?.into());
-                let row = self.part(seq, lengths, &mut names, &mut joined, data_max)?;
+                let (seq, lengths) = (Seq(whole(seq)?), Lengths::from(whole(lengths)?));
+                let (collection, key) = (names.take(lengths.collection)?, names.take(lengths.key)?);
+                let long;
+                let data = match lengths.data {
+                    None => None,
+                    // It is not among the joined.
+                    Some(length) if length > data_max => {
+                        long = self.row(collection, key)?.ok_or(Failure::Shape)?;
+                        long.data.as_deref()
+                    }
+                    Some(length) => Some(joined.take(length)?),
+                };
+                let row = RowRef { collection, key, seq, data };
                 // SQLite joins what a query below gives in its order; nothing but practice says so.
                 if row.seq < last {
                     return Err(Failure::Shape);
@@ -77,7 +88,6 @@ impl SqlRows {
                 chunk.count(row.size());
                 is_full = count == chunk.rows;
                 if is_full {
-                    let (collection, key) = (&row.collection, &row.key);
                     from =
                         (integer(row.seq.0), JsValue::from_str(collection), JsValue::from_str(key));
                 }
@@ -90,27 +100,6 @@ impl SqlRows {
             }
             chunk = chunk.following();
         }
-    }
-
-    /// The next of joined rows, by its seq and the lengths of its texts. Data of more than `data_max` bytes is not
-    /// among them.
-    fn part(
-        &self,
-        seq: Seq,
-        lengths: Lengths,
-        names: &mut Joined<'_>,
-        data: &mut Joined<'_>,
-        data_max: u64,
-    ) -> Result<Row, Failure> {
-        let (collection, key) = (names.take(lengths.collection)?, names.take(lengths.key)?);
-        let data = match lengths.data {
-            None => None,
-            Some(length) if length > data_max => {
-                return self.row(&collection, &key)?.ok_or(Failure::Shape);
-            }
-            Some(length) => Some(data.take(length)?),
-        };
-        Ok(Row { collection, key, seq, data })
     }
 }
 

@@ -174,7 +174,7 @@ impl Storage for Disk {
     fn rows(
         &self,
         range: Range<'_>,
-        visit: &mut dyn FnMut(Row) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(RowRef<'_>) -> ControlFlow<()>,
     ) -> Result<(), Broken> {
         self.call(|inner| {
             let hide = inner.sabotage == Some(Sabotage::HideTombstones);
