@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { before, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { assertProblem, Bare, Raw, relay, set, sleep, until } from "./house.mjs";
 import { hello, next, push } from "./wire.mjs";
 
@@ -95,13 +96,15 @@ test("a repeated push is answered the same and applied once", async () => {
   assert.equal((await http("GET", id)).body.seq, 2);
 });
 
-test("catch-up comes in pages that are asked for", async () => {
+test("catch-up comes in pages that are asked for, and a few ahead", async () => {
   const id = fresh();
   const a = await r.socket(id);
   await a.greet();
   const text = "x".repeat(1_000);
   for (let i = 0; i < 10; i += 1) a.push(Array.from({ length: 100 }, (_, j) => set("c", `k${i}-${j}`, { text })));
   await a.outcome(10);
+  const idle = await r.socket(id);
+  idle.send(hello({ authors: [{ id: randomBytes(16) }] }));
   const b = await r.socket(id);
   await b.greet();
   const pages = b.frames.filter(({ kind }) => kind === "page");
@@ -109,6 +112,9 @@ test("catch-up comes in pages that are asked for", async () => {
   assert.equal(pages.flatMap(({ rows }) => rows).length, 1_000);
   assert.equal(pages.at(-1).last.digest, (await http("GET", id)).body.digest);
   assert(pages.slice(0, -1).every(({ last }) => last === null));
+  assert(pages.slice(1).every(({ from }, before) => isDeepStrictEqual(from, pages[before].cursor)));
+  const unasked = idle.frames.filter(({ kind }) => kind === "page");
+  assert(unasked.length < pages.length && unasked.length <= 2, `${unasked.length} pages for who asks for none`);
 });
 
 test("a ping is answered by the platform with epoch, head and what pools were given", async () => {
