@@ -27,7 +27,9 @@ export const CATCH_UP_LOG_BYTES = 256 * 1024;
 export const LOG_BYTES_MIN = 1024 * 1024;
 /** The page is never blocked longer than about this by encoding a checkpoint, in milliseconds. */
 export const SLICE_MS = 8;
-/** Pages of records that come from the disk together, about a megabyte: the first are read back while the others come. */
+/** So many pages of records are read from the disk first … */
+export const PAGES_FIRST = 2;
+/** … and then so many together, about a megabyte: the first are read back while the others come. */
 export const PAGES_TOGETHER = 8;
 /** How often a visible page asks whether the connection still stands. */
 export const PING_MS = 25_000;

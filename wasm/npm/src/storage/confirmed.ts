@@ -4,7 +4,7 @@
 // Frames are appended only where the stored seq is the one they begin at, so that tabs that hear the same store it once. A
 // row per record would be ten times slower to read.
 
-import { PAGES_TOGETHER } from "../limits.js";
+import { PAGES_FIRST, PAGES_TOGETHER } from "../limits.js";
 import { request } from "./database.js";
 import { bytesIn, readPage, readStep } from "./rows.js";
 import type { Batch, Checkpoint, Known, Page, Step, Stored, Verdict } from "./storage.js";
@@ -20,6 +20,8 @@ export const readKnown = (using: IDBTransaction): Promise<Confirmed | undefined>
 /** Reads all of it; pages go on coming afterwards. */
 export async function readConfirmed(all: IDBTransaction): Promise<Pick<Stored, "known" | "stamp" | "pages" | "steps" | "logBytes">> {
   const pages = all.objectStore("pages");
+  // They come before it is known how many there are, and the core has something to do.
+  const first = partOf(pages, 0, PAGES_FIRST);
   const [confirmed, parts, rows] = await Promise.all([
     readKnown(all),
     request(pages.count()).then((count) => partsOf(pages, count)),
@@ -29,25 +31,30 @@ export async function readConfirmed(all: IDBTransaction): Promise<Pick<Stored, "
   return {
     known: confirmed && { ...confirmed, info: bytesIn(confirmed.info) },
     stamp: confirmed?.stamp,
-    pages: parts,
+    pages: [first, ...parts],
     steps,
     logBytes: steps.reduce((sum, { frames }) => frames.reduce((sum, frame) => sum + frame.length, sum), 0),
   };
 }
 
-/** Asks for all pages at once: the disk goes on to the next ones while the first are restored. */
+/** Asks for all pages but the first at once: the disk goes on to the next ones while those are restored. */
 function partsOf(pages: IDBObjectStore, count: number): Promise<Page[]>[] {
   const parts: Promise<Page[]>[] = [];
-  for (let at = 0; at < count; at += PAGES_TOGETHER) {
-    const end = at + PAGES_TOGETHER;
+  let end = PAGES_FIRST;
+  do {
+    const begin = end;
+    end += PAGES_TOGETHER;
     // Where one is missing in between, the last ones are beyond the count.
-    const range = end < count ? IDBKeyRange.bound(at, end, false, true) : IDBKeyRange.lowerBound(at);
-    const part = request(pages.getAll(range)).then((rows) => rows.map(readPage));
-    // Whoever has found damage before takes no more of them.
-    part.catch(() => {});
-    parts.push(part);
-  }
+    parts.push(partOf(pages, begin, end < count ? end : Infinity));
+  } while (end < count);
   return parts;
+}
+
+function partOf(pages: IDBObjectStore, begin: number, end: number): Promise<Page[]> {
+  const part = request(pages.getAll(IDBKeyRange.bound(begin, end, false, true))).then((rows) => rows.map(readPage));
+  // Whoever has found damage before takes no more of them.
+  part.catch(() => {});
+  return part;
 }
 
 /** Stores the confirmed part of a batch, as far as it fits to what is there. */
