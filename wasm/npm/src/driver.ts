@@ -1,7 +1,7 @@
 // Drives one replica: whatever comes in goes to the core, and what the core puts out is carried out in one
 // order. The view first, then the disk, then the relay: what reaches the wire is on the disk.
 
-import type { Connection, WebSocketClass } from "./api.js";
+import type { Connection } from "./api.js";
 import { after, now, soon, type Cancel } from "./clock.js";
 import { CATCHING_UP, LIVE, STOPPED, type Core, type CoreEvent } from "./core.js";
 import { Couriers } from "./couriers.js";
@@ -14,7 +14,7 @@ import { LEDGER_MS, SEND_AGAIN_MS, TICK_MAX_MS } from "./limits.js";
 import { LivePresence } from "./presence.js";
 import type { Found } from "./restore.js";
 import { Siblings } from "./siblings.js";
-import { Socket, type Target } from "./socket.js";
+import type { Socket } from "./socket.js";
 import { StatusKeeper } from "./status.js";
 import type { Storage } from "./storage/storage.js";
 import { closedError, isKnown, messageOf } from "./trouble.js";
@@ -29,8 +29,8 @@ export interface DriverParts {
   readonly heir: ((orphan: Storage) => Promise<Driver>) | undefined;
   /** Erases what this device holds of the datastore, whatever has become of the disk since. */
   readonly eraseCopy: () => Promise<unknown>;
-  /** How to reach the relay; `undefined`: there is none. */
-  readonly remote: { target: () => Promise<Target>; WebSocket: WebSocketClass } | undefined;
+  /** The road to the relay; `undefined`: there is none. */
+  readonly socket: Socket | undefined;
 }
 
 export class Driver {
@@ -62,7 +62,7 @@ export class Driver {
   private readyWaiters: Waiter[] = [];
   private settledWaiters: Waiter[] = [];
 
-  constructor({ core, storage, place, stored, remote, heir, eraseCopy }: DriverParts) {
+  constructor({ core, storage, place, stored, socket, heir, eraseCopy }: DriverParts) {
     this.core = core;
     this.heir = heir;
     this.eraseCopy = eraseCopy;
@@ -70,7 +70,7 @@ export class Driver {
     this.presence = new LivePresence(this.engine);
     this.couriers = new Couriers(this.engine.emitter);
     this.home = new Home(core, storage, stored, this, heir === undefined);
-    this.socket = remote && new Socket(remote.target, remote.WebSocket, this);
+    this.socket = socket;
     if (storage.kind === "indexeddb" && "BroadcastChannel" in globalThis)
       this.siblings = new Siblings(core, place, (note) => this.hear(note), () => this.watch());
     this.status = new StatusKeeper(this.lookAround());
@@ -121,7 +121,7 @@ export class Driver {
 
   /** Connects, or tries at once, where the app wants a connection. */
   connect(): void {
-    if (this.isIntroduced && this.isWanted && !this.isClosed && !this.home.isAsleep) this.socket?.start();
+    if (this.isIntroduced && this.isWanted && !this.isClosed && !this.home.isAsleep) this.socket?.start(this);
   }
 
   /** The page goes: what is made from now on is written at once. */

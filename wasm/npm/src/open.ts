@@ -9,7 +9,7 @@ import { NeapError } from "./errors.js";
 import { makeCore } from "./face.js";
 import { check, type Checked } from "./options.js";
 import { restore } from "./restore.js";
-import type { Target } from "./socket.js";
+import { Socket, type Target } from "./socket.js";
 import { eraseIndexedDb } from "./storage/database.js";
 import { openIndexedDb } from "./storage/indexeddb.js";
 import { MemoryStorage } from "./storage/memory.js";
@@ -32,12 +32,15 @@ const gone = new Map<string, Driver[]>();
  */
 export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const checked = check(options);
-  const [place, remote] = [databaseName(checked), remoteOf(checked)];
+  const place = databaseName(checked);
   // The disk first: it takes its time, in which the module is unpacked.
   const opening = checked.storage === "indexeddb" ? openIndexedDb(place) : undefined;
   const loading = loadModule();
   // It is told where they are needed.
   for (const promise of [opening, loading]) promise?.catch(() => {});
+  // And the road to the relay, which is longest.
+  const early = socketOf(checked);
+  early?.start();
   const eraseCopy = () => (opening ? eraseIndexedDb(place) : Promise.resolve());
   const troubles: NeapError[] = [];
   const drive = async (storage: Storage, heir?: DriverParts["heir"]): Promise<Driver> => {
@@ -46,7 +49,7 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     const { core, stored, damages } = await restore(make, found);
     troubles.push(...damages);
     if (gone.has(place)) core.openAnew();
-    return new Driver({ core, storage, place, stored, heir, remote, eraseCopy });
+    return new Driver({ core, storage, place, stored, heir, socket: heir ? early : socketOf(checked), eraseCopy });
   };
   const tell = () => troubles.splice(0).forEach((trouble) => driver.engine.report(trouble));
   const heir = async (orphan: Storage): Promise<Driver> => {
@@ -69,7 +72,10 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     troubles.push(troubleOf(error));
     return fromNothing();
   };
-  const driver = await (opening ? fromDisk(opening).catch(without) : fromNothing());
+  const driver = await (opening ? fromDisk(opening).catch(without) : fromNothing()).catch((error: unknown) => {
+    early?.dispose();
+    throw error;
+  });
   driver.engine.emitter.on("expired", () => void gone.set(place, [...(gone.get(place) ?? []), driver]));
   driver.whenReady().then(
     () => {
@@ -90,7 +96,7 @@ function databaseName({ relay, id, user }: Checked): string {
   return ["neap", relay ?? "local", id, user ?? ""].map(encodeURIComponent).join("/");
 }
 
-function remoteOf({ relay, id, token, user, WebSocket }: Checked) {
+function socketOf({ relay, id, token, user, WebSocket }: Checked): Socket | undefined {
   if (relay === undefined || WebSocket === undefined) return undefined;
   const url = `${relay.replace(/^http/, "ws")}/v1/datastores/${id}/socket`;
   const ask = typeof token === "function" ? patiently(token) : () => token;
@@ -103,5 +109,5 @@ function remoteOf({ relay, id, token, user, WebSocket }: Checked) {
     const renewed = typeof token === "function" && given !== undefined;
     return { url, token: given, end: renewed ? endOf(given) : undefined };
   };
-  return { target, WebSocket };
+  return new Socket(target, WebSocket);
 }

@@ -54,11 +54,13 @@ export class Socket {
   private cancelPong: Cancel = () => {};
   private cancelRenew: Cancel = () => {};
   private readonly ends: (() => void)[] = [];
+  private listener: SocketListener | undefined = undefined;
+  /** What it would have been told. */
+  private missed: ((listener: SocketListener) => void) | undefined = undefined;
 
   constructor(
     private readonly target: () => Promise<Target>,
     private readonly WebSocket: WebSocketClass,
-    private readonly listener: SocketListener,
   ) {
     // A page that comes back asks at once, instead of after the rest of a wait.
     this.listen("online", () => this.hurry());
@@ -80,11 +82,20 @@ export class Socket {
     return this.state === "connecting";
   }
 
-  /** Connects, and stays connected. */
-  start(): void {
+  /** Connects, and stays connected. Before somebody listens it tries once, so that the road is there when it is needed. */
+  start(listener?: SocketListener): void {
+    if (listener && !this.listener) {
+      this.listener = listener;
+      this.missed?.(listener);
+    }
     if (this.state !== "off") return;
     this.retries = 0;
     void this.connect();
+  }
+
+  private tell(what: (listener: SocketListener) => void): void {
+    if (this.listener) what(this.listener);
+    else this.missed = what;
   }
 
   /** Ends the connection, and makes no other. */
@@ -157,8 +168,10 @@ export class Socket {
 
   private fail(error: unknown): void {
     this.state = "waiting";
-    this.listener.targetFailed(error);
-    this.retryUnlessStopped();
+    this.tell((listener) => {
+      listener.targetFailed(error);
+      this.retryUnlessStopped();
+    });
   }
 
   /** The listener may have stopped it. */
@@ -171,24 +184,28 @@ export class Socket {
     this.renewLater(target);
     this.cancelPong();
     this.state = "open";
-    this.pingLater();
-    this.listener.opened();
+    this.tell((listener) => {
+      this.pingLater();
+      listener.opened();
+    });
   }
 
   private message(socket: WebSocketLike, data: unknown): void {
     if (socket !== this.socket) return;
     // Whatever comes shows that the connection stands. But it takes a pong to tell what did not come.
     this.cancelPong();
-    if (typeof data === "string") this.listener.pong(data);
-    else if (data instanceof ArrayBuffer) this.listener.frame(new Uint8Array(data));
+    if (typeof data === "string") this.listener?.pong(data);
+    else if (data instanceof ArrayBuffer) this.listener?.frame(new Uint8Array(data));
   }
 
   private lost(socket: WebSocketLike | undefined, code: number, reason = ""): void {
     if (socket === undefined || socket !== this.socket) return;
     this.state = "waiting";
     this.drop(code === BROKEN ? GOING : code);
-    this.listener.closed(code, reason);
-    this.retryUnlessStopped(code === TOO_MUCH ? PAUSE_MS : 0);
+    this.tell((listener) => {
+      listener.closed(code, reason);
+      this.retryUnlessStopped(code === TOO_MUCH ? PAUSE_MS : 0);
+    });
   }
 
   /** Before a token ends another one is sent: soon enough for a few tries, and not everybody's at once. */
@@ -203,7 +220,7 @@ export class Socket {
     try {
       target = await this.target();
     } catch (error) {
-      if (socket === this.socket) this.listener.targetFailed(error);
+      if (socket === this.socket) this.listener?.targetFailed(error);
     }
     // A connection that has come meanwhile has brought a token of its own.
     if (socket !== this.socket) return;
@@ -212,6 +229,7 @@ export class Socket {
   }
 
   private drop(code: number): void {
+    this.missed = undefined;
     this.cancelRenew();
     this.cancelPing();
     this.cancelPong();
@@ -245,8 +263,8 @@ export class Socket {
     if (isVisible()) this.cancelPing = after(PING_MS, () => this.ping());
   }
 
-  private ping(patience = this.listener.patience()): void {
-    if (this.state !== "open") return;
+  private ping(patience = this.listener?.patience()): void {
+    if (this.state !== "open" || patience === undefined) return;
     this.cancelPing();
     this.cancelPong();
     this.socket?.send(PING);

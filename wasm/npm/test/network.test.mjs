@@ -14,7 +14,7 @@ const { CONNECT_MS, OFFLINE_PONG_MS, PAUSE_MS, PING_MS, RETRY_CAP_MS, RETRY_MS }
 const PONG_MS = 10_000;
 
 /** A socket on a clock of the test's own, among fake WebSockets and a fake page. */
-async function fake(t, { dice = 0.5, target = async () => ({ url: "ws://here" }) } = {}) {
+async function fake(t, { dice = 0.5, early = false, target = async () => ({ url: "ws://here" }) } = {}) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   t.mock.method(Math, "random", () => dice);
   const page = { window: new EventTarget(), document: Object.assign(new EventTarget(), { visibilityState: "visible" }) };
@@ -33,7 +33,7 @@ async function fake(t, { dice = 0.5, target = async () => ({ url: "ws://here" })
   const heard = [];
   const listener = Object.fromEntries(["opened", "frame", "pong", "closed", "targetFailed"].map((name) => [name, (detail) => heard.push([name, detail])]));
   listener.patience = () => PONG_MS;
-  const socket = new Socket(target, WebSocket, listener);
+  const socket = new Socket(target, WebSocket);
   t.after(() => {
     socket.dispose();
     delete globalThis.window;
@@ -44,14 +44,14 @@ async function fake(t, { dice = 0.5, target = async () => ({ url: "ws://here" })
     // The target is asked for first.
     for (let n = 0; n < 3; n++) await Promise.resolve();
   };
-  socket.start();
+  socket.start(early ? undefined : listener);
   await pass(0);
   const show = (visibilityState) => {
     document.visibilityState = visibilityState;
     document.dispatchEvent(new Event("visibilitychange"));
     return pass(0);
   };
-  return { socket, made, heard, pass, show, last: () => made.at(-1) };
+  return { socket, listener, made, heard, pass, show, last: () => made.at(-1) };
 }
 
 async function replica(t, relay, options = {}) {
@@ -78,6 +78,41 @@ test("a socket that fails without a close, as a content policy leaves one, is tr
   last().tell("close", { code: 1006 });
   await pass(RETRY_MS);
   assert.deepEqual([heard.length, made.length], [1, 2]);
+});
+
+test("a road that is made before somebody listens is there when somebody does", async (t) => {
+  const { socket, listener, made, heard, pass, last } = await fake(t, { early: true });
+  last().tell("open");
+  await pass(PING_MS);
+  assert.deepEqual([last().sent, heard], [[], []]);
+  socket.start(listener);
+  assert.deepEqual(heard, [["opened", undefined]]);
+  await pass(PING_MS);
+  assert.deepEqual([last().sent, made.length], [["ping"], 1]);
+});
+
+test("one that fails before that is told of then, and tried for again as ever", async (t) => {
+  const { socket, listener, made, heard, pass, last } = await fake(t, { early: true });
+  last().tell("open");
+  last().tell("close", { code: 4429, reason: "rate-limited" });
+  await pass(RETRY_CAP_MS);
+  assert.deepEqual([made.length, heard], [1, []]);
+  socket.start(listener);
+  await pass(PAUSE_MS);
+  assert.deepEqual([made.length, heard], [1, [["closed", 4429]]]);
+  await pass(RETRY_MS);
+  assert.equal(made.length, 2);
+  last().tell("open");
+  assert.deepEqual(heard.at(-1), ["opened", undefined]);
+});
+
+test("one that was given up before that is made anew", async (t) => {
+  const { socket, listener, made, heard, pass, last } = await fake(t, { early: true });
+  last().tell("open");
+  socket.stop();
+  socket.start(listener);
+  await pass(0);
+  assert.deepEqual([made.length, heard], [2, []]);
 });
 
 test("waits between tries are drawn from the whole of a growing range, up to a cap", async (t) => {
