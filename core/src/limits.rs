@@ -69,8 +69,8 @@ pub const IMPORT_IDLE_MS: u64 = 10_000;
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// A push that has not been settled after this time is sent again.
 pub const RESEND_MS: u64 = 10_000;
-/// After silence an answer may take twice as long, as often as this: what a page needs at 7 kB/s.
-pub const PATIENCE_DOUBLINGS_MAX: u32 = 4;
+/// After silence an answer may take twice as long, as often as this: what a usual page needs at 4 kB/s.
+pub const PATIENCE_DOUBLINGS_MAX: u32 = 3;
 /// A replica that is held back pushes so often.
 pub const PUSHES_PER_SECOND: u64 = 20;
 /// A session may overdraw its rates by what comes back in this time: frames that a network has held up

@@ -11,10 +11,11 @@ pub(super) fn waits_from(since: &mut Option<u64>, now: u64) -> u64 {
 
 impl Replica {
     /// How long the relay may take to answer, in milliseconds. A page over a slow road takes long, and shows nothing of
-    /// itself until it is there: after each silence it may take twice as long, until an answer comes in the usual time.
+    /// itself until it is there: after each silence it may take twice as long, until an answer comes in the usual time
+    /// or all pages are there. Welcome is short: where it does not come the road is not slow, but dead.
     #[must_use]
     pub fn patience(&self) -> u64 {
-        RESEND_MS << self.doublings
+        if self.phase == Phase::Greeting { RESEND_MS } else { RESEND_MS << self.doublings }
     }
 
     pub(super) fn was_silent(&mut self) {
@@ -59,7 +60,9 @@ impl Replica {
             return Ok(());
         }
         if self.phase != Phase::Live || self.has_asked_twice {
-            self.was_silent();
+            if self.phase != Phase::Greeting {
+                self.was_silent();
+            }
             return Err(Reconnect::Silence);
         }
         self.waits_since = Some(now);
