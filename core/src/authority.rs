@@ -9,7 +9,7 @@ use alloc::{
 use crate::{
     datastore::Meta,
     id::{Seq, Turn},
-    limits::{MUTATION_BYTES_MAX, UNREAD_MAX},
+    limits::{MUTATION_BYTES_MAX, STRIDE_BYTES, UNREAD_MAX},
     mutation::{Malformed, Op, Outcome, check_ops},
     rate::{Bucket, Buckets},
     storage::Storage,
@@ -151,6 +151,8 @@ impl<S: Storage> Authority<S> {
             reached: Seq::ZERO,
             unturned: Vec::new(),
             next: None,
+            stride: STRIDE_BYTES as u64,
+            is_quick: false,
         };
         self.greeting.insert(id);
         self.remember(id, &session);

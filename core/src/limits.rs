@@ -18,6 +18,17 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub const PAGE_BYTES: usize = 256 * 1024;
 /// A page of catch-up is closed when it holds this many rows.
 pub const PAGE_ROWS: usize = 4_096;
+/// What travels over a road that is not known yet, a page or a push, is closed at this size: over a slow one it still comes
+/// before it looks like silence.
+pub const STRIDE_BYTES: usize = 32 * 1024;
+/// Over a slow road a page is no larger than this.
+pub const STRIDE_BYTES_MIN: usize = 8 * 1024;
+/// What has travelled in less time than this may be twice as much next …
+pub const QUICK_MS: u64 = 2_000;
+/// … and what took longer than this, half.
+pub const SLOW_MS: u64 = 5_000;
+/// Pushes of a replica that may be on their way.
+pub const FLYING_MAX: usize = 32;
 /// Pages of catch-up that may be on their way to one session …
 pub const UNTURNED_MAX: usize = 4;
 /// … and bytes that it may have unread, for one more to be sent before it asks: less than a backlog that counts as slow.
@@ -69,8 +80,8 @@ pub const IMPORT_IDLE_MS: u64 = 10_000;
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// A push that has not been settled after this time is sent again.
 pub const RESEND_MS: u64 = 10_000;
-/// After silence an answer may take twice as long, as often as this: what a usual page needs at 4 kB/s.
-pub const PATIENCE_DOUBLINGS_MAX: u32 = 3;
+/// After silence an answer may take twice as long, as often as this: what the largest mutation needs at 3 kB/s.
+pub const PATIENCE_DOUBLINGS_MAX: u32 = 5;
 /// A replica that is held back pushes so often.
 pub const PUSHES_PER_SECOND: u64 = 20;
 /// A session may overdraw its rates by what comes back in this time: frames that a network has held up

@@ -24,6 +24,7 @@ mod pace;
 mod pool;
 mod presence;
 mod restore;
+mod road;
 mod sibling;
 mod slab;
 mod table;
@@ -45,6 +46,7 @@ use draft::Draft;
 use outbox::Outbox;
 use pace::Pace;
 use pool::Pool;
+use road::Road;
 use sibling::Siblings;
 use table::{Names, Table};
 
@@ -137,8 +139,8 @@ pub struct Replica {
     waits_since: Option<u64>,
     /// Whether what is awaited has been asked for twice.
     has_asked_twice: bool,
-    /// How often the time that an answer may take was doubled.
-    doublings: u32,
+    /// What is known of the road.
+    road: Road,
     changes: Changes,
     events: VecDeque<Event>,
     journal: Journal,
@@ -185,7 +187,7 @@ impl Replica {
             healing: false,
             waits_since: None,
             has_asked_twice: false,
-            doublings: 0,
+            road: Road::default(),
             changes: Changes::default(),
             events: VecDeque::new(),
             journal: Journal::Nothing,

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     datastore::Meta,
     id::{Epoch, Seq},
-    limits::{AHEAD_BYTES, PAGE_BYTES, PAGE_ROWS, UNTURNED_MAX},
+    limits::{AHEAD_BYTES, PAGE_BYTES, PAGE_ROWS, STRIDE_BYTES, UNTURNED_MAX},
     record::Row,
     storage::{Range, Storage},
     wire::{self, Cursor, Down, Last, Packer, Page, RowRef, Settled},
@@ -54,7 +54,7 @@ impl Cursor {
 #[derive(Debug)]
 pub(super) struct Made {
     /// What it is a page of.
-    of: (Epoch, Seq, Cursor),
+    of: (Epoch, Seq, Cursor, usize),
     cursor: Cursor,
     is_last: bool,
     changes: Vec<u8>,
@@ -95,10 +95,10 @@ impl<S: Storage> Authority<S> {
         &self,
         cursor: Cursor,
         head: Seq,
+        bytes: usize,
     ) -> Result<(Vec<u8>, Cursor, bool), Trouble<S::Error>> {
         let range = Range { after: cursor.after, tombstones_after: cursor.floor, collection: None };
-        let PageSize { rows, bytes } = self.page;
-        let (mut packer, mut reached) = (Packer::default(), cursor.after);
+        let (rows, mut packer, mut reached) = (self.page.rows, Packer::default(), cursor.after);
         let is_last = self.visit(Listing { range, rows, bytes }, |row| {
             packer.add(row);
             reached = row.seq;
@@ -115,20 +115,22 @@ impl<S: Storage> Authority<S> {
         moment: Moment,
     ) -> Result<(), Trouble<S::Error>> {
         self.seal();
-        match self.turned(id, cursor) {
+        match self.turned(id, cursor, moment.now) {
             Some(from) => self.send_pages(id, from, moment.now),
             None => Ok(()),
         }
     }
 
     /// Hears that a session has read what was sent up to here. Gives where the next page begins, unless there is none.
-    fn turned(&mut self, id: SessionId, cursor: Cursor) -> Option<Cursor> {
+    fn turned(&mut self, id: SessionId, cursor: Cursor, now: u64) -> Option<Cursor> {
         let session = self.sessions.get_mut(&id)?;
         let place = session.unturned.iter().position(|page| page.cursor == cursor);
         let (read, next) = match place {
             Some(place) => {
                 let turned = session.unturned.drain(..=place).next_back();
-                (turned.map_or(0, |page| page.unread), session.next)
+                let (at, read) = turned.map_or((now, 0), |page| (page.at, page.unread));
+                session.travelled(now.saturating_sub(at));
+                (read, session.next)
             }
             // What it was led to otherwise it has not taken; it stands behind all that was sent before.
             None => {
@@ -140,23 +142,31 @@ impl<S: Storage> Authority<S> {
         next
     }
 
-    /// Sends a page, and one more where few are on their way: so the next is read while those travel, and nobody
-    /// waits for the road. A crowd gets no more than it asks for, all of it the same few pages.
+    /// Sends a page where none is on its way, and more while there is room: so the next is read while those travel, and
+    /// nobody waits for them.
     pub(super) fn send_pages(
         &mut self,
         id: SessionId,
         from: Cursor,
         now: u64,
     ) -> Result<(), Trouble<S::Error>> {
-        let next = self.send_page(id, from, now)?;
-        let Some(session) = self.sessions.get(&id) else { return Ok(()) };
-        let has_room = session.unturned.len() < UNTURNED_MAX
-            && usize::try_from(session.unread).is_ok_and(|unread| unread < AHEAD_BYTES)
-            && self.paged < AHEAD_BYTES;
-        if let Some(next) = next.filter(|_| has_room) {
-            self.send_page(id, next, now)?;
+        let mut next = Some(from);
+        // One for the one that was turned, and one more.
+        for _ in 0..2 {
+            let Some(from) = next.filter(|_| self.has_room(id)) else { break };
+            next = self.send_page(id, from, now)?;
         }
         Ok(())
+    }
+
+    /// Whether another page may go. Over a slow road it follows when the last was turned; in a crowd nobody gets more than
+    /// it asks for, all of it the same few pages.
+    fn has_room(&self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get(&id) else { return false };
+        let is_crowded = self.paged >= AHEAD_BYTES;
+        let is_full = usize::try_from(session.unread).is_ok_and(|unread| unread >= AHEAD_BYTES)
+            || session.unturned.len() >= UNTURNED_MAX;
+        session.unturned.is_empty() || session.is_quick && !is_crowded && !is_full
     }
 
     /// Sends a page and gives where the next one begins. Where the history no longer reaches back to the cursor, it
@@ -170,11 +180,12 @@ impl<S: Storage> Authority<S> {
         let Some(meta) = &self.meta else { return Ok(None) };
         let (head, digest) = (meta.head, meta.totals.digest);
         let from = if cursor.is_within(meta) { cursor } else { Cursor::start(head) };
-        let of = (meta.epoch, head, from);
+        let stride = self.stride(id);
+        let of = (meta.epoch, head, from, stride);
         let made = match self.made.take().filter(|made| made.of == of) {
             Some(made) => made,
             None => {
-                let (changes, cursor, is_last) = self.make_page(from, head)?;
+                let (changes, cursor, is_last) = self.make_page(from, head, stride)?;
                 Made { of, cursor, is_last, changes }
             }
         };
@@ -193,7 +204,7 @@ impl<S: Storage> Authority<S> {
         session.reached = session.reached.max(cursor.after);
         session.next = next;
         if next.is_some() {
-            session.unturned.push(Unturned { cursor, unread: session.unread });
+            session.unturned.push(Unturned { cursor, unread: session.unread, at: now });
         }
         // It is remembered how far it has come before it hears of it.
         self.set_phase(id, if next.is_some() { Phase::CatchingUp } else { Phase::Live });
@@ -201,6 +212,12 @@ impl<S: Storage> Authority<S> {
         // Whoever goes on pays for nothing but what stands on each last page.
         self.charge_again(id, if is_again { rows } else { 0 } + outcomes, now);
         Ok(next)
+    }
+
+    /// How many bytes the next page for a session may have.
+    pub(super) fn stride(&self, id: SessionId) -> usize {
+        let stride = self.sessions.get(&id).and_then(|session| session.stride.try_into().ok());
+        self.page.bytes.min(stride.unwrap_or(STRIDE_BYTES))
     }
 
     /// All outcomes that a session's replicas may not have heard.

@@ -99,7 +99,14 @@ impl<S: Storage> Authority<S> {
             (PoolAsk::Open { choice, after }, _) => {
                 self.open_pool(id, name, choice, after, moment.now)
             }
-            (PoolAsk::Next(after), Some(_)) => self.send_items(id, name, after, moment.now),
+            (PoolAsk::Next(after), Some(place)) => {
+                if let Some(session) = self.sessions.get_mut(&id)
+                    && let Some(member) = session.pools.get(place)
+                {
+                    session.travelled(moment.now.saturating_sub(member.asked_at));
+                }
+                self.send_items(id, name, after, moment.now)
+            }
             (PoolAsk::Ack(seq), Some(place)) => {
                 let head = self.read_pool(name)?.map_or(Seq::ZERO, |pool| pool.head);
                 if let Some(member) =
@@ -248,7 +255,7 @@ impl<S: Storage> Authority<S> {
     ) -> Result<(), Trouble<S::Error>> {
         // What was added so far belongs to those who were live before this one.
         self.seal();
-        let page = self.pool_items(name, after, self.page.rows, self.page.bytes)?;
+        let page = self.pool_items(name, after, self.page.rows, self.stride(id))?;
         let pool = self.pool(name)?.unwrap_or_default();
         let from = if after > pool.head { Seq::ZERO } else { after };
         let to = if page.is_last {

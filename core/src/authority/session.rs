@@ -6,7 +6,7 @@ use super::{Admission, Authority, Close, Moment, Opened, SessionId, Trouble, poo
 use crate::{
     datastore::{Kind, Meta},
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::SWEEP_MS,
+    limits::{PAGE_BYTES, QUICK_MS, SLOW_MS, STRIDE_BYTES_MIN, SWEEP_MS},
     mutation::Outcome,
     rate::Bucket,
     storage::Storage,
@@ -44,10 +44,14 @@ pub(super) struct Session {
     pub(super) unturned: Vec<Unturned>,
     /// Where the page after these begins; `None` once they reach the head, or nobody hears them out.
     pub(super) next: Option<Cursor>,
+    /// How many bytes the next page may have, going by how long the last ones took.
+    pub(super) stride: u64,
+    /// Whether the last page was turned soon, so that others may travel meanwhile.
+    pub(super) is_quick: bool,
 }
 
 wire::fields!(Session {
-    admission, phase, epoch, authors, pools, unread, shows, sees, since, unturned, next;
+    admission, phase, epoch, authors, pools, unread, shows, sees, since, unturned, next, stride, is_quick;
     bucket, others, again, reached
 });
 
@@ -58,9 +62,11 @@ pub(super) struct Unturned {
     pub(super) cursor: Cursor,
     /// Of the session's unread bytes those up to its end.
     pub(super) unread: u64,
+    /// When it was sent, in milliseconds since 1970.
+    pub(super) at: u64,
 }
 
-wire::fields!(Unturned { cursor, unread });
+wire::fields!(Unturned { cursor, unread, at });
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +94,17 @@ pub(super) struct Author {
 wire::fields!(Author { id, role, generation, attempt, birth });
 
 impl Session {
+    /// Learns from how long a page took, to come and to be read, how large the next one may be.
+    pub(super) fn travelled(&mut self, ms: u64) {
+        let (least, most) = (STRIDE_BYTES_MIN as u64, PAGE_BYTES as u64);
+        self.is_quick = ms < QUICK_MS;
+        if self.is_quick {
+            self.stride = (self.stride * 2).min(most);
+        } else if ms > SLOW_MS {
+            self.stride = (self.stride / 2).max(least);
+        }
+    }
+
     /// The replica at a place of Hello's list, if the session speaks for it.
     pub(super) fn author(&self, place: u8) -> Option<&Author> {
         self.authors.get(usize::from(place)).filter(|author| author.role == Role::Speaker)

@@ -143,7 +143,7 @@ impl Replica {
         }
         self.seq = seq;
         self.phase = Phase::Live;
-        self.doublings = 0;
+        self.road.is_at_head();
         self.journal = match (staging.is_whole, changed) {
             (true, _) => Journal::Checkpoint,
             (false, true) => Journal::Pages,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     datastore::Kind,
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{READ_STEP_BYTES, RESEND_MS, UNACKED_MAX},
+    limits::{READ_STEP_BYTES, UNACKED_MAX},
     record::Digest,
     wire::{
         self, Changes, Close, Delta, Down, Hello, Introduction, Pong, Push, Role, Standing, Up,
@@ -40,6 +40,7 @@ impl Replica {
         self.hello_is_due = true;
         self.next_is_due = None;
         self.unread = 0;
+        self.road.is_cut();
         self.healing = false;
         self.show_is_due = self.shows.is_some();
         self.close_pools();
@@ -132,11 +133,7 @@ impl Replica {
         self.outgrow()?;
         // What others do is no answer.
         if is_step || before != (self.phase, self.settled()) {
-            // Welcome is short, and comes over the slowest road.
-            let is_telling = before.0 != Phase::Greeting;
-            if is_telling && self.waits_since.is_some_and(|since| now < since + RESEND_MS) {
-                self.doublings = 0;
-            }
+            self.has_come(before.0, before.1, now);
             self.answered();
             self.waits_since = self.is_waiting().then_some(now);
         }
@@ -309,7 +306,7 @@ impl Replica {
         let acked = me.saved;
         let end = me.durable.min(window).min(self.ceiling.unwrap_or(window));
         let pushed = me.pushed.max(me.settled);
-        if end <= pushed {
+        if end <= pushed || !self.road.has_room() {
             return None;
         }
         let room = self.pace.room(end.0 - pushed.0)?;
@@ -319,6 +316,7 @@ impl Replica {
         if !self.pace.take(last.0 - pushed.0, frame.len()) {
             return None;
         }
+        self.road.took(last, frame.len());
         if let Some(me) = self.me() {
             me.pushed = last;
         }

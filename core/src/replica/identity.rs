@@ -15,6 +15,17 @@ impl Replica {
         self.is_stale = true;
         self.staging = None;
         self.outlive_siblings(before);
+        self.let_go_of_seqs();
+        self.rebase_all();
+        if let Some(me) = self.authors.first_mut().filter(|me| !me.queue.is_empty()) {
+            me.durable = me.settled;
+            self.blocked = me.settled;
+            self.events.push_back(Event::Renumbered);
+        }
+    }
+
+    /// Conditions on seqs hold no more: those of the life that they speak of are over, or nobody knows which life that is.
+    pub(super) fn let_go_of_seqs(&mut self) {
         let ordinals: Vec<_> = self.outbox.ordinals().collect();
         for ordinal in ordinals {
             self.outbox.rewrite(ordinal, |condition| match condition {
@@ -23,12 +34,6 @@ impl Replica {
                     condition
                 }
             });
-        }
-        self.rebase_all();
-        if let Some(me) = self.authors.first_mut().filter(|me| !me.queue.is_empty()) {
-            me.durable = me.settled;
-            self.blocked = me.settled;
-            self.events.push_back(Event::Renumbered);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Replica;
 use crate::{
-    limits::{PUSH_BYTES, PUSHES_PER_SECOND},
+    limits::{PUSHES_PER_SECOND, STRIDE_BYTES},
     rate::{Bucket, Cost, Rates},
 };
 
@@ -58,7 +58,7 @@ impl Pace {
 
     /// Most bytes of one push.
     pub(super) fn push_bytes(&self) -> usize {
-        usize::try_from(self.rates.bytes.burst).unwrap_or(PUSH_BYTES).min(PUSH_BYTES)
+        usize::try_from(self.rates.bytes.burst).unwrap_or(STRIDE_BYTES).min(STRIDE_BYTES)
     }
 
     /// Takes what a push costs; `false` when it has to wait.

@@ -311,15 +311,20 @@ impl Replica {
     /// for too long to count, in milliseconds since 1970.
     pub(super) fn pool_deadline(&self) -> Option<u64> {
         let due = |pool: &Pool| {
-            let patience = pool.patience(self.patience())?;
+            let patience = pool.patience(self.road.patience_down())?;
             Some(pool.waits_since.map_or(0, |since| since + patience))
         };
         self.pools.iter().filter_map(due).min()
     }
 
+    /// Whether items of a pool are on their way.
+    pub(super) fn is_asking_pools(&self) -> bool {
+        self.pools.iter().any(|pool| pool.stage == Stage::CatchingUp)
+    }
+
     /// Tells the time.
     pub(super) fn tick_pools(&mut self, now: u64) {
-        let (usual, mut was_silent) = (self.patience(), false);
+        let (usual, mut was_silent) = (self.road.patience_down(), false);
         for pool in &mut self.pools {
             let Some(patience) = pool.patience(usual) else { continue };
             if now < waits_from(&mut pool.waits_since, now) + patience {
@@ -334,7 +339,7 @@ impl Replica {
             }
         }
         if was_silent {
-            self.was_silent();
+            self.road.was_silent_down();
         }
     }
 }

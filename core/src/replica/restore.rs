@@ -294,6 +294,9 @@ impl Replica {
             me.inherited = me.minted;
         }
         let settled = self.settled();
+        if self.life.is_none() {
+            self.let_go_of_seqs();
+        }
         self.place_restored_conditions(settled, &placed);
         self.show_all();
         self.sum_pools();

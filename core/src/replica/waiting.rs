@@ -1,7 +1,7 @@
 //! What a replica waits for, and for how long.
 
 use super::{Phase, Reconnect, Replica};
-use crate::limits::{PATIENCE_DOUBLINGS_MAX, RESEND_MS};
+use crate::{id::Turn, limits::RESEND_MS};
 
 /// Since when something is awaited, which is from now on where nobody has noted it. A clock that was set back
 /// is no reason to wait until it has caught up.
@@ -10,16 +10,30 @@ pub(super) fn waits_from(since: &mut Option<u64>, now: u64) -> u64 {
 }
 
 impl Replica {
-    /// How long the relay may take to answer, in milliseconds. A page over a slow road takes long, and shows nothing of
-    /// itself until it is there: after each silence it may take twice as long, until an answer comes in the usual time
-    /// or all pages are there. Welcome is short: where it does not come the road is not slow, but dead.
+    /// How long what is awaited may take, in milliseconds. A page over a slow road takes long, and shows nothing of itself
+    /// until it is there; so does the outcome of a large push. After each silence it may take twice as long, until one comes
+    /// in the usual time. Welcome is short: where it does not come the road is not slow, but dead.
     #[must_use]
     pub fn patience(&self) -> u64 {
-        if self.phase == Phase::Greeting { RESEND_MS } else { RESEND_MS << self.doublings }
+        let asks_pools = self.is_asking_pools();
+        match self.phase {
+            Phase::CatchingUp => self.road.patience_down(),
+            Phase::Live if self.is_waiting() => self.road.patience_up(),
+            Phase::Live if asks_pools => self.road.patience_down(),
+            Phase::Offline | Phase::Stopped | Phase::Greeting | Phase::Live => RESEND_MS,
+        }
     }
 
-    pub(super) fn was_silent(&mut self) {
-        self.doublings = (self.doublings + 1).min(PATIENCE_DOUBLINGS_MAX);
+    /// Hears that something has come, in the phase that was, and what was settled before.
+    pub(super) fn has_come(&mut self, phase: Phase, settled: Turn, now: u64) {
+        let ms = self.waits_since.map_or(0, |since| now.saturating_sub(since));
+        if self.settled() > settled {
+            let settled = self.settled();
+            self.road.landed(settled, ms);
+        }
+        if phase == Phase::CatchingUp {
+            self.road.turned(ms);
+        }
     }
 
     /// What was awaited has come; what is awaited now has its own time.
@@ -60,15 +74,23 @@ impl Replica {
             return Ok(());
         }
         if self.phase != Phase::Live || self.has_asked_twice {
-            if self.phase != Phase::Greeting {
-                self.was_silent();
+            match self.phase {
+                Phase::CatchingUp => self.road.was_silent_down(),
+                Phase::Live => self.road.was_silent_up(),
+                Phase::Greeting | Phase::Offline | Phase::Stopped => {}
             }
             return Err(Reconnect::Silence);
         }
         self.waits_since = Some(now);
         self.has_asked_twice = true;
-        for author in &mut self.authors {
-            author.pushed = author.settled;
+        if self.road.is_nearly_clear() {
+            self.road.is_cut();
+            for author in &mut self.authors {
+                author.pushed = author.settled;
+            }
+        } else {
+            // It may still be on its way, and would be twice.
+            self.road.was_silent_up();
         }
         Ok(())
     }

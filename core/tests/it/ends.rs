@@ -160,3 +160,35 @@ fn re11_pending_under_a_primary_field() {
         assert_eq!(head, u64::from(is_taken), "{case}");
     }
 }
+
+/// [RE2] What comes back from a disk that does not say of which life its seqs are is made, and its conditions on them never
+/// hold.
+#[test]
+fn re2_seqs_of_no_known_life() {
+    let mut authority = authority();
+    let mut before = replica(1);
+    join(&mut authority, 1, &mut before, NOW);
+    set(&mut before, "k");
+    carry(&mut authority, &mut [(1, &mut before)], NOW);
+    let data = r#"{"id":"k","n":1}"#;
+    let turn = before.mutate(OpKind::Set, "c", "k", data, Condition::Seq(before.seq()));
+    assert_eq!(turn, Ok(Turn(2)));
+    let Some((_, _, block)) = before.take_block() else { panic!("nothing to store") };
+    let (account, info) = (before.account(), before.info().unwrap_or_default());
+    before.closed(1006);
+    for knows in [true, false] {
+        let mut after = replica(1);
+        assert_eq!(after.restore_account(&account), Ok(()));
+        if knows {
+            assert_eq!(after.restore_info(&info), Ok(()));
+        }
+        assert_eq!(after.restore_block(Turn(2), &block), Ok(()));
+        after.restored();
+        // Without the record neither shows; the relay decides.
+        assert_eq!((after.pending(), after.get("c", "k")), (1, None));
+        if !knows {
+            join(&mut authority, 2, &mut after, NOW);
+            assert_eq!((after.pending(), after.get("c", "k")), (0, Some(r#"{"id":"k"}"#)));
+        }
+    }
+}

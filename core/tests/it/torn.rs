@@ -176,11 +176,7 @@ fn re10_a_torn_page_in_between() {
         }
     };
     assert_eq!(heard, Err(Reconnect::BadFrame));
-    assert_eq!(
-        pages,
-        (1..=4).map(Seq).collect::<Vec<_>>(),
-        "torn is the second, and all are there"
-    );
+    assert_eq!(pages, [Seq(1), Seq(2), Seq(3)], "torn is the second, and the third is there");
     assert_eq!((reader.seq(), reader.size("c")), (Seq::ZERO, 0));
     reader.closed(1006);
     authority.disconnect(2, NOW);

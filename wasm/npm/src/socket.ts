@@ -53,6 +53,8 @@ export class Socket {
   private cancelPing: Cancel = () => {};
   private cancelPong: Cancel = () => {};
   private cancelRenew: Cancel = () => {};
+  /** When the answer to a ping is due. */
+  private pongDue = Infinity;
   private readonly ends: (() => void)[] = [];
   private listener: SocketListener | undefined = undefined;
   /** What it would have been told. */
@@ -193,7 +195,7 @@ export class Socket {
   private message(socket: WebSocketLike, data: unknown): void {
     if (socket !== this.socket) return;
     // Whatever comes shows that the connection stands. But it takes a pong to tell what did not come.
-    this.cancelPong();
+    this.answered();
     if (typeof data === "string") this.listener?.pong(data);
     else if (data instanceof ArrayBuffer) this.listener?.frame(new Uint8Array(data));
   }
@@ -232,7 +234,7 @@ export class Socket {
     this.missed = undefined;
     this.cancelRenew();
     this.cancelPing();
-    this.cancelPong();
+    this.answered();
     const socket = this.socket;
     this.socket = undefined;
     try {
@@ -265,12 +267,20 @@ export class Socket {
 
   private ping(patience = this.listener?.patience()): void {
     if (this.state !== "open" || patience === undefined) return;
-    this.cancelPing();
+    this.pingLater();
+    // An answer that is due sooner stays due, or one that is late for the next question would never be missed.
+    const due = now() + patience;
+    if (due >= this.pongDue) return;
     this.cancelPong();
+    this.pongDue = due;
     this.socket?.send(PING);
     const socket = this.socket;
     this.cancelPong = after(patience, () => this.lost(socket, DEAD));
-    this.pingLater();
+  }
+
+  private answered(): void {
+    this.pongDue = Infinity;
+    this.cancelPong();
   }
 
   private listen(type: string, listener: () => void, on: EventTarget | undefined = globalThis.window): void {

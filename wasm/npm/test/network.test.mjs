@@ -159,6 +159,22 @@ test("a connection that answers nothing is noticed by a ping, and another one is
   assert.equal(heard.length, 5, "the dead one is not heard any more");
 });
 
+test("pings that follow sooner than an answer is due do not put it off; a shorter patience counts at once", async (t) => {
+  const { listener, heard, last, pass } = await fake(t);
+  listener.patience = () => 3 * PING_MS;
+  last().tell("open");
+  for (let n = 0; n < 3; n++) await pass(PING_MS);
+  assert.deepEqual([last().sent.length, heard.length], [1, 1], "not yet");
+  await pass(PING_MS);
+  assert.deepEqual(heard.at(-1), ["closed", 4000]);
+  await pass(RETRY_MS);
+  last().tell("open");
+  await pass(PING_MS);
+  window.dispatchEvent(new Event("offline"));
+  await pass(OFFLINE_PONG_MS);
+  assert.deepEqual(heard.map(([name]) => name), ["opened", "closed", "opened", "closed"]);
+});
+
 test("a try that is neither taken nor refused is given up", async (t) => {
   const { made, heard, pass } = await fake(t);
   await pass(CONNECT_MS);

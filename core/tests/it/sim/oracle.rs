@@ -185,6 +185,15 @@ pub(crate) fn without(ops: &[Op], writers: &BTreeSet<Id>) -> Vec<Op> {
     ops
 }
 
+/// Conditions on seqs hold no more.
+pub(crate) fn without_seqs(ops: &mut [Op]) {
+    for op in ops {
+        if matches!(op.cond, Cond::Seq(..) | Cond::At(_)) {
+            op.cond = Cond::Never;
+        }
+    }
+}
+
 /// All that apps did, and all lives of the datastore.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -199,6 +208,8 @@ pub(crate) struct Oracle {
     /// What one life of a replica has not heard the outcome of, since another life has. Its conditions on
     /// what that wrote never hold.
     pub(crate) unheard: BTreeSet<Id>,
+    /// What came back from a disk that did not know of which life its seqs are.
+    pub(crate) lifeless: BTreeSet<Id>,
 }
 
 impl Oracle {
@@ -253,7 +264,10 @@ impl Oracle {
             }
             life.arrived.push(id);
         } else if let Err(wanted) = life.arrive(id, &ops, seen) {
-            let ops = without(&ops, &self.unheard);
+            let mut ops = without(&ops, &self.unheard);
+            if self.lifeless.contains(&id) {
+                without_seqs(&mut ops);
+            }
             if life.arrive(id, &ops, seen).is_err() {
                 return Ok(Err(wanted));
             }

@@ -1,5 +1,7 @@
 //! A replica's crash, and how its shell brings it back from its disk.
 
+use std::rc::Rc;
+
 use neap_core::{
     datastore::Options,
     id::{ReplicaId, Turn},
@@ -12,6 +14,7 @@ use super::{
     client::Client,
     disk::{Disk, Entry},
     fail,
+    oracle::without_seqs,
     sabotage::Sabotage,
     world::{Upward, World, trace},
 };
@@ -128,7 +131,12 @@ impl World {
         let stored = image.outbox();
         let next_frame = image.frames.keys().next_back().map_or(0, |last| last + 1);
         client.pending.clear();
-        for Entry { id, ops, .. } in stored {
+        for Entry { id, mut ops, .. } in stored {
+            if replica.epoch().is_none() {
+                self.oracle.lifeless.insert(id);
+                let ops: &mut Vec<_> = Rc::make_mut(&mut ops);
+                without_seqs(ops);
+            }
             let entry = client.entry_of(id, ops);
             client.pending.push_back(entry);
         }
