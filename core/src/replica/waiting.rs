@@ -15,11 +15,10 @@ impl Replica {
     /// in the usual time. Welcome is short: where it does not come the road is not slow, but dead.
     #[must_use]
     pub fn patience(&self) -> u64 {
-        let asks_pools = self.is_asking_pools();
         match self.phase {
             Phase::CatchingUp => self.road.patience_down(),
             Phase::Live if self.is_waiting() => self.road.patience_up(),
-            Phase::Live if asks_pools => self.road.patience_down(),
+            Phase::Live if self.is_asking_pools() => self.road.patience_down(),
             Phase::Offline | Phase::Stopped | Phase::Greeting | Phase::Live => RESEND_MS,
         }
     }
