@@ -14,8 +14,11 @@ import { empty, idOf, schema, toRecord } from "./tldraw.mjs";
 const TABLE = "tasks";
 const BATCH = 5000;
 
-/** The first `count` records, each with another time. The same here and in the server's process. */
-export const renewed = (all, count) => all.slice(0, count).map((record, n) => ({ ...record, ts: 2_000_000_000_000 + n }));
+/** The first `count` records, each with a time that it has never had: what does not change anything would cost some nothing. */
+export const renewed = (all, count) => {
+  const ts = Date.now();
+  return all.slice(0, count).map((record, n) => ({ ...record, ts: ts + n }));
+};
 
 export const joiners = {
   json: {
@@ -58,7 +61,7 @@ export const joiners = {
       const doc = new Doc();
       const put = (some) => doc.transact(() => some.forEach((record) => doc.getMap(TABLE).set(record.id, record)));
       put(all);
-      return socketServer((socket) => socket.on("message", (vector) => socket.send(encodeStateAsUpdate(doc, vector))), (count) => put(renewed(all, count)));
+      return socketServer((socket) => socket.on("message", (vector) => socket.send(encodeStateAsUpdate(doc, vector))), put);
     },
     async join(url, count) {
       const { Doc, applyUpdate, encodeStateVector } = await import("yjs");
@@ -83,7 +86,7 @@ export const joiners = {
       };
       put(all);
       const export_ = (version) => (version.length > 1 ? { mode: "update", from: VersionVector.decode(version) } : { mode: "snapshot" });
-      return socketServer((socket) => socket.on("message", (version) => socket.send(doc.export(export_(new Uint8Array(version))))), (count) => put(renewed(all, count)));
+      return socketServer((socket) => socket.on("message", (version) => socket.send(doc.export(export_(new Uint8Array(version))))), put);
     },
     async join(url, count) {
       const { LoroDoc } = await import("loro-crdt");
@@ -108,7 +111,7 @@ export const joiners = {
       const store = createMergeableStore("server");
       const put = (some) => store.transaction(() => some.forEach((record) => store.setRow(TABLE, record.id, record)));
       for (let at = 0; at < all.length; at += BATCH) put(all.slice(at, at + BATCH));
-      const server = changeServer((count) => put(renewed(all, count)));
+      const server = changeServer(put);
       // What the server keeps for a path comes from its persister; this one has it at hand.
       const persister = () => createCustomPersister(store, async () => store.getMergeableContent(), async () => {}, () => {}, () => {}, undefined, 2);
       createWsServer(new WebSocketServer({ server, perMessageDeflate: false }), persister);
@@ -136,7 +139,7 @@ export const joiners = {
       const put = (some) => room.storage.transaction((txn) => some.map(toRecord).forEach((record) => txn.set(record.id, record)));
       put(all);
       let sessions = 0;
-      return socketServer((socket) => room.handleSocketConnect({ sessionId: `${(sessions += 1)}`, socket }), (count) => put(renewed(all, count)));
+      return socketServer((socket) => room.handleSocketConnect({ sessionId: `${(sessions += 1)}`, socket }), put);
     },
     async join(url, count) {
       const { client } = await import("./tldraw-client.mjs");
@@ -160,7 +163,7 @@ export const joiners = {
       let doc = from({ [TABLE]: Object.fromEntries(all.map((record) => [record.id, record])) });
       const told = (heads) => (heads.length > 0 ? saveSince(doc, heads) : save(doc));
       const put = ({ id, ts }) => (doc = change(doc, (draft) => (draft[TABLE][id].ts = ts)));
-      return socketServer((socket) => socket.on("message", (heads) => socket.send(told(JSON.parse(heads)))), (count) => renewed(all, count).forEach(put));
+      return socketServer((socket) => socket.on("message", (heads) => socket.send(told(JSON.parse(heads)))), (news) => news.forEach(put));
     },
     async join(url, count) {
       const { getHeads, init, loadIncremental } = await import("@automerge/automerge");
@@ -202,10 +205,10 @@ async function jsonServer(text) {
   return `http://127.0.0.1:${await listen(createServer((_, response) => response.end(text)))}`;
 }
 
-/** A server that changes so many records when it is told to. */
+/** A server that changes the records that it is told. */
 const changeServer = (change) =>
-  createServer((request, response) => {
-    change(Number(request.url.slice(1)));
+  createServer(async (request, response) => {
+    change(JSON.parse(Buffer.concat(await request.toArray()).toString()));
     response.end();
   });
 
@@ -217,7 +220,7 @@ async function socketServer(connected, change) {
 }
 
 async function asTold(url, news) {
-  await fetch(`${url.replace("ws:", "http:")}/${news.length}`, { method: "POST" });
+  await fetch(url.replace("ws:", "http:"), { method: "POST", body: JSON.stringify(news) });
 }
 
 /** Another client of Neap writes these records. */
