@@ -82,11 +82,13 @@ test("edits made under one primary field are not sent under another, however the
   const { relay, tab, load } = await setting(t);
   const options = { relay: relay.url, id: "board", storage: "indexeddb" };
   const address = `${relay.url}/v1/datastores/board`;
-  const page = await tab({ ...options, primary: "key" });
-  await page.evaluate(async () => {
+  const page = await tab();
+  // It goes before it has said anything.
+  await page.evaluate(async (given) => {
+    await start(given);
     ds.goOffline();
     await tasks.set({ key: "a" }).durable;
-  });
+  }, { ...options, primary: "key" });
   await fetch(`${relay.url}/v1/datastores`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ id: "board" }) });
   for (const primary of ["id", undefined]) {
     await load(page, { ...options, primary });
