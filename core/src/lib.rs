@@ -74,5 +74,6 @@ pub mod replica;
 mod sip;
 pub mod storage;
 pub mod store;
+mod stride;
 pub mod value;
 pub mod wire;

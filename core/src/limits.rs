@@ -28,7 +28,7 @@ pub const QUICK_MS: u64 = 2_000;
 /// … and what took longer than this, half.
 pub const SLOW_MS: u64 = 5_000;
 /// Pushes of a replica that may be on their way.
-pub const FLYING_MAX: usize = 32;
+pub const FLYING_MAX: u64 = 32;
 /// Pages of catch-up that may be on their way to one session …
 pub const UNTURNED_MAX: usize = 4;
 /// … and bytes that it may have unread, for one more to be sent before it asks: less than a backlog that counts as slow.
@@ -98,9 +98,9 @@ pub const AGAIN_PER_SECOND: u64 = 4 << 20;
 pub const AGAIN_BURST: u64 = 64 << 20;
 /// A session that has not said Hello after this time is closed when anything happens.
 pub const GREETING_MS: u64 = 30_000;
-/// A replica puts at most this many bytes of mutations into one push.
-pub const PUSH_BYTES: usize = 256 * 1024;
-/// Turns in a row of a stored outbox that may be torn or missing: more than one block of a push holds.
+/// Most bytes of mutations that are stored, or told to siblings, as one block, unless one is larger.
+pub const BLOCK_BYTES: usize = 256 * 1024;
+/// Turns in a row of a stored outbox that may be torn or missing: more than one block holds.
 pub const GAP_TURNS_MAX: u64 = 65_536;
 /// Records in one page of a stored snapshot.
 pub const SNAPSHOT_PAGE_RECORDS: usize = 1_024;

@@ -27,12 +27,6 @@ impl Row {
             Digest::of(&self.collection, &self.key, self.seq, data.as_bytes())
         })
     }
-
-    /// Bytes that the row's texts take.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.collection.len() + self.key.len() + self.data.as_ref().map_or(0, |data| data.len())
-    }
 }
 
 /// The 128-bit wrapping sum of a hash over (collection, key, seq, data) of all live records. Two

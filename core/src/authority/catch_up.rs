@@ -125,12 +125,11 @@ impl<S: Storage> Authority<S> {
     fn turned(&mut self, id: SessionId, cursor: Cursor, now: u64) -> Option<Cursor> {
         let session = self.sessions.get_mut(&id)?;
         let place = session.unturned.iter().position(|page| page.cursor == cursor);
-        let (read, next) = match place {
-            Some(place) => {
-                let turned = session.unturned.drain(..=place).next_back();
-                let (at, read) = turned.map_or((now, 0), |page| (page.at, page.unread));
-                session.travelled(now.saturating_sub(at));
-                (read, session.next)
+        let turned = place.and_then(|place| session.unturned.drain(..=place).next_back());
+        let (read, next) = match turned {
+            Some(page) => {
+                session.travelled(now.saturating_sub(page.at));
+                (page.unread, session.next)
             }
             // What it was led to otherwise it has not taken; it stands behind all that was sent before.
             None => {
@@ -198,11 +197,11 @@ impl<S: Storage> Authority<S> {
         let (next, rows) = ((!made.is_last).then_some(cursor), made.changes.len());
         self.made = Some(made);
         self.paged = self.paged.saturating_add(frame.len());
-        self.owe(id, frame.len());
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(None) };
         let is_again = from.after < session.reached;
         session.reached = session.reached.max(cursor.after);
         session.next = next;
+        session.unread = session.unread.saturating_add(frame.len() as u64);
         if next.is_some() {
             session.unturned.push(Unturned { cursor, unread: session.unread, at: now });
         }

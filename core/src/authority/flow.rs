@@ -94,7 +94,7 @@ impl<S: Storage> Authority<S> {
     }
 
     /// Counts what a session was sent.
-    pub(super) fn owe(&mut self, id: SessionId, bytes: usize) {
+    fn owe(&mut self, id: SessionId, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.set_unread(id, |unread| unread.saturating_add(bytes));
     }

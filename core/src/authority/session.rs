@@ -6,10 +6,11 @@ use super::{Admission, Authority, Close, Moment, Opened, SessionId, Trouble, poo
 use crate::{
     datastore::{Kind, Meta},
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{PAGE_BYTES, QUICK_MS, SLOW_MS, STRIDE_BYTES_MIN, SWEEP_MS},
+    limits::{PAGE_BYTES, QUICK_MS, STRIDE_BYTES_MIN, SWEEP_MS},
     mutation::Outcome,
     rate::Bucket,
     storage::Storage,
+    stride::stride_after,
     wire::{self, Cursor, Down, Hello, Introduction, Role, Settled, Standing, VERSION, Welcome},
 };
 
@@ -96,13 +97,8 @@ wire::fields!(Author { id, role, generation, attempt, birth });
 impl Session {
     /// Learns from how long a page took, to come and to be read, how large the next one may be.
     pub(super) fn travelled(&mut self, ms: u64) {
-        let (least, most) = (STRIDE_BYTES_MIN as u64, PAGE_BYTES as u64);
         self.is_quick = ms < QUICK_MS;
-        if self.is_quick {
-            self.stride = (self.stride * 2).min(most);
-        } else if ms > SLOW_MS {
-            self.stride = (self.stride / 2).max(least);
-        }
+        self.stride = stride_after(self.stride, ms, STRIDE_BYTES_MIN as u64..=PAGE_BYTES as u64);
     }
 
     /// The replica at a place of Hello's list, if the session speaks for it.

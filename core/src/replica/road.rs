@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use crate::{
     id::Turn,
-    limits::{FLYING_MAX, PATIENCE_DOUBLINGS_MAX, QUICK_MS, RESEND_MS, SLOW_MS, STRIDE_BYTES},
+    limits::{FLYING_MAX, PATIENCE_DOUBLINGS_MAX, RESEND_MS, STRIDE_BYTES},
+    stride::stride_after,
 };
 
 /// What a replica has learned of the road to the relay, which outlives a connection.
@@ -17,7 +18,7 @@ pub(super) struct Road {
     /// Pushes that are on their way, by their last turns, with their sizes.
     flying: Vec<(Turn, usize)>,
     /// How many may be.
-    flying_max: usize,
+    flying_max: u64,
 }
 
 impl Default for Road {
@@ -29,7 +30,7 @@ impl Default for Road {
 impl Road {
     /// Whether one more push may go.
     pub(super) fn has_room(&self) -> bool {
-        self.flying.len() < self.flying_max
+        (self.flying.len() as u64) < self.flying_max
     }
 
     pub(super) fn took(&mut self, last: Turn, bytes: usize) {
@@ -44,11 +45,7 @@ impl Road {
     /// Outcomes up to a turn have come, so long after those before.
     pub(super) fn landed(&mut self, settled: Turn, ms: u64) {
         self.flying.retain(|(last, _)| *last > settled);
-        if ms < QUICK_MS {
-            self.flying_max = (self.flying_max * 2).min(FLYING_MAX);
-        } else if ms > SLOW_MS {
-            self.flying_max = (self.flying_max / 2).max(1);
-        }
+        self.flying_max = stride_after(self.flying_max, ms, 1..=FLYING_MAX);
         if ms < RESEND_MS {
             self.up = 0;
         }

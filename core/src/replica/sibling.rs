@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{AUTHORS_MAX, INTEGER_MAX, PUSH_BYTES, SIBLING_MUTATIONS_MAX},
+    limits::{AUTHORS_MAX, BLOCK_BYTES, INTEGER_MAX, SIBLING_MUTATIONS_MAX},
     mutation::Outcome,
     wire::{self, BadFrame, Note, Settled},
 };
@@ -103,7 +103,7 @@ impl Replica {
         let is_due = core::mem::take(&mut self.siblings.all_is_due);
         let has_moved = core::mem::take(&mut self.siblings.has_moved);
         let after = if is_due { acked } else { self.siblings.told };
-        let found = self.block_after(after, self.shared(), PUSH_BYTES);
+        let found = self.block_after(after, self.shared(), BLOCK_BYTES);
         let is_news = asks || is_due || has_moved || !self.siblings.settled.is_empty();
         if found.is_none() && !is_news {
             return None;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     id::{Seq, Turn},
-    limits::{INTEGER_MAX, MUTATION_BYTES_MAX, PUSH_BYTES},
+    limits::{BLOCK_BYTES, INTEGER_MAX, MUTATION_BYTES_MAX},
     mutation::{Condition, Effect, Malformed, Op, Reason, Refusal, Resolution, resolve},
     wire,
 };
@@ -196,7 +196,7 @@ impl Replica {
     /// Outbox entries that are to be stored under their first turn: that turn, the last one, and the
     /// block. Ask until there is none, then say [`durable`](Self::durable) when they are stored.
     pub fn take_block(&mut self) -> Option<(Turn, Turn, Vec<u8>)> {
-        let (first, last, block) = self.block_after(self.blocked, self.minted(), PUSH_BYTES)?;
+        let (first, last, block) = self.block_after(self.blocked, self.minted(), BLOCK_BYTES)?;
         self.blocked = last;
         Some((first, last, block))
     }

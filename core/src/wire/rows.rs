@@ -26,6 +26,14 @@ impl RowRef<'_> {
     }
 }
 
+impl Row {
+    /// Bytes that the row's texts take.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        RowRef::from(self).size()
+    }
+}
+
 impl From<RowRef<'_>> for Row {
     fn from(row: RowRef<'_>) -> Self {
         Row {

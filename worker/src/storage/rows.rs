@@ -1,4 +1,4 @@
-//! How rows are read: so many at once, joined by SQLite into three values.
+//! How rows are read: so many at once, joined by SQLite into four values.
 
 use core::{ops::ControlFlow, str};
 

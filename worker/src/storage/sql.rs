@@ -32,20 +32,14 @@ pub(super) const DROP: [&str; 6] = [
     "DROP TABLE IF EXISTS meta",
 ];
 
-/// How long a row's collection, key and data are, as one number: to join numbers costs more than to make them.
-/// A tombstone's data count as 0, others as one more than they have.
-macro_rules! lengths {
-    () => {
-        "((ifnull(octet_length(data) + 1, 0) << 10 | octet_length(key)) << 7) | octet_length(collection)"
-    };
-}
-
 /// Rows of a range as one: their seqs; the lengths of their texts; collections and keys; data of at most so many bytes.
+/// A row's lengths are one number, since to join several costs more than to make one: in it a tombstone's data count as 0,
+/// others as one more than they have.
 macro_rules! joined {
     ($and:literal) => {
         concat!(
             "SELECT group_concat(seq), group_concat(",
-            lengths!(),
+            "((ifnull(octet_length(data) + 1, 0) << 10 | octet_length(key)) << 7) | octet_length(collection)",
             "), ",
             "CAST(group_concat(collection || key, '') AS BLOB), ",
             "CAST(group_concat(data, '') FILTER (WHERE octet_length(data) <= ?6) AS BLOB) ",
