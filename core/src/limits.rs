@@ -102,7 +102,7 @@ pub const GREETING_MS: u64 = 30_000;
 pub const BLOCK_BYTES: usize = 256 * 1024;
 /// Turns in a row of a stored outbox that may be torn or missing: more than one block holds.
 pub const GAP_TURNS_MAX: u64 = 65_536;
-/// Records in one page of a stored snapshot.
+/// Records in one page of a checkpoint.
 pub const SNAPSHOT_PAGE_RECORDS: usize = 1_024;
 /// Life of a temporary datastore whose creator named none, in seconds.
 pub const TTL_DEFAULT_S: u32 = 3_600;

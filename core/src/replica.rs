@@ -35,7 +35,7 @@ mod write;
 pub use changes::{Change, Origin, Watch};
 pub use event::{Event, Journal, Reconnect, ResetReason, ops_to_json};
 pub use pool::PoolState;
-pub use restore::{Account, Page};
+pub use restore::Account;
 pub use view::Meta;
 pub use write::OpKind;
 

@@ -25,7 +25,7 @@ mod pool;
 mod presence;
 mod rows;
 
-pub use checksum::checksum;
+pub use checksum::{checksum, seal};
 pub use close::Close;
 use layout::put_varint;
 pub(crate) use layout::put_varints;

@@ -63,7 +63,7 @@ pub(crate) fn input(length: usize) -> *mut u8 {
         *input = Vec::new();
     }
     if input.len() < length {
-        input.resize(length, 0);
+        *input = alloc::vec![0; length];
     }
     input.as_mut_ptr()
 }
@@ -79,6 +79,14 @@ pub(crate) fn start(make: impl FnOnce(&mut Input<'_>) -> Core) {
 pub(crate) fn ask<T: Default>(ask: impl FnOnce(&mut Core, &mut Input<'_>) -> T) -> T {
     let Instance { core, input } = &mut *lend();
     core.as_mut().map_or_else(T::default, |core| ask(core, &mut Input { rest: input }))
+}
+
+/// The same with what has crossed, so many bytes, for its own.
+pub(crate) fn hand_over(length: usize, ask: impl FnOnce(&mut Core, Vec<u8>) -> bool) -> bool {
+    let Instance { core, input } = &mut *lend();
+    let mut bytes = core::mem::take(input);
+    bytes.truncate(length);
+    core.as_mut().is_some_and(|core| ask(core, bytes))
 }
 
 /// Exports functions under the names by which JavaScript calls them. Each asks the replica; what crosses

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Choice, Core, Epoch, Journal, Kind, Options, Page, Phase, Replica, Retain, Seq, Turn, Watch,
+    Choice, Core, Epoch, Journal, Kind, Options, Phase, Replica, Retain, Seq, Turn, Watch,
     boundary::{self, exports},
     condition_of, convert, float, integer, op_kind, outcome, replica_id, turn, turn_or_error, wire,
 };
@@ -32,6 +32,12 @@ pub extern "C" fn start(kind: i32, primary: i32, ttl: f64, sliding: i32, seed: u
     });
 }
 
+/// Takes back a page of the checkpoint, of so many bytes, which stays where it lies.
+#[cfg_attr(target_arch = "wasm32", unsafe(export_name = "restorePage"))]
+pub extern "C" fn restore_page(length: usize) -> bool {
+    boundary::hand_over(length, |core, page| core.replica.restore_page(page).is_ok())
+}
+
 exports! {
     /// Where the text or the bytes lie that were given last.
     "output" fn output(core, _input) -> usize { core.output.as_ptr() as usize }
@@ -53,10 +59,9 @@ exports! {
         core.replica.restore_account(input.bytes(bytes)).is_ok()
     }
 
-    /// Takes back a page of the checkpoint, with its part of the digest where that is known.
-    "restorePage" fn restore_page(core, input, bytes: usize, digest: usize) -> bool {
-        let (bytes, digest) = (input.bytes(bytes), input.bytes(digest));
-        core.replica.restore_page(bytes, digest).is_ok()
+    /// Takes back a page as older packages have stored it.
+    "restoreRows" fn restore_rows(core, input, bytes: usize) -> bool {
+        core.replica.restore_rows(input.bytes(bytes)).is_ok()
     }
 
     /// Takes back a frame of the log.
@@ -306,11 +311,10 @@ exports! {
         core.replica.dirty_page().and_then(|page| i32::try_from(page).ok()).unwrap_or(-1)
     }
 
-    /// Encodes a page of the checkpoint; the last 20 bytes are its part of the digest.
+    /// Encodes a page of the checkpoint.
     "page" fn page(core, _input, page: usize) -> i32 {
-        let Page { mut bytes, digest } = core.replica.page(page);
-        bytes.extend(digest);
-        core.give(Some(bytes))
+        let page = core.replica.page(page);
+        core.give(Some(page))
     }
 
     // The connection. Those that give 0 or 1: at 1 the connection is to be closed and another opened.

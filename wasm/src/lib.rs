@@ -15,7 +15,7 @@ use neap_core::{
     limits::INTEGER_MAX,
     mutation::{Condition, Malformed},
     pool::{Choice, Retain},
-    replica::{Journal, OpKind, Page, Phase, Replica, Watch},
+    replica::{Journal, OpKind, Phase, Replica, Watch},
     value::write_string,
     wire,
 };

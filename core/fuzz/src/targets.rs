@@ -5,9 +5,9 @@ use neap_core::{
     authority::{Admission, Authority, Moment, Settings},
     datastore::{Meta, Options},
     id::{Epoch, ReplicaId, Turn},
-    mutation::{Op, check_ops},
+    mutation::{Condition, Op, check_ops},
     pool::{Choice, ident},
-    replica::{Account, Replica, ops_to_json},
+    replica::{Account, OpKind, Replica, ops_to_json},
     storage::{MemoryStorage, Storage},
     value::{canonical, check_object, check_value, check_values, merge_patch, minify},
     wire::{self, Down, RowRef, Up},
@@ -135,7 +135,19 @@ fn stored(data: &[u8]) {
             assert_eq!(wire::decode_stored(&wire::encode_stored(&account)), Ok(account));
         }
         2 => drop(one.restore_info(data)),
-        3 => drop(one.restore_page(data, &[])),
+        3 => {
+            let _ = one.restore_rows(data);
+            // No disk tears a page like this; a package with a mistake in it might.
+            let mut page = data.to_vec();
+            page.extend(wire::seal(data, one.page_count() as u64).to_le_bytes());
+            let _ = one.restore_page(page);
+            for key in one.keys("c") {
+                let _ = (one.get("c", &key), one.meta("c", &key));
+            }
+            let set = one.mutate(OpKind::Set, "c", "k", r#"{"id":"k"}"#, Condition::None);
+            one.durable(set.unwrap_or_default());
+            (0..one.page_count()).for_each(|page| drop(one.page(page)));
+        }
         4 => drop(one.restore_frame(data)),
         5 => {
             let _ = one.restore_block(Turn(1), data);

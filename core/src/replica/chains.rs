@@ -68,12 +68,13 @@ impl Chains {
     /// The slot of a key's chain, which is opened where there is none.
     pub(super) fn open(&mut self, place: Place) -> usize {
         let hash = self.hash((place.0, &place.1));
-        if let Some(slot) = self.find(hash, (place.0, &place.1)) {
+        let is_it = |slot: usize| {
+            self.slots.get(slot).is_some_and(|chain| chain.is_at((place.0, &place.1)))
+        };
+        if let Some(slot) = self.index.claim(hash, self.slots.next(), &is_it) {
             return slot;
         }
-        let slot = self.slots.insert(Chain { place, links: SmallVec::new() });
-        self.index.insert(hash, slot);
-        slot
+        self.slots.insert(Chain { place, links: SmallVec::new() })
     }
 
     /// Takes a mutation out of a slot's chain, and an empty chain out of the slots.
@@ -81,17 +82,17 @@ impl Chains {
         let Some(Chain { place, links }) = self.slots.get_mut(slot) else { return };
         links.retain(|link| link.ordinal != ordinal);
         if links.is_empty() {
-            let hash = hash_of(self.seed, place.0, &place.1);
+            let hash = hash_of(self.seed, place.0.0, &place.1);
             self.index.remove(hash, &|other| other == slot);
             self.slots.take(slot);
         }
     }
 
-    fn hash(&self, (collection, key): (Collection, &str)) -> u64 {
-        hash_of(self.seed, collection, key)
+    fn hash(&self, (collection, key): (Collection, &str)) -> u32 {
+        hash_of(self.seed, collection.0, key)
     }
 
-    fn find(&self, hash: u64, place: (Collection, &str)) -> Option<usize> {
+    fn find(&self, hash: u32, place: (Collection, &str)) -> Option<usize> {
         let is_it = |slot: usize| self.slots.get(slot).is_some_and(|chain| chain.is_at(place));
         self.index.find(hash, &is_it)
     }

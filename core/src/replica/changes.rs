@@ -113,18 +113,16 @@ impl Replica {
         if self.changes.watch(collection) == Watch::Nothing {
             return;
         }
-        let hash = hash_of(self.seed, collection, key);
-        let marked = &self.changes.marked;
+        let hash = hash_of(self.seed, collection.0, key);
+        let Changes { marked, index, .. } = &mut self.changes;
         let is_it = |at: usize| {
             marked.get(at).is_some_and(|((of, other), _)| *of == collection && **other == *key)
         };
-        if self.changes.index.find(hash, &is_it).is_some() {
+        if index.claim(hash, marked.len(), &is_it).is_some() {
             return;
         }
         let before = self.shown(collection, key).map(Box::from);
-        let Changes { marked, index, .. } = &mut self.changes;
-        marked.push(((collection, key.into()), before));
-        index.insert(hash, marked.len() - 1);
+        self.changes.marked.push(((collection, key.into()), before));
     }
 
     /// Compares what was marked with what is shown now.

@@ -3,7 +3,6 @@
 
 use alloc::{vec, vec::Vec};
 
-use super::table::Collection;
 use crate::sip::sip_half;
 
 /// A place, and what of its hash is kept.
@@ -35,27 +34,41 @@ pub(super) struct Index {
 
 impl Index {
     /// The place of what has this hash and satisfies `is_it`.
-    pub(super) fn find(&self, hash: u64, is_it: &dyn Fn(usize) -> bool) -> Option<usize> {
-        self.place(self.seek(short(hash), is_it))
+    pub(super) fn find(&self, hash: u32, is_it: &dyn Fn(usize) -> bool) -> Option<usize> {
+        self.place(self.seek(hash, is_it))
     }
 
-    /// Takes in a place that is not there yet.
-    pub(super) fn insert(&mut self, hash: u64, place: usize) {
+    /// Takes in a place, unless what has this hash and satisfies `is_it` has one, which it gives then.
+    pub(super) fn claim(
+        &mut self,
+        hash: u32,
+        place: usize,
+        is_it: &dyn Fn(usize) -> bool,
+    ) -> Option<usize> {
         if (self.held + 1) * 4 > self.cells.len() * 3 {
-            let larger = vec![FREE; (self.cells.len() * 2).max(8)];
-            for cell in core::mem::replace(&mut self.cells, larger) {
-                if !cell.is_free() {
-                    self.lay(cell);
-                }
+            self.grow();
+        }
+        let at = self.seek(hash, is_it);
+        let found = self.place(at);
+        if found.is_none() {
+            self.held += 1;
+            self.set(at, Cell { hash, place: narrow(place) });
+        }
+        found
+    }
+
+    fn grow(&mut self) {
+        let larger = vec![FREE; (self.cells.len() * 2).max(8)];
+        for cell in core::mem::replace(&mut self.cells, larger) {
+            if !cell.is_free() {
+                self.set(self.seek(cell.hash, &|_| false), cell);
             }
         }
-        self.held += 1;
-        self.lay(Cell { hash: short(hash), place: narrow(place) });
     }
 
     /// Takes out the place of what has this hash and satisfies `is_it`.
-    pub(super) fn remove(&mut self, hash: u64, is_it: &dyn Fn(usize) -> bool) -> Option<usize> {
-        let mut hole = self.seek(short(hash), is_it);
+    pub(super) fn remove(&mut self, hash: u32, is_it: &dyn Fn(usize) -> bool) -> Option<usize> {
+        let mut hole = self.seek(hash, is_it);
         let found = self.place(hole)?;
         self.held -= 1;
         // What was displaced moves up, or it would not be found behind a free cell.
@@ -100,21 +113,11 @@ impl Index {
         Some(wide(cell.place))
     }
 
-    fn lay(&mut self, cell: Cell) {
-        self.set(self.seek(cell.hash, &|_| false), cell);
-    }
-
     fn set(&mut self, at: usize, cell: Cell) {
         if let Some(place) = self.cells.get_mut(at) {
             *place = cell;
         }
     }
-}
-
-/// The lower half of a hash, by which cells are chosen and told apart.
-#[expect(clippy::cast_possible_truncation, reason = "half of it is enough")]
-const fn short(hash: u64) -> u32 {
-    hash as u32
 }
 
 fn wide(place: u32) -> usize {
@@ -147,6 +150,11 @@ impl<T> Slots<T> {
 
     pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut T> {
         self.list.get_mut(slot)?.as_mut()
+    }
+
+    /// The slot that the next thing comes into.
+    pub(super) fn next(&self) -> usize {
+        self.free.last().copied().unwrap_or(self.list.len())
     }
 
     /// Puts a thing into a free slot.
@@ -183,11 +191,11 @@ impl<T> Slots<T> {
     }
 }
 
-/// Hashes a key of a collection. The seed keeps strangers from choosing keys that collide.
-pub(super) fn hash_of(seed: u64, collection: Collection, key: &str) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] =
-        sip_half(1, [seed, u64::from(collection.0)], &[key.as_bytes()]);
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+/// Hashes a key of a collection, which `of` stands for. The seed keeps strangers from choosing keys that collide. Half of a
+/// hash is enough to choose cells and to tell keys apart.
+pub(super) fn hash_of(seed: u64, of: u32, key: &str) -> u32 {
+    let [a, b, c, d, ..] = sip_half(1, [seed, of.into()], &[key.as_bytes()]);
+    u32::from_le_bytes([a, b, c, d])
 }
 
 #[cfg(test)]
@@ -197,7 +205,7 @@ mod tests {
     /// Against a plain list, with hashes that collide more often than not.
     #[test]
     fn finds_what_is_held() {
-        let hash = |place: usize| (place % 37) as u64 * 0x1_0000_0003;
+        let hash = |place: usize| (place % 37) as u32 * 0x1_0003;
         let mut index = Index::default();
         let mut held = vec![false; 1_000];
         let mut dice = 7_usize;
@@ -212,7 +220,8 @@ mod tests {
                 assert_eq!(index.remove(hash(place), &is_it), Some(place));
             } else {
                 assert_eq!(index.remove(hash(place), &is_it), None);
-                index.insert(hash(place), place);
+                assert_eq!(index.claim(hash(place), place, &is_it), None);
+                assert_eq!(index.claim(hash(place), 7_000, &is_it), Some(place));
             }
             held[place] = !held[place];
         }

@@ -7,7 +7,6 @@ use crate::{
     datastore::Info,
     id::{Epoch, Seq, Turn},
     limits::GAP_TURNS_MAX,
-    record::Digest,
     wire::{self, BadFrame, Changes, Down},
 };
 
@@ -32,22 +31,6 @@ pub struct Account {
 }
 
 wire::fields!(Account { generation, birth, settled, placed });
-
-/// A page of a checkpoint, as it is stored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// Its records.
-    pub bytes: Vec<u8>,
-    /// What they add to the digest, under a checksum of its own: 20 bytes.
-    pub digest: Vec<u8>,
-}
-
-/// A page's part of the digest, and a checksum over it and the page's place.
-fn sealed(digest: Digest, page: usize) -> Vec<u8> {
-    let mut bytes = digest.0.to_vec();
-    bytes.extend(wire::checksum(&digest.0, [page as u64, 0], &[]).to_le_bytes());
-    bytes
-}
 
 impl Replica {
     /// What is to be stored of the datastore, beside the pages of a checkpoint; `None` where no relay
@@ -97,9 +80,8 @@ impl Replica {
     /// Encodes a page of the checkpoint. Pages may be encoded at different moments: reading them back
     /// with the frames that came since the first puts all in order.
     #[must_use]
-    pub fn page(&mut self, page: usize) -> Page {
-        let (rows, digest) = self.table.page(page, &self.names);
-        Page { bytes: wire::encode_changes(rows), digest: sealed(digest, page) }
+    pub fn page(&mut self, page: usize) -> Vec<u8> {
+        self.table.page(page, &self.names)
     }
 
     /// Takes back what [`info`](Self::info) gave.
@@ -139,28 +121,21 @@ impl Replica {
     }
 
     /// Takes back the next page of the checkpoint, from the first one on, before any frame. Of two
-    /// pages that speak of one key the newer seq counts. Where its part of the digest is not to be had each
-    /// record is hashed.
+    /// pages that speak of one key the newer seq counts.
     ///
     /// # Errors
-    /// As [`restore_info`](Self::restore_info); the stored records are then of no use: see
+    /// When the bytes are torn, of another format or another place; the stored records are then of no use: see
     /// [`drop_records`](Self::drop_records).
-    pub fn restore_page(&mut self, bytes: &[u8], digest: &[u8]) -> Result<(), BadFrame> {
-        let changes = wire::peek_changes(bytes)?;
-        if changes.len() > self.page_records {
-            return Err(BadFrame);
-        }
-        let told = digest.first_chunk().map(|told| Digest(*told));
-        let told = told.filter(|told| sealed(*told, self.table.page_count()) == *digest);
-        self.table.begin_page(bytes.len(), told);
-        let mut rows = changes.rows();
-        for row in rows.by_ref() {
-            let row = row?;
-            let collection = self.names.intern(row.collection);
-            let held = Held { seq: row.seq, data: row.data.ok_or(BadFrame)? };
-            self.table.take_back(collection, row.collection, row.key, held, told.is_some());
-        }
-        rows.end()
+    pub fn restore_page(&mut self, bytes: Vec<u8>) -> Result<(), BadFrame> {
+        self.table.take_back(bytes, &mut self.names)
+    }
+
+    /// Takes back a page that an older package has stored: its rows, which a checksum has vouched for.
+    ///
+    /// # Errors
+    /// As [`restore_info`](Self::restore_info); the stored records are then of no use.
+    pub fn restore_rows(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
+        self.replay(&wire::peek_changes(bytes)?)
     }
 
     /// Takes back a frame of the log, in the order in which they came.

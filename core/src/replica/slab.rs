@@ -1,5 +1,5 @@
-//! Records in memory, a thousand in one allocation: each by itself would cost a tenth more memory, and a seventh of the
-//! time in which a replica comes back from a disk.
+//! Records in memory, a thousand in one allocation: each by itself would cost a tenth more memory, and a replica would
+//! not come back from a disk by copying.
 
 use alloc::vec::Vec;
 use core::str;
@@ -7,8 +7,12 @@ use core::str;
 use super::table::{Collection, Held};
 use crate::{
     id::Seq,
-    wire::{BadFrame, Layout, Reader, place_within, put_varints},
+    wire::{BadFrame, Reader, place_within, put_varints},
 };
+
+mod page;
+
+pub(super) use page::Page;
 
 /// No block lies there.
 const FREE: u32 = u32::MAX;
@@ -16,23 +20,27 @@ const FREE: u32 = u32::MAX;
 /// Room is made for so many bytes at least, or an eighth of what is there.
 const STRIDE: usize = 8 * 1024;
 
-/// The blocks of some slots, one behind the other; the slots are those of a page of a stored snapshot.
+/// The blocks of some slots, one behind the other; it is stored as a page of a checkpoint.
 #[derive(Debug, Default)]
 pub(super) struct Slab {
     bytes: Vec<u8>,
     /// Where the block of each slot begins.
     starts: Vec<u32>,
+    /// By their numbers in the blocks.
+    collections: Vec<Collection>,
     /// Bytes of blocks that are in no slot any more.
     dead: usize,
     /// Whether it has changed since it was last stored.
     pub(super) is_dirty: bool,
 }
 
-/// A record as it lies in a slab: five numbers, which are its collection, seq, the place of its key within the data and the
-/// lengths of both, then the data. Places count from 1; where it is 0 the key stands before the data.
+/// A record as it lies in a slab: five numbers, which are its collection's, its seq, the place of its key within the data
+/// and the lengths of both, then the data. Places count from 1; where it is 0 the key stands before the data.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block<'a> {
     pub(super) collection: Collection,
+    /// The collection's in this slab.
+    number: usize,
     pub(super) seq: Seq,
     key: &'a [u8],
     data: &'a [u8],
@@ -43,9 +51,11 @@ pub(super) struct Block<'a> {
 const HEAD_MAX: usize = 5 + 8 + 3 + 3 + 5;
 
 impl<'a> Block<'a> {
-    fn take(from: &mut Reader<'a>) -> Result<Self, BadFrame> {
+    fn take(from: &mut Reader<'a>, collections: &[Collection]) -> Result<Self, BadFrame> {
         let whole = from.rest().len();
-        let (collection, seq) = (Collection(u32::take(from)?), Seq(from.varint()?));
+        let (number, seq) = (from.varint()?, Seq(from.varint()?));
+        let number = usize::try_from(number).map_err(|_| BadFrame)?;
+        let collection = *collections.get(number).ok_or(BadFrame)?;
         let (counted, key, data) = (from.length()?, from.length()?, from.length()?);
         let apart = from.bytes(if counted == 0 { key } else { 0 })?;
         let data = from.bytes(data)?;
@@ -53,7 +63,7 @@ impl<'a> Block<'a> {
             Some(place) => data.get(place..place + key).ok_or(BadFrame)?,
             None => apart,
         };
-        Ok(Block { collection, seq, key, data, size: whole - from.rest().len() })
+        Ok(Block { collection, number, seq, key, data, size: whole - from.rest().len() })
     }
 
     pub(super) fn key(&self) -> &'a str {
@@ -85,9 +95,24 @@ impl Slab {
         self.starts.len()
     }
 
-    pub(super) fn get(&self, slot: usize) -> Option<Block<'_>> {
+    /// What stands from the beginning of a slot's block on.
+    fn reader(&self, slot: usize) -> Option<Reader<'_>> {
         let start = usize::try_from(*self.starts.get(slot)?).ok()?;
-        Block::take(&mut Reader::new(self.bytes.get(start..)?)).ok()
+        self.bytes.get(start..).map(Reader::new)
+    }
+
+    pub(super) fn get(&self, slot: usize) -> Option<Block<'_>> {
+        Block::take(&mut self.reader(slot)?, &self.collections).ok()
+    }
+
+    /// A collection's number in the blocks.
+    fn number(&mut self, collection: Collection) -> u64 {
+        let known = self.collections.iter().position(|known| *known == collection);
+        let number = known.unwrap_or_else(|| {
+            self.collections.push(collection);
+            self.collections.len() - 1
+        });
+        number as u64
     }
 
     /// Puts a record into a slot, in place of what was there.
@@ -106,7 +131,7 @@ impl Slab {
         let (counted, apart) = place.map_or((0, key), |place| (place + 1, ""));
         let lengths = [counted, key.len(), held.data.len()].map(|length| length as u64);
         let [counted, key_length, data_length] = lengths;
-        let numbers = [collection.0.into(), held.seq.0, counted, key_length, data_length];
+        let numbers = [self.number(collection), held.seq.0, counted, key_length, data_length];
         put_varints(&mut self.bytes, numbers);
         self.bytes.extend_from_slice(apart.as_bytes());
         self.bytes.extend_from_slice(held.data.as_bytes());
@@ -130,25 +155,20 @@ impl Slab {
         }
     }
 
-    /// Lets go of blocks that are in no slot any more.
-    fn compact(&mut self) {
-        let mut bytes = Vec::with_capacity(self.bytes.len() - self.dead + STRIDE);
-        for start in &mut self.starts {
-            let Some(rest) = usize::try_from(*start).ok().and_then(|start| self.bytes.get(start..))
-            else {
-                continue;
-            };
-            let Ok(Block { size, .. }) = Block::take(&mut Reader::new(rest)) else { continue };
-            *start = u32::try_from(bytes.len()).unwrap_or(FREE);
-            bytes.extend_from_slice(rest.get(..size).unwrap_or(&[]));
+    /// Lets go of blocks that are in no slot any more, and of collections without blocks.
+    pub(super) fn compact(&mut self) {
+        if self.dead == 0 {
+            return;
         }
-        self.bytes = bytes;
-        self.dead = 0;
-    }
-
-    /// All records, in the order of their slots.
-    pub(super) fn blocks(&self) -> impl Iterator<Item = Block<'_>> {
-        (0..self.starts.len()).filter_map(|slot| self.get(slot))
+        let mut live = Slab::with_room(self.bytes.len() - self.dead + STRIDE);
+        live.starts.resize(self.starts.len(), FREE);
+        live.is_dirty = self.is_dirty;
+        for slot in 0..self.starts.len() {
+            if let Some(block) = self.get(slot) {
+                live.put(slot, block.collection, block.key(), block.held());
+            }
+        }
+        *self = live;
     }
 }
 
@@ -157,6 +177,10 @@ mod tests {
     use alloc::{format, string::String, vec};
 
     use super::*;
+
+    fn blocks(slab: &Slab) -> impl Iterator<Item = Block<'_>> {
+        (0..slab.len()).filter_map(|slot| slab.get(slot))
+    }
 
     /// Against a plain list, with keys within and apart, and so many rewrites that it is compacted again and again.
     #[test]
@@ -182,7 +206,7 @@ mod tests {
                 slab.put(slot, Collection(3), &key, Held { seq: Seq(seq), data: &data });
                 Some((Seq(seq), key, data))
             };
-            let live: usize = slab.blocks().map(|block| block.size).sum();
+            let live: usize = blocks(&slab).map(|block| block.size).sum();
             assert!(slab.bytes.len() <= (live * 3 / 2).max(live + STRIDE) + 1);
         }
         for (slot, expected) in held.iter().enumerate() {
@@ -195,6 +219,6 @@ mod tests {
                 assert!(!slab.get(slot).is_some_and(|block| block.is(Collection(4), key)));
             }
         }
-        assert_eq!(slab.blocks().count(), held.iter().flatten().count());
+        assert_eq!(blocks(&slab).count(), held.iter().flatten().count());
     }
 }

@@ -1,12 +1,12 @@
-//! Records in memory, in slots that make the pages of a stored snapshot.
+//! Records in memory, in slots that make the pages of a checkpoint.
 
 use alloc::{boxed::Box, vec::Vec};
 
 use super::{
     index::{Index, hash_of},
-    slab::{Block, Slab},
+    slab::{Block, Page, Slab},
 };
-use crate::{id::Seq, order::order, pool::is_pool, record::Digest, wire::RowRef};
+use crate::{id::Seq, pool::is_pool, record::Digest, wire::BadFrame};
 
 /// A collection by its place in [`Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,8 +26,8 @@ pub(super) struct Names {
 }
 
 /// Names are hashed as keys of no collection.
-fn hash_of_name(name: &str) -> u64 {
-    hash_of(0, Collection(0), name)
+fn hash_of_name(name: &str) -> u32 {
+    hash_of(0, 0, name)
 }
 
 impl Names {
@@ -48,7 +48,7 @@ impl Names {
         }
         let place = self.list.len();
         self.list.push(name.into());
-        self.index.insert(hash_of_name(name), place);
+        self.index.claim(hash_of_name(name), place, &|_| false);
         Collection(u32::try_from(place).unwrap_or(u32::MAX))
     }
 
@@ -65,6 +65,15 @@ pub(super) struct Held<'a> {
     pub(super) data: &'a str,
 }
 
+/// What a table knows of a collection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    /// How many records there are.
+    records: usize,
+    /// The hash of its name under the table's seed: numbers differ from one replica to the next.
+    hash: Option<u32>,
+}
+
 /// Records by collection and key.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -74,7 +83,8 @@ pub(super) struct Table {
     free: Vec<usize>,
     index: Index,
     seed: u64,
-    counts: Vec<usize>,
+    /// By the numbers of collections.
+    kept: Vec<Kept>,
     digest: Digest,
     page_records: usize,
 }
@@ -87,7 +97,7 @@ impl Table {
             free: Vec::new(),
             index: Index::default(),
             seed,
-            counts: Vec::new(),
+            kept: Vec::new(),
             digest: Digest::EMPTY,
             page_records,
         }
@@ -104,20 +114,36 @@ impl Table {
         Some((slab, slot % self.page_records))
     }
 
-    fn slot(&self, hash: u64, collection: Collection, key: &str) -> Option<usize> {
-        let is_it = |slot: usize| self.block(slot).is_some_and(|block| block.is(collection, key));
-        self.index.find(hash, &is_it)
+    fn kept(&self, collection: Collection) -> Kept {
+        self.kept.get(collection.index()).copied().unwrap_or_default()
+    }
+
+    /// The hash of a key; nothing where nothing is held of its collection.
+    fn hash(&self, collection: Collection, key: &str) -> Option<u32> {
+        Some(hash_of(self.seed, self.kept(collection).hash?, key))
+    }
+
+    /// Counts records that come into a collection.
+    fn count_in(&mut self, collection: Collection, name: &str, records: usize) {
+        if self.kept.len() <= collection.index() {
+            self.kept.resize(collection.index() + 1, Kept::default());
+        }
+        if let Some(kept) = self.kept.get_mut(collection.index()) {
+            kept.records += records;
+            kept.hash.get_or_insert_with(|| hash_of(self.seed, 0, name));
+        }
     }
 
     /// What is held of a key.
     pub(super) fn get(&self, collection: Collection, key: &str) -> Option<Held<'_>> {
-        let slot = self.slot(hash_of(self.seed, collection, key), collection, key)?;
+        let is_it = |slot: usize| self.block(slot).is_some_and(|block| block.is(collection, key));
+        let slot = self.index.find(self.hash(collection, key)?, &is_it)?;
         self.block(slot).map(|block| block.held())
     }
 
     /// How many records of a collection there are.
     pub(super) fn count(&self, collection: Collection) -> usize {
-        self.counts.get(collection.index()).copied().unwrap_or(0)
+        self.kept(collection).records
     }
 
     /// Over all records; the items of pools are none.
@@ -128,32 +154,34 @@ impl Table {
     /// Writes a record in place of what was held of its key. `name` is the collection's.
     pub(super) fn put(&mut self, collection: Collection, name: &str, key: &str, held: Held<'_>) {
         self.digest.add(digest_of(name, key, held));
-        let hash = hash_of(self.seed, collection, key);
-        let slot = match self.slot(hash, collection, key) {
-            Some(slot) => {
-                self.subtract(name, slot);
-                slot
+        self.count_in(collection, name, 0);
+        let Some(hash) = self.hash(collection, key) else { return };
+        let next = self.next_slot();
+        let block = |slot| block_of(&self.slabs, self.page_records, slot);
+        let is_it = |slot: usize| block(slot).is_some_and(|block| block.is(collection, key));
+        let slot = self.index.claim(hash, next, &is_it);
+        if let Some(slot) = slot {
+            self.subtract(name, slot);
+        } else {
+            self.free.pop();
+            if next / self.page_records >= self.slabs.len() {
+                let room = self.slabs.last().map_or(0, Slab::usual);
+                self.begin_slab(Slab::with_room(room));
             }
-            None => {
-                let slot = self.free.pop().unwrap_or_else(|| self.next_slot());
-                self.enter(hash, slot, collection);
-                slot
-            }
-        };
-        if let Some((slab, slot)) = self.touch(slot) {
+            self.count_in(collection, name, 1);
+        }
+        if let Some((slab, slot)) = self.touch(slot.unwrap_or(next)) {
             slab.put(slot, collection, key, held);
         }
     }
 
-    /// The slot behind all that have had a use.
-    fn next_slot(&mut self) -> usize {
-        let is_full = |slab: &Slab| slab.len() >= self.page_records;
-        if self.slabs.last().is_none_or(is_full) {
-            let room = self.slabs.last().map_or(0, Slab::usual);
-            self.begin_slab(Slab::with_room(room));
-        }
-        let used = self.slabs.last().map_or(0, Slab::len);
-        (self.slabs.len() - 1) * self.page_records + used
+    /// The slot that the next record comes into: a free one, or the one behind all that have had a use.
+    fn next_slot(&self) -> usize {
+        let behind = || {
+            let last = self.slabs.last()?;
+            Some((self.slabs.len() - 1) * self.page_records + last.len())
+        };
+        self.free.last().copied().or_else(behind).unwrap_or(0)
     }
 
     fn begin_slab(&mut self, slab: Slab) {
@@ -165,72 +193,75 @@ impl Table {
         self.slabs.push(slab);
     }
 
-    /// Counts and indexes what comes into a slot.
-    fn enter(&mut self, hash: u64, slot: usize, collection: Collection) {
-        if self.counts.len() <= collection.index() {
-            self.counts.resize(collection.index() + 1, 0);
+    /// Takes back the page that follows those taken back so far: its records come into the slots behind them, so that
+    /// it need not be stored again. Pages may have been stored at different moments, so an older record of the same
+    /// key may be there, or a newer one; then a stored page is stale.
+    pub(super) fn take_back(&mut self, bytes: Vec<u8>, names: &mut Names) -> Result<(), BadFrame> {
+        let place = self.slabs.len();
+        let Page { slab, mut hashes, seed, digest, counts } = Page::decode(bytes, place, names)?;
+        if slab.len() > self.page_records {
+            return Err(BadFrame);
         }
-        if let Some(count) = self.counts.get_mut(collection.index()) {
-            *count += 1;
+        if place == 0 {
+            self.seed = seed;
         }
-        self.index.insert(hash, slot);
-    }
-
-    /// Begins to take back the page that follows those taken back so far, of so many bytes: its records come into the
-    /// slots that it was made of, so that it need not be stored again. What they add to the digest may be
-    /// told with it.
-    pub(super) fn begin_page(&mut self, bytes: usize, told: Option<Digest>) {
-        self.digest.add(told.unwrap_or_default());
-        self.begin_slab(Slab::with_room(bytes));
-    }
-
-    /// Takes back a record of the page that was begun. Pages may have been stored at different moments,
-    /// so an older one of the same key may be there, or a newer one; then a stored page is stale.
-    pub(super) fn take_back(
-        &mut self,
-        collection: Collection,
-        name: &str,
-        key: &str,
-        held: Held<'_>,
-        is_told: bool,
-    ) {
-        let hash = hash_of(self.seed, collection, key);
-        let slot = self.slot(hash, collection, key);
-        if let Some(other) = slot.and_then(|slot| self.block(slot)) {
-            if other.seq >= held.seq {
-                if let Some(last) = self.slabs.last_mut() {
-                    last.is_dirty = true;
-                }
-                if is_told {
-                    self.digest.remove(digest_of(name, key, held));
-                }
-                return;
+        self.digest.add(digest);
+        for (collection, records) in counts {
+            self.count_in(collection, names.name(collection), records);
+        }
+        if seed != self.seed {
+            // Another tab's.
+            let hash =
+                |slot| slab.get(slot).and_then(|block| self.hash(block.collection, block.key()));
+            hashes = (0..slab.len()).map(|slot| hash(slot).unwrap_or(0)).collect();
+        }
+        self.begin_slab(slab);
+        for (slot, hash) in (place * self.page_records..).zip(hashes) {
+            let block = |slot| block_of(&self.slabs, self.page_records, slot);
+            let is_it = |other: usize| {
+                let same =
+                    |(one, other): (Block<'_>, Block<'_>)| one.is(other.collection, other.key());
+                block(other).zip(block(slot)).is_some_and(same)
+            };
+            if let Some(other) = self.index.claim(hash, slot, &is_it) {
+                self.keep_newer(other, slot, hash, names);
             }
-            self.remove(collection, name, key);
         }
-        if !is_told {
-            self.digest.add(digest_of(name, key, held));
+        Ok(())
+    }
+
+    /// Of two slots that speak of the same key, the first of which is in the index, only the newer one counts.
+    fn keep_newer(&mut self, one: usize, other: usize, hash: u32, names: &Names) {
+        let seq = |slot| self.block(slot).map(|block| block.seq);
+        let mut older = other;
+        if seq(one) < seq(other) {
+            older = one;
+            self.index.remove(hash, &|slot| slot == one);
+            self.index.claim(hash, other, &|_| false);
         }
-        let slot = self.next_slot();
-        if let Some(last) = self.slabs.last_mut() {
-            last.put(slot % self.page_records, collection, key, held);
-        }
-        self.enter(hash, slot, collection);
+        let Some(Block { collection, .. }) = self.block(older) else { return };
+        self.vacate(older, collection, names.name(collection));
     }
 
     /// Removes what is held of a key.
     pub(super) fn remove(&mut self, collection: Collection, name: &str, key: &str) {
-        let hash = hash_of(self.seed, collection, key);
+        let Some(hash) = self.hash(collection, key) else { return };
         let block = |slot| block_of(&self.slabs, self.page_records, slot);
         let is_it = |slot: usize| block(slot).is_some_and(|block| block.is(collection, key));
-        let Some(slot) = self.index.remove(hash, &is_it) else { return };
+        if let Some(slot) = self.index.remove(hash, &is_it) {
+            self.vacate(slot, collection, name);
+        }
+    }
+
+    /// Frees a slot that is in the index no more.
+    fn vacate(&mut self, slot: usize, collection: Collection, name: &str) {
         self.subtract(name, slot);
         if let Some((slab, slot)) = self.touch(slot) {
             slab.take(slot);
         }
         self.free.push(slot);
-        if let Some(count) = self.counts.get_mut(collection.index()) {
-            *count -= 1;
+        if let Some(kept) = self.kept.get_mut(collection.index()) {
+            kept.records -= 1;
         }
     }
 
@@ -249,7 +280,7 @@ impl Table {
         })
     }
 
-    /// How many pages a snapshot has.
+    /// How many pages a checkpoint has.
     pub(super) fn page_count(&self) -> usize {
         self.slabs.len()
     }
@@ -259,25 +290,14 @@ impl Table {
         self.slabs.iter().position(|slab| slab.is_dirty)
     }
 
-    /// The rows of a page, in the order of their seqs, and what they add to the digest; it counts as
-    /// unchanged from here on.
-    pub(super) fn page<'a>(
-        &'a mut self,
-        page: usize,
-        names: &'a Names,
-    ) -> (Vec<RowRef<'a>>, Digest) {
-        let mut digest = Digest::EMPTY;
-        let Some(slab) = self.slabs.get_mut(page) else { return (Vec::new(), digest) };
+    /// Encodes a page; it counts as unchanged from here on.
+    pub(super) fn page(&mut self, page: usize, names: &Names) -> Vec<u8> {
+        let Some(slab) = self.slabs.get_mut(page) else { return Vec::new() };
         slab.is_dirty = false;
-        let take = |block: Block<'a>| {
-            let row = row_of(block, names);
-            digest.add(digest_of(row.collection, row.key, block.held()));
-            row
-        };
-        let rows: Vec<_> = slab.blocks().map(take).collect();
-        let seq = |place: usize| rows.get(place).map(|row| row.seq);
-        let sorted = order(rows.len(), &|one, other| seq(one).cmp(&seq(other)));
-        (sorted.into_iter().filter_map(|place| rows.get(place).copied()).collect(), digest)
+        slab.compact();
+        let Some(slab) = self.slabs.get(page) else { return Vec::new() };
+        let hash = |collection, key: &str| self.hash(collection, key).unwrap_or(0);
+        Page::encode(slab, page, names, self.seed, &hash)
     }
 }
 
@@ -286,15 +306,9 @@ fn block_of(slabs: &[Slab], page_records: usize, slot: usize) -> Option<Block<'_
 }
 
 /// What is added to the digest with what is held of a key: nothing with a tombstone or the item of a pool.
-fn digest_of(name: &str, key: &str, held: Held<'_>) -> Digest {
+pub(super) fn digest_of(name: &str, key: &str, held: Held<'_>) -> Digest {
     if held.data.is_empty() || is_pool(name) {
         return Digest::EMPTY;
     }
     Digest::of(name, key, held.seq, held.data.as_bytes())
-}
-
-fn row_of<'a>(block: Block<'a>, names: &'a Names) -> RowRef<'a> {
-    let Held { seq, data } = block.held();
-    let collection = names.name(block.collection);
-    RowRef { collection, key: block.key(), seq, data: Some(data).filter(|data| !data.is_empty()) }
 }

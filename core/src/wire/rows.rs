@@ -1,4 +1,4 @@
-//! The rows that follow a page or a delta, and that a stored snapshot is made of.
+//! The rows that follow a page or a delta. Before format 3 a stored page held such rows too.
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -228,7 +228,7 @@ impl Packer {
     }
 }
 
-/// Decodes rows on their own, as a stored snapshot holds them.
+/// Decodes rows on their own.
 ///
 /// # Errors
 /// When the bytes are no rows.

@@ -2,10 +2,12 @@
 
 use neap_core::{
     authority::{Admission, Output, PageSize},
-    id::{Seq, Turn},
+    datastore::Options,
+    id::{ReplicaId, Seq, Turn},
     mutation::Condition,
-    replica::{OpKind, Page, Phase, Reconnect},
-    wire::{self, Down},
+    record::Digest,
+    replica::{OpKind, Phase, Reconnect, Replica},
+    wire::{self, Down, RowRef},
 };
 
 use super::spec::{NOW, authority, carry, join, moment, replica, set};
@@ -126,7 +128,7 @@ fn rs1_what_came_between_pages() {
     ));
     let mut later = replica(2);
     assert_eq!(later.restore_info(&info), Ok(()));
-    assert!(pages.iter().all(|page| later.restore_page(&page.bytes, &page.digest).is_ok()));
+    assert!(pages.into_iter().all(|page| later.restore_page(page).is_ok()));
     let before = (later.seq(), later.digest());
     for frame in &log {
         // Torn anywhere it changes nothing.
@@ -184,56 +186,114 @@ fn re10_a_torn_page_in_between() {
     assert_eq!((reader.phase(), reader.digest()), (Phase::Live, writer.digest()));
 }
 
-/// [RS3] Pages bring their part of the digest, and a torn, missing or misplaced one is made anew; of a key
-/// that stands in two pages, as one that moved between their writing does, only the newer record counts.
+/// [RS3] Pages bring what they add to the digest and the hashes of their keys, also those that another tab has stored under a
+/// seed of its own; of a key that stands in two pages, as one that moved between their writing does, only the newer
+/// record counts. A torn or misplaced one is noticed, and changes nothing.
 #[test]
-fn rs3_pages_bring_their_digest() {
+fn rs3_pages_bring_what_is_known_of_them() {
     let mut authority = authority();
-    let mut before = replica(1);
-    before.set_page_records(2);
-    for key in ["a", "b", "c", "d"] {
-        set(&mut before, key);
+    let seeded = |seed| {
+        let mut one = Replica::new(
+            ReplicaId([seed; 16]),
+            ReplicaId([99; 16]),
+            seed.into(),
+            Options::default(),
+        );
+        one.set_page_records(2);
+        one
+    };
+    let pages = |one: &mut Replica| (0..2).map(|page| one.page(page)).collect::<Vec<_>>();
+    let mut before = seeded(1);
+    for (collection, key) in [("c", "a"), ("d", "a"), ("c", "b"), ("c", "d")] {
+        let turn = before.mutate(
+            OpKind::Set,
+            collection,
+            key,
+            &format!(r#"{{"id":"{key}"}}"#),
+            Condition::None,
+        );
+        before.durable(turn.unwrap_or_default());
     }
     join(&mut authority, 1, &mut before, NOW);
-    let old: Vec<_> = (0..2).map(|page| before.page(page)).collect();
+    let old = pages(&mut before);
     // Each goes over into the other page.
-    for key in ["a", "c"] {
+    for key in ["a", "b"] {
         let turn = before.mutate(OpKind::Delete, "c", key, "", Condition::None).unwrap_or_default();
         before.durable(turn);
     }
     carry(&mut authority, &mut [(1, &mut before)], NOW);
-    for key in ["a", "c"] {
+    for key in ["a", "b"] {
         set(&mut before, key);
         carry(&mut authority, &mut [(1, &mut before)], NOW);
     }
-    let new: Vec<_> = (0..before.page_count()).map(|page| before.page(page)).collect();
+    let new = pages(&mut before);
+    // Another tab has heard of them in another order, and numbers its collections by that.
+    let mut other = seeded(2);
+    join(&mut authority, 2, &mut other, NOW);
+    carry(&mut authority, &mut [(2, &mut other)], NOW);
+    let others = pages(&mut other);
+    assert_eq!(before.digest(), other.digest());
+
     let info = before.info().unwrap_or_default();
-    let back = |pages: &[&Page]| {
-        let mut after = replica(1);
-        after.set_page_records(2);
+    let back = |pages: [&Vec<u8>; 2]| {
+        let mut after = seeded(3);
         assert_eq!(after.restore_info(&info), Ok(()));
         for page in pages {
-            assert_eq!(after.restore_page(&page.bytes, &page.digest), Ok(()));
+            assert_eq!(after.restore_page(page.clone()), Ok(()));
         }
         after.restored();
-        after.digest()
+        // What it tells of itself is what can be read of it.
+        let mut summed = Digest::EMPTY;
+        for collection in ["c", "d"] {
+            let keys = after.keys(collection);
+            assert_eq!(after.size(collection), keys.len());
+            for key in keys {
+                let seq = after.meta(collection, &key).seq.unwrap_or_default();
+                let data = after.get(collection, &key).unwrap_or_default().as_bytes();
+                summed.add(Digest::of(collection, &key, seq, data));
+            }
+        }
+        assert_eq!(after.digest(), summed);
+        after
     };
-    let unsealed = |page: &Page| Page { digest: Vec::new(), ..page.clone() };
-    let (whole, hashed) = ([&new[0], &new[1]], [&unsealed(&new[0]), &unsealed(&new[1])]);
-    assert_eq!(back(&whole), before.digest());
-    assert_eq!(back(&hashed), before.digest());
-    for pages in [[&old[0], &new[1]], [&new[0], &old[1]]] {
-        let hashed = pages.map(unsealed);
-        assert_eq!(back(&pages), back(&[&hashed[0], &hashed[1]]));
-        assert_ne!(back(&pages), before.digest(), "the frames in between are missing");
+    for pages in [[&new[0], &new[1]], [&others[0], &others[1]]] {
+        let mut after = back(pages);
+        assert_eq!((after.digest(), after.dirty_page()), (before.digest(), None));
+        // It goes on as it was.
+        join(&mut authority, 3, &mut after, NOW);
+        assert_eq!(after.digest(), before.digest());
+        authority.disconnect(3, NOW);
     }
-    for place in 0..20 {
+    for pages in
+        [[&old[0], &new[1]], [&new[0], &old[1]], [&others[0], &new[1]], [&new[0], &others[1]]]
+    {
+        back(pages);
+    }
+    for at in 0..new[0].len() {
         let mut torn = new[0].clone();
-        torn.digest[place] ^= 1;
-        assert_eq!(back(&[&torn, &new[1]]), before.digest());
+        torn[at] ^= 1;
+        let mut after = seeded(3);
+        assert!(after.restore_page(torn).is_err());
+        assert!(after.restore_page(new[0][..at].into()).is_err());
+        assert!(after.restore_page(new[1].clone()).is_err(), "another page's place");
+        assert_eq!((after.page_count(), after.size("c"), after.digest()), (0, 0, Digest::EMPTY));
     }
-    let misplaced = Page { digest: new[1].digest.clone(), ..new[0].clone() };
-    assert_eq!(back(&[&misplaced, &new[1]]), before.digest());
+}
+
+/// [RS3] What older packages have stored as rows is read as well, and stored anew.
+#[test]
+fn rs3_rows_of_older_packages() {
+    let row = |key, seq, data| RowRef { collection: "c", key, seq: Seq(seq), data: Some(data) };
+    let rows = |rows: &[RowRef<'_>]| wire::encode_changes(rows.iter().copied());
+    let mut after = replica(1);
+    let older = rows(&[row("a", 1, r#"{"id":"a"}"#), row("b", 2, r#"{"id":"b"}"#)]);
+    assert_eq!(after.restore_rows(&older), Ok(()));
+    assert_eq!(after.restore_rows(&rows(&[row("a", 3, r#"{"id":"a","n":1}"#)])), Ok(()));
+    assert_eq!(after.restore_rows(&older), Ok(()), "an older row of a key changes nothing");
+    assert!(after.restore_rows(&older[..older.len() - 1]).is_err());
+    after.restored();
+    assert_eq!(after.get("c", "a"), Some(r#"{"id":"a","n":1}"#));
+    assert_eq!((after.size("c"), after.dirty_page()), (2, Some(0)));
 }
 
 /// [RS2] A checksum over bytes, the place where they are stored and whose they are tells the torn, the

@@ -39,7 +39,9 @@ export interface Core {
   // What is stored comes back, in this order, before anything else. `false`: the bytes could not be read.
   restoreInfo(bytes: Uint8Array): boolean;
   restoreAccount(bytes: Uint8Array): boolean;
-  restorePage(bytes: Uint8Array, digest: Uint8Array): boolean;
+  restorePage(bytes: Uint8Array): boolean;
+  /** A page as older packages have stored it. */
+  restoreRows(bytes: Uint8Array): boolean;
   restoreFrame(bytes: Uint8Array): boolean;
   dropRecords(): void;
   restoreBlock(first: number, bytes: Uint8Array): boolean;
@@ -99,7 +101,7 @@ export interface Core {
   account(): Uint8Array;
   pageCount(): number;
   dirtyPage(): number;
-  page(index: number): [bytes: Uint8Array, digest: Uint8Array];
+  page(index: number): Uint8Array;
 
   /** The primary field under which the outbox was made, for as long as no relay has told one. */
   restorePrimary(primary: string): void;

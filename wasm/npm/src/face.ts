@@ -16,9 +16,6 @@ type Exports = Record<keyof Core | "input" | "output" | "start", (...numbers: nu
 };
 type Part = string | Uint8Array | undefined;
 
-/** A page's part of the digest stands behind it. */
-const DIGEST_BYTES = 20;
-
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -70,7 +67,8 @@ export function makeCore(
     ...(wasm as unknown as Core),
     restoreInfo: (bytes) => wasm.restoreInfo(...put(bytes)) > 0,
     restoreAccount: (bytes) => wasm.restoreAccount(...put(bytes)) > 0,
-    restorePage: (bytes, digest) => wasm.restorePage(...put(bytes, digest)) > 0,
+    restorePage: (bytes) => wasm.restorePage(...put(bytes)) > 0,
+    restoreRows: (bytes) => wasm.restoreRows(...put(bytes)) > 0,
     restoreFrame: (bytes) => wasm.restoreFrame(...put(bytes)) > 0,
     restoreBlock: (first, bytes) => wasm.restoreBlock(first, ...put(bytes)) > 0,
     checksum: (bytes, from, to) => wasm.checksum(...put(bytes), from, to),
@@ -100,10 +98,7 @@ export function makeCore(
     note: () => given(wasm.note())?.slice(),
     info: () => given(wasm.info())?.slice(),
     account: () => given(wasm.account())?.slice() as Uint8Array,
-    page: (index) => {
-      const page = given(wasm.page(index)) as Uint8Array;
-      return [page.slice(0, -DIGEST_BYTES), page.slice(-DIGEST_BYTES)];
-    },
+    page: (index) => given(wasm.page(index))?.slice() as Uint8Array,
     id: () => given(wasm.id())?.slice() as Uint8Array,
     received: (bytes, now) => wasm.received(...put(bytes), now),
     pong: (text, now) => wasm.pong(...put(text), now),

@@ -5,7 +5,7 @@ import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATC
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
 import type { Found } from "./restore.js";
-import type { Batch, Block, Checkpoint, Identity, Known, Page, Step, Storage } from "./storage/storage.js";
+import type { Batch, Block, Checkpoint, Identity, Known, Step, Storage } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -26,7 +26,7 @@ type Extent = typeof CHANGED | typeof WHOLE | typeof ANEW;
 interface Making {
   readonly known: Known;
   readonly extent: Extent;
-  readonly pages: Map<number, Page>;
+  readonly pages: Map<number, Uint8Array>;
 }
 
 /**
@@ -167,8 +167,7 @@ export class Journal {
         const isNext = mine.extent !== CHANGED && next < this.core.pageCount();
         const index = isNext ? next++ : this.core.dirtyPage();
         if (index < 0) return this.finishCheckpoint(mine);
-        const [bytes, digest] = this.core.page(index);
-        mine.pages.set(index, { bytes, sum: this.core.checksum(bytes, index, 0), digest });
+        mine.pages.set(index, this.core.page(index));
       } while (this.isHurried || stopwatch() < end);
       soon(slice);
     };
@@ -382,8 +381,8 @@ function askToPersist(): void {
   storage?.persist?.().catch(() => {});
 }
 
-const sizeOf = (pages: Iterable<Page>): number => {
+const sizeOf = (pages: Iterable<Uint8Array>): number => {
   let sum = 0;
-  for (const { bytes } of pages) sum += bytes.length;
+  for (const page of pages) sum += page.length;
   return sum;
 };

@@ -57,8 +57,10 @@ async function restoreRecords(core: Core, { known, pages, steps }: Stored): Prom
   const pause = slices();
   let index = 0;
   for (const part of pages) {
-    for (const { bytes, sum, digest } of await part) {
-      if (!holds(core.checksum(bytes, index++, 0), sum) || !core.restorePage(bytes, digest)) return undefined;
+    for (const { bytes, isSealed, sum } of await part) {
+      const isTaken = isSealed ? core.restorePage(bytes) : holds(core.checksum(bytes, index, 0), sum) && core.restoreRows(bytes);
+      if (!isTaken) return undefined;
+      index += 1;
       pageBytes += bytes.length;
       await pause();
     }

@@ -23,7 +23,7 @@ const damage = (page, store, place, how) =>
     const change = (value) => {
       if (value instanceof Uint8Array) return torn(value);
       if (Array.isArray(value)) return value.map(change);
-      const name = ["bytes", "frames", "account", "info"].find((name) => value[name] !== undefined);
+      const name = ["sealed", "bytes", "frames", "account", "info"].find((name) => value[name] !== undefined);
       return { ...value, [name]: change(value[name]) };
     };
     const [{ name }] = await indexedDB.databases();

@@ -7,7 +7,7 @@ use neap_core::{
     datastore::Options,
     id::{Epoch, ReplicaId, Turn},
     pool::Choice,
-    replica::{Event, Page, PoolState, Replica},
+    replica::{Event, PoolState, Replica},
     storage::MemoryStorage,
     wire::{self, Down, PoolNews},
 };
@@ -124,8 +124,8 @@ impl World {
         assert_eq!(replica.restore_account(&account), Ok(()));
         if let Some(info) = info {
             assert_eq!(replica.restore_info(&info), Ok(()));
-            for Page { bytes, digest } in pages {
-                assert_eq!(replica.restore_page(&bytes, &digest), Ok(()));
+            for page in pages {
+                assert_eq!(replica.restore_page(page), Ok(()));
             }
         }
         for (first, block) in &old.blocks {

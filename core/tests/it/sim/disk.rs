@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use neap_core::{
     id::{ReplicaId, Turn},
-    replica::Page,
     wire,
 };
 
@@ -19,7 +18,7 @@ pub(crate) enum Write {
         settled: Turn,
     },
     Info(Vec<u8>),
-    Page(usize, Page),
+    Page(usize, Vec<u8>),
     /// Removes the pages from a number on.
     DropPages(usize),
     Frame(u64, Vec<u8>),
@@ -74,7 +73,7 @@ pub(crate) struct Image {
     pub(crate) account: Option<Vec<u8>>,
     pub(crate) settled: Turn,
     pub(crate) info: Option<Vec<u8>>,
-    pub(crate) pages: BTreeMap<usize, Page>,
+    pub(crate) pages: BTreeMap<usize, Vec<u8>>,
     pub(crate) frames: BTreeMap<u64, Vec<u8>>,
     pub(crate) blocks: BTreeMap<Turn, Block>,
 }
@@ -153,7 +152,6 @@ impl Disk {
     }
 
     fn tear(&mut self, write: Write, random: &mut Random) -> bool {
-        let is_digest = random.once_in(2);
         let mut cut = |bytes: &mut Vec<u8>| bytes.truncate(random.below(bytes.len().max(1)));
         match write {
             Write::Block(mut block) => {
@@ -166,10 +164,9 @@ impl Disk {
                 cut(&mut bytes);
                 self.image.write(Write::Frame(number, bytes));
             }
-            Write::Page(number, mut page) => {
-                // It may be either that is torn.
-                cut(if is_digest { &mut page.digest } else { &mut page.bytes });
-                self.image.write(Write::Page(number, page));
+            Write::Page(number, mut bytes) => {
+                cut(&mut bytes);
+                self.image.write(Write::Page(number, bytes));
             }
             Write::Identity(..)
             | Write::Account { .. }

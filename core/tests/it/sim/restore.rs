@@ -5,7 +5,7 @@ use std::rc::Rc;
 use neap_core::{
     datastore::Options,
     id::{ReplicaId, Turn},
-    replica::{Page, Replica},
+    replica::Replica,
     wire,
 };
 
@@ -79,12 +79,11 @@ impl World {
             return fail("RS1", "an account cannot be read".into());
         }
         if self.traced {
-            let pages = image.pages.iter();
-            let pages: Vec<_> =
-                pages.map(|(n, page)| (n, wire::decode_changes(&page.bytes))).collect();
+            let pages: Vec<_> = image.pages.iter().map(|(n, page)| (n, page.len())).collect();
             let frames = image.frames.iter();
             let frames: Vec<_> = frames.map(|(n, frame)| (n, wire::decode_down(frame))).collect();
-            let line = format!("replica {place}: finds pages {pages:?}, frames {frames:?}");
+            let line =
+                format!("replica {place}: finds pages of bytes {pages:?}, frames {frames:?}");
             self.report.trace.push(line);
         }
         let mut amnesia = false;
@@ -92,7 +91,7 @@ impl World {
             if replica.restore_info(bytes).is_err() {
                 return fail("RS1", "what is known cannot be read".into());
             }
-            let taken = |page: &Page| replica.restore_page(&page.bytes, &page.digest).is_ok();
+            let taken = |page: &Vec<u8>| replica.restore_page(page.clone()).is_ok();
             let sound = image.pages.values().all(taken);
             if sound {
                 let mut replayed = 0;

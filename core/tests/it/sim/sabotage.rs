@@ -119,7 +119,7 @@ impl Sabotage {
     pub(crate) const fn breaks(self) -> &'static [&'static str] {
         match self {
             Sabotage::SendBeforePersist | Sabotage::ReuseTurns => &["OU1", "OU3"],
-            Sabotage::DropTurn => &["AP1", "LE1"],
+            Sabotage::DropTurn => &["AP1", "DI2", "LE1"],
             Sabotage::LoseBlock => &["OU1", "OU3"],
             Sabotage::AckBeforeSaved => &["LI1", "RE7", "LE6"],
             Sabotage::DropLogEarly => &["RE1"],

@@ -94,7 +94,7 @@ async function writeCheckpoint(
   const store = writing.objectStore("pages");
   if (onto === undefined) store.clear();
   else store.delete(IDBKeyRange.lowerBound(pageCount));
-  for (const [index, page] of pages) store.put(page, index);
+  for (const [index, sealed] of pages) store.put({ sealed }, index);
   // What came while the pages were encoded is still needed: some of them were made before it.
   const log = writing.objectStore("log");
   let seq = known.seq;

@@ -10,8 +10,9 @@ import { after } from "../clock.js";
 import { DISK_MS } from "../limits.js";
 import { blockedError, newerError, silentError } from "./trouble.js";
 
-// Rows of format 1 have no checksums; they get them when they are written again.
-const FORMAT = 2;
+// Rows of format 1 have no checksums, and before format 3 pages held rows. All get what they lack when they are written
+// again.
+const FORMAT = 3;
 export const STORES = ["meta", "pages", "log", "replicas", "outbox"] as const;
 
 /** Opens the database `name`, and makes it where there is none; with `mustBe` that fails. */

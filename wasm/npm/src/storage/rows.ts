@@ -1,15 +1,15 @@
 // Rows of the database as they are found: of any format, torn, or not ours at all. Checksums judge them later.
 
-import type { Block, Identity, Page, Step } from "./storage.js";
+import type { Block, Identity, Page, Step, Sum } from "./storage.js";
 
 /** The bytes that should be there, or none. */
 export const bytesIn = (found: unknown): Uint8Array => (found instanceof Uint8Array ? found : new Uint8Array());
 
-/** In format 1 a page is its bytes. */
+/** In format 1 a page is its bytes, in format 2 there is a checksum beside them. */
 export function readPage(row: unknown): Page {
-  if (row instanceof Uint8Array) return { bytes: row, sum: undefined, digest: bytesIn(undefined) };
-  const { bytes, sum, digest } = Object(row) as Partial<Page>;
-  return { bytes: bytesIn(bytes), sum, digest: bytesIn(digest) };
+  if (row instanceof Uint8Array) return { bytes: row, isSealed: false, sum: undefined };
+  const { bytes, sealed, sum } = Object(row) as { bytes?: unknown; sealed?: unknown; sum?: Sum };
+  return { bytes: bytesIn(sealed ?? bytes), isSealed: sealed !== undefined, sum };
 }
 
 export function readStep(row: unknown): Step {

@@ -14,12 +14,11 @@ export interface Block {
 /** The core's checksum of bytes. What format 1 stored has none. */
 export type Sum = number | undefined;
 
-/** A page of confirmed records. */
+/** A page of confirmed records. The core has sealed it, or it was stored by an older package, with a checksum. */
 export interface Page {
   readonly bytes: Uint8Array;
+  readonly isSealed: boolean;
   readonly sum: Sum;
-  /** What its records add to the digest, as the core has sealed it; empty where an older package stored the page. */
-  readonly digest: Uint8Array;
 }
 
 /** Frames that lead from one seq to another: a delta, or all pages of a catch-up. */
@@ -41,7 +40,7 @@ export interface Known {
 /** Pages of the confirmed records that put a stored log out of use. */
 export interface Checkpoint {
   readonly known: Known;
-  readonly pages: ReadonlyMap<number, Page>;
+  readonly pages: ReadonlyMap<number, Uint8Array>;
   readonly pageCount: number;
   /** The checkpoint that these pages change; `undefined`: they are all there are. */
   readonly onto: string | undefined;
