@@ -18,17 +18,17 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 pub const PAGE_BYTES: usize = 256 * 1024;
 /// A page of catch-up is closed when it holds this many rows.
 pub const PAGE_ROWS: usize = 4_096;
-/// What travels over a road that is not known yet, a page or a push, is closed at this size: over a slow one it still comes
-/// before it looks like silence.
+/// The first page of a session is closed at this size, and every push: over a slow road it still comes before it looks like
+/// silence.
 pub const STRIDE_BYTES: usize = 32 * 1024;
-/// Over a slow road a page is no larger than this.
+/// Over a slow road a page is no larger than this, nor is a push over one that is not known, or while pages come.
 pub const STRIDE_BYTES_MIN: usize = 8 * 1024;
 /// What has travelled in less time than this may be twice as much next …
 pub const QUICK_MS: u64 = 2_000;
 /// … and what took longer than this, half.
 pub const SLOW_MS: u64 = 5_000;
-/// Pushes of a replica that may be on their way.
-pub const FLYING_MAX: u64 = 32;
+/// Bytes of a replica's pushes that may be on their way over a quick road.
+pub const FLYING_BYTES: u64 = 1024 * 1024;
 /// Pages of catch-up that may be on their way to one session …
 pub const UNTURNED_MAX: usize = 4;
 /// … and bytes that it may have unread, for one more to be sent before it asks: less than a backlog that counts as slow.

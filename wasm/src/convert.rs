@@ -74,6 +74,7 @@ pub(crate) fn events_to_json(take: &mut dyn FnMut() -> Option<Event>) -> Option<
                 out.extend(ops_to_json(&ops).bytes());
             }
             Event::Welcome => tagged(&mut out, "welcome", &[]),
+            Event::Turned => tagged(&mut out, "turned", &[]),
             Event::Live => tagged(&mut out, "live", &[]),
             Event::Reset(ResetReason::Epoch) => tagged(&mut out, "reset", &["epoch"]),
             Event::Reset(ResetReason::History) => tagged(&mut out, "reset", &["history"]),

@@ -75,7 +75,10 @@ impl Replica {
         self.asked = page.cursor;
         self.head = self.head.max(page.head);
         match page.last {
-            None => self.next_is_due = Some(page.cursor),
+            None => {
+                self.next_is_due = Some(page.cursor);
+                self.events.push_back(Event::Turned);
+            }
             Some(last) => {
                 self.stage_or_begin_anew()?;
                 self.arrive(page.cursor.after, &last);

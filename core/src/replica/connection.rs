@@ -9,7 +9,7 @@ use super::{
 use crate::{
     datastore::Kind,
     id::{Epoch, ReplicaId, Seq, Turn},
-    limits::{READ_STEP_BYTES, UNACKED_MAX},
+    limits::{READ_STEP_BYTES, STRIDE_BYTES, STRIDE_BYTES_MIN, UNACKED_MAX},
     record::Digest,
     wire::{
         self, Changes, Close, Delta, Down, Hello, Introduction, Pong, Push, Role, Standing, Up,
@@ -306,12 +306,18 @@ impl Replica {
         let acked = me.saved;
         let end = me.durable.min(window).min(self.ceiling.unwrap_or(window));
         let pushed = me.pushed.max(me.settled);
-        if end <= pushed || !self.road.has_room() {
+        if end <= pushed {
             return None;
         }
+        let is_live = self.phase == Phase::Live;
+        let most = self.road.room()?.min(if is_live { STRIDE_BYTES } else { STRIDE_BYTES_MIN });
         let room = self.pace.room(end.0 - pushed.0)?;
         let end = end.min(Turn(pushed.0.saturating_add(room)));
-        let (first, last, block) = self.block_after(pushed, end, self.pace.push_bytes())?;
+        let (first, last, block) =
+            self.block_after(pushed, end, self.pace.push_bytes().min(most))?;
+        if !is_live && block.len() > most {
+            return None;
+        }
         let frame = wire::encode_up(&Up::Push(Push { author: 0, acked, first, block: &block }));
         if !self.pace.take(last.0 - pushed.0, frame.len()) {
             return None;

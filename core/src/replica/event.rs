@@ -42,6 +42,8 @@ pub enum Event {
     /// What is known of datastore or replica has changed and wants to be stored: see
     /// [`super::Replica::info`] and [`super::Replica::account`]. Pushes wait for [`super::Replica::info_saved`].
     Welcome,
+    /// A page has come, and more are to come: should the connection break, the next goes on from there.
+    Turned,
     /// The replica is at the head.
     Live,
     /// It started again; what is pending stays pending.

@@ -1,10 +1,11 @@
 //! The road to the relay, as a replica has come to know it: how much to put on it, and how long to wait.
 
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use crate::{
     id::Turn,
-    limits::{FLYING_MAX, PATIENCE_DOUBLINGS_MAX, RESEND_MS, STRIDE_BYTES},
+    limits::{FLYING_BYTES, PATIENCE_DOUBLINGS_MAX, RESEND_MS, STRIDE_BYTES, STRIDE_BYTES_MIN},
     stride::stride_after,
 };
 
@@ -17,20 +18,26 @@ pub(super) struct Road {
     down: u32,
     /// Pushes that are on their way, by their last turns, with their sizes.
     flying: Vec<(Turn, usize)>,
-    /// How many may be.
-    flying_max: u64,
+    /// How many bytes of them may be.
+    stride: u64,
+    /// The shortest time that a Welcome has taken, in milliseconds: how far it is.
+    way: u64,
 }
 
 impl Default for Road {
     fn default() -> Self {
-        Road { up: 0, down: 0, flying: Vec::new(), flying_max: 1 }
+        Road { up: 0, down: 0, flying: Vec::new(), stride: *STRIDES.start(), way: u64::MAX }
     }
 }
 
+const STRIDES: RangeInclusive<u64> = STRIDE_BYTES_MIN as u64..=FLYING_BYTES;
+
 impl Road {
-    /// Whether one more push may go.
-    pub(super) fn has_room(&self) -> bool {
-        (self.flying.len() as u64) < self.flying_max
+    /// How many bytes the next push may have; nothing where none may go.
+    pub(super) fn room(&self) -> Option<usize> {
+        let piece = usize::try_from(self.stride).unwrap_or(STRIDE_BYTES).min(STRIDE_BYTES);
+        let flying: usize = self.flying.iter().map(|(_, bytes)| bytes).sum();
+        (flying == 0 || (flying + piece) as u64 <= self.stride).then_some(piece)
     }
 
     pub(super) fn took(&mut self, last: Turn, bytes: usize) {
@@ -42,10 +49,15 @@ impl Road {
         self.flying.clear();
     }
 
+    /// Welcome has come, so long after the connection stood.
+    pub(super) fn greeted(&mut self, ms: u64) {
+        self.way = self.way.min(ms);
+    }
+
     /// Outcomes up to a turn have come, so long after those before.
     pub(super) fn landed(&mut self, settled: Turn, ms: u64) {
         self.flying.retain(|(last, _)| *last > settled);
-        self.flying_max = stride_after(self.flying_max, ms, 1..=FLYING_MAX);
+        self.stride = stride_after(self.stride, ms.saturating_sub(self.way), STRIDES);
         if ms < RESEND_MS {
             self.up = 0;
         }
@@ -69,7 +81,7 @@ impl Road {
 
     pub(super) fn was_silent_up(&mut self) {
         self.up = (self.up + 1).min(PATIENCE_DOUBLINGS_MAX);
-        self.flying_max = 1;
+        self.stride = *STRIDES.start();
     }
 
     /// Whether little is on its way.

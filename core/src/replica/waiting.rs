@@ -30,8 +30,10 @@ impl Replica {
             let settled = self.settled();
             self.road.landed(settled, ms);
         }
-        if phase == Phase::CatchingUp {
-            self.road.turned(ms);
+        match phase {
+            Phase::Greeting => self.road.greeted(ms),
+            Phase::CatchingUp => self.road.turned(ms),
+            Phase::Offline | Phase::Live | Phase::Stopped => {}
         }
     }
 

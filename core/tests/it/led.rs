@@ -6,7 +6,9 @@ use neap_core::{
     authority::{Admission, Authority, Output, PageSize, SessionId},
     datastore::Options,
     id::{ReplicaId, Seq},
-    limits::{AHEAD_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, RESEND_MS, UNTURNED_MAX},
+    limits::{
+        AHEAD_BYTES, PAGE_BYTES, RECORD_BYTES_MAX, RESEND_MS, STRIDE_BYTES_MIN, UNTURNED_MAX,
+    },
     mutation::Condition,
     replica::{OpKind, Phase, Reconnect, Replica},
     storage::MemoryStorage,
@@ -266,8 +268,8 @@ fn re9_a_slow_road() {
     assert_eq!(reader.tick(road.now + RESEND_MS), Err(Reconnect::Silence));
 }
 
-/// [RE12] One push is on its way over a road that is not known, then twice as many as long as outcomes come soon, up to a
-/// bound, and half as many when they come late. What is large is not sent twice over it.
+/// [RE12] Little is on its way over a road that is not known, then twice as much as long as outcomes come soon, up to a
+/// bound, and half as much when they come late. What is large is not sent twice over it.
 #[test]
 fn re12_as_many_pushes_as_the_road_bears() {
     let (mut authority, mut writer) = (authority(), replica(1));
@@ -282,16 +284,16 @@ fn re12_as_many_pushes_as_the_road_bears() {
     let (mut now, mut flown) = (NOW, 0);
     let plan = [
         (1, 1),
+        (1, 1),
+        (1, 1),
         (2, 1),
-        (4, 1),
-        (8, 1),
-        (16, 1),
-        (32, 1),
-        (32, 6),
-        (16, 4),
-        (16, 6),
-        (8, 1),
-        (16, 6),
+        (5, 1),
+        (12, 1),
+        (25, 1),
+        (51, 6),
+        (25, 4),
+        (25, 6),
+        (12, 1),
     ];
     for (expected, seconds) in plan {
         let frames: Vec<_> = std::iter::from_fn(|| writer.take_frame()).collect();
@@ -311,7 +313,7 @@ fn re12_as_many_pushes_as_the_road_bears() {
         assert_eq!(writer.settled().0, flown);
         writer.saved(writer.settled());
     }
-    assert_eq!(std::iter::from_fn(|| writer.take_frame()).count(), 8);
+    assert_eq!(std::iter::from_fn(|| writer.take_frame()).count(), 25);
     assert_eq!(writer.tick(now), Ok(()));
     assert_eq!(writer.tick(now + RESEND_MS), Ok(()));
     assert_eq!((writer.take_frame(), writer.patience()), (None, 2 * RESEND_MS), "not twice");
@@ -320,4 +322,29 @@ fn re12_as_many_pushes_as_the_road_bears() {
     authority.disconnect(1, now);
     assert_eq!(join(&mut authority, 2, &mut writer, now + 3 * RESEND_MS), []);
     assert_eq!((writer.pending(), writer.patience()), (0, RESEND_MS));
+}
+
+/// [RE12] What asks for the next page waits behind no large push.
+#[test]
+fn re12_pages_are_not_held_up() {
+    let (mut road, mut reader) = (road(), replica(2));
+    for (key, bytes) in [("small", 20), ("large", STRIDE_BYTES_MIN), ("last", 20)] {
+        let data = format!(r#"{{"id":"{key}","t":"{}"}}"#, "x".repeat(bytes));
+        let turn = reader.mutate(OpKind::Set, "d", key, &data, Condition::None);
+        reader.durable(turn.unwrap_or_default());
+    }
+    road.authority.connect(2, Admission::OPEN, NOW);
+    reader.connected(NOW);
+    while reader.phase() != Phase::Live {
+        road.up(&mut [(2, &mut reader)]);
+        let head = road.authority.alive(NOW).map(|meta| meta.head);
+        assert!(head <= Some(Seq(ROWS + 1)), "the large one was pushed");
+        road.down(2, &mut reader, 1);
+    }
+    assert_eq!(reader.pending(), 2, "the small one went along");
+    while road.up(&mut [(2, &mut reader)]) + road.waiting(2) > 0 {
+        road.down(2, &mut reader, 1);
+        reader.saved(reader.settled());
+    }
+    assert_eq!((reader.pending(), reader.seq()), (0, Seq(ROWS + 3)));
 }

@@ -294,7 +294,7 @@ impl World {
             match event {
                 Event::Accepted { turn, seq } => side.told.push((turn, seq)),
                 Event::Refused { turn, .. } => side.told.push((turn, None)),
-                Event::Welcome | Event::Live => {}
+                Event::Welcome | Event::Turned | Event::Live => {}
                 other => self.broken = Some(format!("replica {at}: {other:?}")),
             }
         }

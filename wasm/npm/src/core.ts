@@ -150,6 +150,7 @@ export type CoreEvent =
   | ["settled", turn: number, seqs: (number | null)[]]
   | ["refused", turn: number, code: string, message: string, ops: Op[]]
   | ["welcome"]
+  | ["turned"]
   | ["live"]
   | ["reset", reason: "epoch" | "history"]
   | ["renumbered"]

@@ -252,6 +252,10 @@ export class Driver {
       case "welcome":
         this.home.journal.welcomed();
         break;
+      case "turned":
+        // Each try that brings a page comes nearer, so the next need not wait.
+        if (this.lastCloseCode !== BAD_REQUEST) this.socket?.settle();
+        break;
       case "live":
         // Where the relay could not read what is pending, only an answer to that is a good sign.
         if (this.lastCloseCode !== BAD_REQUEST || this.pending === 0) this.allIsWell();

@@ -3,8 +3,8 @@
 import { connect, createServer } from "node:net";
 
 /**
- * A line to `port` on this machine, or to what `port()` gives. `fate(nth)` says what becomes of its nth connection: `cutAfter` milliseconds, `delay`, at
- * most so many of them for each piece, `silentAfter` milliseconds, after which it forwards nothing and looks alive.
+ * A line to `port` on this machine, or to what `port()` gives. `fate(nth)` says what becomes of its nth connection: `cutAfter` milliseconds, `cutAt` so many bytes,
+ * `delay`, at most so many milliseconds for each piece, `silentAfter` milliseconds, after which it forwards nothing and looks alive.
  * `heal` ends what is ill, and lets everything through from there on.
  */
 export async function faultyLine(t, port, fate = () => ({})) {
@@ -29,6 +29,7 @@ export async function faultyLine(t, port, fate = () => ({})) {
     };
     end.isIll = Object.keys(ill).length > 0;
     ends.add(end);
+    let left = ill.cutAt ?? Infinity;
     const silence = () => ((isSilent = true), (line.silent += 1));
     if (ill.silentAfter === 0) silence();
     else if (ill.silentAfter) later(ill.silentAfter, silence);
@@ -40,6 +41,8 @@ export async function faultyLine(t, port, fate = () => ({})) {
       from.on("error", () => {});
       from.on("close", end);
       from.on("data", (bytes) => {
+        left -= bytes.length;
+        if (left < 0) return (line.cuts += 1), end();
         // Timers of one moment may end in any order, so each lets through what has waited longest.
         waiting.push(bytes);
         const pass = () => (isSilent ? waiting.shift() : to.write(waiting.shift()));

@@ -332,6 +332,24 @@ test("through a proxy that cuts every connection after a while nothing is lost",
   assert.deepEqual(ds.trouble, []);
 });
 
+test("connections that die while pages come are made anew without growing waits: each has brought it nearer", async (t) => {
+  const relay = await relayOf(t);
+  const source = await replica(t, relay.url);
+  for (let n = 0; n < 90; n++) source.collection("tasks").set({ id: `${n}`, text: "x".repeat(10_000) });
+  await source.settled();
+  const line = await faultyLine(t, relay.port, () => ({ cutAt: 150_000 }));
+  t.mock.method(Math, "random", () => 0.999);
+  const begin = performance.now();
+  const reader = await replica(t, line.url, { id: source.id });
+  await reader.ready;
+  const waited = (performance.now() - begin) / 1000;
+  assert.equal(reader.digest, source.digest);
+  assert.ok(line.cuts >= 5, `${line.cuts} cuts`);
+  // Growing waits would have come to half a minute.
+  assert.ok(waited < RETRY_MS / 1000 * (line.cuts + 1) * 2, `${line.cuts} cuts took ${waited} s`);
+  t.diagnostic(`${line.cuts} cuts in ${waited.toFixed(1)} s`);
+});
+
 test("what others change arrives while a large outbox is still on its way up", async (t) => {
   const relay = await relayOf(t);
   const line = await faultyLine(t, relay.port, () => ({ delay: () => 40 }));

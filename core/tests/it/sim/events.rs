@@ -59,6 +59,7 @@ impl World {
                     wanted.account = true;
                 }
                 Event::Welcome => wanted.info = true,
+                Event::Turned => {}
                 Event::Live => {
                     let client = &mut self.clients[place];
                     client.records = client.replica.epoch();
