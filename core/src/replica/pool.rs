@@ -60,6 +60,8 @@ pub(super) struct Pool {
     /// Since when it has waited for an answer, to a question or to an acknowledgement; `None` until time is
     /// told.
     waits_since: Option<u64>,
+    /// Whether the time in which an answer should have come has passed once.
+    was_silent: bool,
     converged: bool,
     /// Whether everything was asked for anew in this connection, since digests differed.
     healing: bool,
@@ -136,6 +138,7 @@ impl Replica {
             stage: Stage::Closed,
             ack_is_due: false,
             waits_since: None,
+            was_silent: false,
             converged: false,
             healing: false,
             is_mismatch_told: false,
@@ -234,7 +237,7 @@ impl Replica {
             }
             pool.stage = Stage::Closed;
             pool.ack_is_due = false;
-            pool.waits_since = None;
+            pool.answered();
             pool.converged = false;
         }
         self.added = None;
@@ -267,7 +270,7 @@ impl Replica {
         let frame = wire::encode_up(&Up::Pool(PoolUp { pool: &pool.name, ask }));
         if matches!(pool.stage, Stage::Due(_)) {
             pool.stage = Stage::CatchingUp;
-            pool.waits_since = None;
+            pool.answered();
         }
         Some(frame)
     }
@@ -334,7 +337,11 @@ impl Replica {
             if pool.stage == Stage::Live {
                 pool.ack_is_due = true;
             } else {
-                pool.stage = Stage::Due(Ask::Open);
+                // The first time it may still be on its way, and would be twice.
+                if pool.was_silent {
+                    pool.stage = Stage::Due(Ask::Open);
+                }
+                pool.was_silent = !pool.was_silent;
                 was_silent = true;
             }
         }
@@ -345,6 +352,12 @@ impl Replica {
 }
 
 impl Pool {
+    /// What is awaited from here on has its own time.
+    fn answered(&mut self) {
+        self.waits_since = None;
+        self.was_silent = false;
+    }
+
     fn primary(&self) -> Option<&str> {
         match &self.kept.terms {
             Some(terms) => terms.primary.as_deref(),

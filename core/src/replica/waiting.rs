@@ -17,9 +17,13 @@ impl Replica {
     pub fn patience(&self) -> u64 {
         match self.phase {
             Phase::CatchingUp => self.road.patience_down(),
-            Phase::Live if self.is_waiting() => self.road.patience_up(),
-            Phase::Live if self.is_asking_pools() => self.road.patience_down(),
-            Phase::Offline | Phase::Stopped | Phase::Greeting | Phase::Live => RESEND_MS,
+            Phase::Live => {
+                // An outcome comes behind the page of a pool that was asked for.
+                let up = if self.is_waiting() { self.road.patience_up() } else { RESEND_MS };
+                let down = if self.is_asking_pools() { self.road.patience_down() } else { 0 };
+                up.max(down)
+            }
+            Phase::Offline | Phase::Stopped | Phase::Greeting => RESEND_MS,
         }
     }
 

@@ -30,7 +30,7 @@ impl Replica {
                     return;
                 }
                 pool.converged &= to == pool.kept.seq;
-                pool.waits_since = None;
+                pool.answered();
                 pool.kept.seq = to;
                 self.take_items(place, changes);
                 self.journal = Journal::Frame;
@@ -142,7 +142,7 @@ impl Replica {
         let Some(pool) = self.pools.get_mut(place) else { return };
         if pool.digest == digest {
             pool.ack_is_due = !pool.converged;
-            pool.waits_since = None;
+            pool.answered();
         } else if pool.healing {
             self.events.push_back(Event::Trouble("diverged"));
         } else {

@@ -72,7 +72,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 97] = [
+pub(crate) const SIGHTS: [&str; 98] = [
     "led ahead",
     "cut by the replica",
     "cut by the relay",
@@ -170,6 +170,7 @@ pub(crate) const SIGHTS: [&str; 97] = [
     "road travelled",
     "road travelled in parts",
     "slow road travelled",
+    "pool over a road",
 ];
 
 /// How often each of [`SIGHTS`] was seen.

@@ -43,6 +43,8 @@ struct Country {
     all: Vec<Traveller>,
     last: SessionId,
     news: News,
+    /// How many items there are in the pool.
+    items: usize,
 }
 
 impl Country {
@@ -51,7 +53,7 @@ impl Country {
         let authority = storage.unwrap_or_else(|trouble| panic!("{trouble:?}"));
         let all = vec![Traveller::new(2, [100_000_000; 2], 1, Death::Never)];
         let news = News { every_ms: u64::MAX, bytes: 0, until: 0, written: 0 };
-        Country { random, now: NOW, authority, all, last: 0, news }
+        Country { random, now: NOW, authority, all, last: 0, news, items: 0 }
     }
 
     /// Lets time pass until everything is everywhere, if it is by then.
@@ -246,16 +248,18 @@ impl Country {
             replica.phase() == Phase::Live
                 && replica.pending() == 0
                 && Some(replica.digest()) == digest
+                && (self.items == 0 || one.converged() == Some(self.items))
         };
         self.now >= self.news.until && self.all.iter().all(is_there)
     }
 }
 
-/// What is to be carried: so many records of so many bytes.
+/// What is to be carried: so many records, or items of a pool, of so many bytes.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     records: u64,
     bytes: u64,
+    are_items: bool,
 }
 
 impl Load {
@@ -263,13 +267,23 @@ impl Load {
     fn any(random: &mut Random, bytes_per_s: u64) -> Self {
         let all = (bytes_per_s * 60).min(1_000_000);
         let bytes = random.pick(&[20, 200, 2_000, 20_000, 100_000]).min(all / 2);
-        Load { records: (all / (bytes + 60)).clamp(1, 3_000), bytes }
+        let records = (all / (bytes + 60)).clamp(1, 3_000);
+        Load { records, bytes, are_items: random.once_in(3) }
     }
 
     fn give(self, traveller: &mut Traveller, name: char) {
         for n in 0..self.records {
-            traveller.set(&format!("{name}{n}"), usize::try_from(self.bytes).unwrap_or(0));
+            let (key, bytes) = (format!("{name}{n}"), usize::try_from(self.bytes).unwrap_or(0));
+            if self.are_items {
+                traveller.add(&key, bytes);
+            } else {
+                traveller.set(&key, bytes);
+            }
         }
+    }
+
+    fn items(self) -> usize {
+        if self.are_items { usize::try_from(self.records).unwrap_or(0) } else { 0 }
     }
 
     const fn all(self) -> u64 {
@@ -302,6 +316,7 @@ pub(crate) fn travel(seed: u64, report: &mut Report) -> Check {
     }
     let mut far = Traveller::new(1, ways, latency, death);
     mine.give(&mut far, 'm');
+    country.items = mine.items() + others.items();
     let began = country.now;
     far.due = began;
     country.all.push(far);
@@ -331,6 +346,9 @@ pub(crate) fn travel(seed: u64, report: &mut Report) -> Check {
         return fail("LI3", what);
     }
     report.sights.see("road travelled");
+    if country.items > 0 {
+        report.sights.see("pool over a road");
+    }
     if country.all[1].connections > 1 {
         report.sights.see("road travelled in parts");
     }

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use neap_core::{
     authority::SessionId,
     datastore::{Kind, Options},
-    id::ReplicaId,
+    id::{ReplicaId, Seq},
     mutation::Condition,
+    pool::Choice,
     replica::{OpKind, Replica},
 };
 
@@ -14,6 +15,8 @@ use super::NOW;
 
 /// No more is handed to a socket while so many bytes wait in it, as in the package.
 pub(super) const SEND_BUFFER_BYTES: u64 = 1 << 20;
+/// Where items are added.
+const POOL: &str = "~p";
 /// What networks still carry of a connection that is closed, in bytes.
 pub(super) const STALE_BYTES: u64 = 64 * 1024;
 
@@ -107,8 +110,11 @@ impl Traveller {
         let way = |bytes_per_s| Way { bytes_per_s, latency_ms, free_at: 0, words: VecDeque::new() };
         let options = Options { kind: Some(Kind::Permanent), ..Options::default() };
         let ids = [ReplicaId([name; 16]), ReplicaId([name + 100; 16])];
+        let mut replica = Replica::new(ids[0], ids[1], 7, options);
+        let is_open = replica.open_pool(POOL, Choice::default());
+        assert_eq!(is_open, Ok(true));
         Traveller {
-            replica: Replica::new(ids[0], ids[1], 7, options),
+            replica,
             up: way(up),
             down: way(down),
             death,
@@ -128,6 +134,18 @@ impl Traveller {
         let data = format!(r#"{{"id":"{key}","t":"{}"}}"#, "x".repeat(bytes));
         let turn = self.replica.mutate(OpKind::Set, "c", key, &data, Condition::None);
         self.replica.durable(turn.unwrap_or_default());
+    }
+
+    pub(super) fn add(&mut self, key: &str, bytes: usize) {
+        let item = format!(r#"[{{"id":"{key}","t":"{}"}}]"#, "x".repeat(bytes));
+        let turn = self.replica.add(POOL, &item).ok().flatten();
+        self.replica.durable(turn.unwrap_or_default());
+    }
+
+    /// How many items it knows of the pool, once all members know the same.
+    pub(super) fn converged(&self) -> Option<usize> {
+        let state = self.replica.pool_state(POOL).filter(|state| state.converged)?;
+        (state.seq > Seq::ZERO).then(|| self.replica.size(POOL))
     }
 
     pub(super) fn is_in_a_hole(&self, now: u64) -> bool {
