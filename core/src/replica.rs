@@ -106,6 +106,9 @@ pub struct Replica {
     /// How many items have been added to all pools, as far as the frames of this connection explain it;
     /// `None` before the first pool was told.
     added: Option<u64>,
+    /// How many pieces of news of pools it has taken, and how many of them are on the disk.
+    pool_news: u64,
+    pool_news_saved: u64,
     /// Bytes of frames that came since the relay was last told.
     unread: u64,
     siblings: Siblings,
@@ -168,6 +171,8 @@ impl Replica {
             outbox: Outbox::new(seed),
             pools: Vec::new(),
             added: None,
+            pool_news: 0,
+            pool_news_saved: 0,
             unread: 0,
             siblings: Siblings::default(),
             shows: None,

@@ -175,6 +175,35 @@ exports! {
         core.give(ident.map(Vec::from))
     }
 
+    /// The pools of which something is held, as `[[name, seq], …]`.
+    "pools" fn pools(core, _input) -> i32 {
+        let pools = convert::pools_to_json(core.replica.pool_seqs());
+        core.give(Some(pools))
+    }
+
+    /// Takes in the items of a page that another replica of this place has stored.
+    "adoptPage" fn adopt_page(core, input, bytes: usize, place: usize) -> bool {
+        core.replica.adopt_page(input.bytes(bytes).into(), place).is_ok()
+    }
+
+    /// Takes in a frame of its log, if it is about a pool.
+    "adoptFrame" fn adopt_frame(core, input, bytes: usize) -> bool {
+        core.replica.adopt_frame(input.bytes(bytes)).is_ok()
+    }
+
+    /// Takes in how far it holds pools.
+    "adoptInfo" fn adopt_info(core, input, bytes: usize) -> bool {
+        core.replica.adopt_info(input.bytes(bytes)).is_ok()
+    }
+
+    /// How many pieces of news of pools it has taken.
+    "poolNews" fn pool_news(core, _input) -> f64 { float(core.replica.pool_news()) }
+
+    /// So many of them are on the disk.
+    "poolNewsSaved" fn pool_news_saved(core, _input, count: f64) {
+        core.replica.pool_news_saved(integer(count));
+    }
+
     /// On what a pool has converged, as `[seq, digest]`; nothing where it has not.
     "convergence" fn convergence(core, input, pool: usize) -> i32 {
         let state = core.replica.pool_state(input.text(pool)).filter(|state| state.converged);

@@ -19,6 +19,7 @@ use crate::{
     wire::{self, PoolAsk, PoolUp, Up},
 };
 
+mod copy;
 mod news;
 
 /// How far a pool has come in the present connection.
@@ -57,6 +58,8 @@ pub(super) struct Pool {
     digest: Digest,
     stage: Stage,
     ack_is_due: bool,
+    /// Which piece of news it has taken last: it is acknowledged when it is on the disk.
+    newest: u64,
     /// Since when it has waited for an answer, to a question or to an acknowledgement; `None` until time is
     /// told.
     waits_since: Option<u64>,
@@ -137,6 +140,7 @@ impl Replica {
             digest: Digest::EMPTY,
             stage: Stage::Closed,
             ack_is_due: false,
+            newest: 0,
             waits_since: None,
             was_silent: false,
             converged: false,
@@ -256,7 +260,10 @@ impl Replica {
         if self.phase != Phase::Live {
             return None;
         }
-        let due = |pool: &&mut Pool| matches!(pool.stage, Stage::Due(_)) || pool.ack_is_due;
+        let saved = self.pool_news_saved;
+        let due = |pool: &&mut Pool| {
+            matches!(pool.stage, Stage::Due(_)) || pool.ack_is_due && pool.newest <= saved
+        };
         let pool = self.pools.iter_mut().find(due)?;
         let after = pool.kept.seq;
         let ask = match pool.stage {

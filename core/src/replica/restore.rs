@@ -32,6 +32,11 @@ pub struct Account {
 
 wire::fields!(Account { generation, birth, settled, placed });
 
+/// The pools of what was stored of a datastore.
+pub(super) fn pools_in(info: &[u8]) -> Result<Vec<(Box<str>, Kept)>, BadFrame> {
+    wire::decode_stored::<Known>(info).map(|known| known.pools)
+}
+
 impl Replica {
     /// What is to be stored of the datastore, beside the pages of a checkpoint; `None` where no relay
     /// has told of it, or where the records that are held belong to a life that is over.

@@ -13,6 +13,7 @@ use neap_core::{
 };
 
 mod lost;
+mod shared;
 mod world;
 
 use world::{World, items, started};

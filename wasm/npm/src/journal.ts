@@ -4,8 +4,8 @@ import { soon, stopwatch } from "./clock.js";
 import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, LIVE, type Core } from "./core.js";
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
-import type { Found } from "./restore.js";
-import type { Batch, Block, Checkpoint, Identity, Known, Step, Storage } from "./storage/storage.js";
+import { adoptPools, type Found } from "./restore.js";
+import { isLeftOut, type Batch, type Block, type Checkpoint, type Identity, type Known, type PoolSeqs, type Step, type Storage } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -61,6 +61,8 @@ export class Journal {
   private underWay: Batch | undefined = undefined;
   private rescuing: Promise<unknown> = Promise.resolve();
   private isOver = false;
+  /** What is stored of pools cannot be read. */
+  private overrulesPools = false;
   /** Counts the ids under which the replica went on: what was written for one says nothing of another. */
   private life = 0;
   id: Uint8Array;
@@ -157,7 +159,8 @@ export class Journal {
     this.made = undefined;
     this.making = mine;
     this.isHeld = true;
-    this.steps = [];
+    // News of pools stay: should the checkpoint be left out, they are nowhere else on the disk.
+    this.steps = this.steps.filter(({ from, to }) => from === to);
     this.logBytes = 0;
     let next = 0;
     const slice = () => {
@@ -242,6 +245,7 @@ export class Journal {
     this.replicaIsDue = false;
     this.knownIsDue = false;
     this.core.infoSaved();
+    this.core.poolNewsSaved(this.core.poolNews());
     this.core.saved(this.core.settled());
     this.listener.written(this.core.lastTurn());
   }
@@ -267,6 +271,7 @@ export class Journal {
 
   private async writeOnce(): Promise<void> {
     const { core, life } = this;
+    const news = this.isHeld ? undefined : core.poolNews();
     const batch = this.takeBatch();
     const settled = core.settled();
     this.underWay = batch;
@@ -278,7 +283,9 @@ export class Journal {
       if (verdict === "behind" && (this.making ?? this.made)) this.makeCheckpoint(WHOLE);
       this.checkpointBytes = Math.max(this.checkpointBytes, sizeOf(batch.checkpoint.pages.values()));
     }
-    if (verdict === "gap") {
+    if (isLeftOut(verdict)) {
+      // What cannot be read counts no more.
+      if (verdict === "lacks") this.overrulesPools = !(await adoptPools(core, await this.storage.reload()));
       this.replicaIsDue = true;
       this.knownIsDue ||= batch.known !== undefined;
       this.makeCheckpoint(WHOLE);
@@ -287,7 +294,9 @@ export class Journal {
       core.infoSaved();
     }
     if (life !== this.life) return;
-    if (verdict !== "gap") {
+    if (!isLeftOut(verdict)) {
+      this.overrulesPools = false;
+      if (news !== undefined) core.poolNewsSaved(news);
       this.stored = this.stored.filter(({ first }) => !batch.gone.includes(first));
       if (batch.replica) core.saved(settled);
     }
@@ -317,6 +326,7 @@ export class Journal {
       steps: this.steps,
       known: this.knownIsDue ? this.known() : undefined,
       checkpoint: this.takeCheckpoint(),
+      pools: this.overrulesPools ? undefined : poolsOf(core),
     };
     this.steps = [];
     this.replicaIsDue = false;
@@ -329,7 +339,7 @@ export class Journal {
     this.blocks = [];
     this.renumbered = false;
     const replica = renumbered ? this.replica() : undefined;
-    return { blocks, renumbered, epoch: this.core.epoch(), gone: [], replica, steps: [], known: undefined, checkpoint: undefined };
+    return { blocks, renumbered, epoch: this.core.epoch(), gone: [], replica, steps: [], known: undefined, checkpoint: undefined, pools: undefined };
   }
 
   private replica(): Identity {
@@ -380,6 +390,8 @@ function askToPersist(): void {
   const { storage } = (globalThis as { navigator?: { storage?: StorageManager } }).navigator ?? {};
   storage?.persist?.().catch(() => {});
 }
+
+const poolsOf = (core: Core): PoolSeqs => Object.fromEntries(JSON.parse(core.pools()) as [string, number][]);
 
 const sizeOf = (pages: Iterable<Uint8Array>): number => {
   let sum = 0;

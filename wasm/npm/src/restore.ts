@@ -5,7 +5,7 @@ import type { Core } from "./core.js";
 import { NeapError } from "./errors.js";
 import { isFieldName } from "./key.js";
 import { SLICE_MS } from "./limits.js";
-import { newIdentity, type Identity, type Stored, type Sum } from "./storage/storage.js";
+import { newIdentity, type Confirmed, type Identity, type Stored, type Sum } from "./storage/storage.js";
 
 /** What of the stored still counts when a core has it. */
 export interface Found extends Omit<Stored, "pages"> {
@@ -50,7 +50,7 @@ export async function restore(make: (replica: Identity) => Core, found: Stored):
 const holds = (made: number, sum: Sum): boolean => sum === undefined || sum === made;
 
 /** Gives how many bytes the pages have, or nothing where the records are of no use. */
-async function restoreRecords(core: Core, { known, pages, steps }: Stored): Promise<number | undefined> {
+async function restoreRecords(core: Core, { known, pages, steps }: Confirmed): Promise<number | undefined> {
   let pageBytes = 0;
   if (!known) return pageBytes;
   if (!holds(core.checksum(known.info, 0, 0), known.sum) || !core.restoreInfo(known.info)) return undefined;
@@ -72,6 +72,23 @@ async function restoreRecords(core: Core, { known, pages, steps }: Stored): Prom
     }
   }
   return pageBytes;
+}
+
+/** Gives a core that runs what other tabs have stored of pools; whether all of that can be read. */
+export async function adoptPools(core: Core, { known, pages, steps }: Confirmed): Promise<boolean> {
+  let place = 0;
+  let isWhole = true;
+  for (const part of pages)
+    for (const { bytes, isSealed } of await part) {
+      // What an older package has stored was there when this tab came.
+      isWhole &&= !isSealed || core.adoptPage(bytes, place);
+      place += 1;
+    }
+  isWhole &&= known !== undefined && core.adoptInfo(known.info);
+  for (const { from, to, frames, sums } of steps)
+    for (const [index, frame] of frames.entries())
+      isWhole &&= holds(core.checksum(frame, from, to), sums[index]) && core.adoptFrame(frame);
+  return isWhole;
 }
 
 /** Gives what is to be awaited between pieces of work that would hold up the page together. */

@@ -185,7 +185,7 @@ test("two tabs that hear the same store it once, and what they stored can be rea
     const [log, pages, outbox] = await Promise.all([read("log"), read("pages"), read("outbox")]);
     db.close();
     const sum = (list) => list.reduce((total, { length }) => total + length, 0);
-    return { log: sum(log.flatMap(({ frames }) => frames)), pages: sum(pages.map(({ bytes }) => bytes)), outbox: outbox.length };
+    return { log: sum(log.flatMap(({ frames }) => frames)), pages: sum(pages.map(({ sealed }) => sealed)), outbox: outbox.length };
   });
   assert.equal(bytes.outbox, 0, "what is settled has left the outbox");
   assert.ok(bytes.log < 2_000_000, `the log is folded into pages: ${JSON.stringify(bytes)}`);
@@ -292,7 +292,7 @@ test("damaged records are fetched again; the outbox is not harmed", async (t) =>
         writing.objectStore(store).openCursor().onsuccess = ({ target: { result: cursor } }) => {
           if (!cursor) return;
           const torn = (bytes) => bytes.slice(0, bytes.length / 2).map((byte) => byte ^ 0x55);
-          cursor.update(store === "log" ? { ...cursor.value, frames: cursor.value.frames.map(torn) } : { ...cursor.value, bytes: torn(cursor.value.bytes) });
+          cursor.update(store === "log" ? { ...cursor.value, frames: cursor.value.frames.map(torn) } : { ...cursor.value, sealed: torn(cursor.value.sealed) });
           cursor.continue();
         };
       }

@@ -22,6 +22,7 @@ impl Replica {
         let Some(place) = self.pools.iter().position(|pool| pool.name == down.pool) else {
             return;
         };
+        let news = self.pool_news + 1;
         let Some(pool) = self.pools.get_mut(place) else { return };
         match down.news {
             PoolNews::Page { from, to, last } if pool.stage == Stage::CatchingUp => {
@@ -32,8 +33,9 @@ impl Replica {
                 pool.converged &= to == pool.kept.seq;
                 pool.answered();
                 pool.kept.seq = to;
+                pool.newest = news;
                 self.take_items(place, changes);
-                self.journal = Journal::Frame;
+                self.take_down(news);
                 match last {
                     Some(last) => self.reach_pool_head(place, last),
                     None => {
@@ -52,9 +54,10 @@ impl Replica {
                 self.added = self.added.map(|added| added.saturating_add(count));
                 pool.converged = false;
                 pool.kept.seq = to;
+                pool.newest = news;
                 self.drain_pool(place, drained);
                 self.take_items(place, changes);
-                self.journal = Journal::Frame;
+                self.take_down(news);
                 self.hold(place, digest);
             }
             PoolNews::Converged { seq, drained, .. } if pool.stage == Stage::Live => {
@@ -63,7 +66,7 @@ impl Replica {
                 }
                 pool.converged = true;
                 if drained {
-                    self.journal = Journal::Frame;
+                    self.take_down(news);
                     self.drain_pool(place, seq);
                 }
                 self.tell_pool(place);
@@ -76,6 +79,12 @@ impl Replica {
             }
             PoolNews::Page { .. } | PoolNews::Delta { .. } | PoolNews::Converged { .. } => {}
         }
+    }
+
+    /// Such a piece of news wants to be stored.
+    fn take_down(&mut self, news: u64) {
+        self.pool_news = news;
+        self.journal = Journal::Frame;
     }
 
     /// Takes items in place of what was held under their identities.
@@ -111,7 +120,7 @@ impl Replica {
 
     /// Items that were accepted before anything was told of the pool may lie under identities of
     /// another primary field than it has.
-    fn rename_unseen(&mut self, place: usize) {
+    pub(super) fn rename_unseen(&mut self, place: usize) {
         let Some(pool) = self.pools.get(place) else { return };
         let collection = pool.collection;
         let mut wrong: Vec<(Box<str>, String, Box<str>)> = Vec::new();

@@ -28,7 +28,7 @@ impl World {
         self.step()
     }
 
-    fn drained(&self) -> Seq {
+    pub(super) fn drained(&self) -> Seq {
         let pool = self.authority.pool(POOL).ok().flatten();
         pool.map_or(Seq::ZERO, |pool| pool.drained)
     }
@@ -110,6 +110,28 @@ fn po10_a_lost_question() {
     world.carry();
     assert_eq!(items(&world.members[1].replica).len(), 1);
     assert!(world.state(1).converged);
+}
+
+/// [PO11] What has come is acknowledged when it is on the disk, so that nothing is gone from the relay that a member that dies
+/// would not have.
+#[test]
+fn po11_acknowledged_when_stored() {
+    let mut world = World::new(&[DRAINED, DRAINED]);
+    (0..2).for_each(|place| world.connect(place));
+    world.carry();
+    world.add(0, r#"[{"id":"a"}]"#);
+    let push = world.members[0].replica.take_frame().unwrap_or_default();
+    world.say(0, &push);
+    world.commit();
+    // Both have been told.
+    for place in 0..2 {
+        assert_eq!(items(&world.members[place].replica).len(), 1);
+        assert_eq!(world.members[place].replica.take_frame(), None, "its disk has not got it");
+    }
+    assert_eq!(world.drained(), Seq::ZERO);
+    world.carry();
+    assert_eq!(world.drained(), Seq(1));
+    assert!((0..2).all(|place| world.state(place).converged));
 }
 
 /// [PO10] Convergence of which the word was lost is told to whoever says again what it holds. What was

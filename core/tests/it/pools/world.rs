@@ -93,6 +93,7 @@ impl World {
         }
         member.replica.info_saved();
         member.replica.saved(member.replica.settled());
+        member.replica.pool_news_saved(member.replica.pool_news());
     }
 
     pub(super) fn connect(&mut self, place: usize) {

@@ -52,6 +52,8 @@ pub(crate) struct Entry {
 pub(crate) enum Note {
     Durable(ReplicaId, Turn),
     Saved(ReplicaId, Turn),
+    /// So many pieces of news of pools.
+    PoolNews(u64),
     /// What came with the newest of so many welcomes, at this moment.
     InfoSaved {
         welcomes: u64,

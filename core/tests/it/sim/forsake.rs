@@ -68,6 +68,7 @@ impl World {
         let goes_on = client.replica.forsake_disk();
         client.replica.durable(minted);
         client.replica.info_saved();
+        client.replica.pool_news_saved(client.replica.pool_news());
         self.drain(place)?;
         if goes_on.is_err() {
             return self.cut(place, 1006);

@@ -64,6 +64,9 @@ impl World {
                 log.writes.extend(client.replica.info().map(Write::Info));
             }
         }
+        if !log.writes.is_empty() {
+            log.notes.push(Note::PoolNews(client.replica.pool_news()));
+        }
         if wanted.account && !wanted.outbox {
             log.writes.push(client.account());
             log.writes.push(Write::DropBlocks(settled));
@@ -134,6 +137,7 @@ impl Client {
                 self.stored_contact = Some(at);
                 self.replica.info_saved();
             }
+            Note::PoolNews(count) => self.replica.pool_news_saved(count),
             Note::Ready => self.is_ready = true,
             Note::Durable(..) | Note::Saved(..) | Note::InfoSaved { .. } => {}
         }

@@ -208,6 +208,7 @@ impl Country {
         let Traveller { replica, up, session, retries, .. } = &mut self.all[place];
         replica.info_saved();
         replica.saved(replica.settled());
+        replica.pool_news_saved(replica.pool_news());
         while let Some(event) = replica.take_events() {
             if matches!(
                 event,

@@ -7,18 +7,22 @@
 import { PAGES_FIRST, PAGES_TOGETHER } from "../limits.js";
 import { request } from "./database.js";
 import { bytesIn, readPage, readStep } from "./rows.js";
-import type { Batch, Checkpoint, Known, Page, Step, Stored, Verdict } from "./storage.js";
+import type { Batch, Checkpoint, Confirmed, Known, Page, PoolSeqs, Step, Verdict } from "./storage.js";
 
 const CONFIRMED = "confirmed";
 
-type Confirmed = Known & { readonly stamp: string | undefined };
+type Row = Known & {
+  readonly stamp: string | undefined;
+  /** The newest seqs that pages and log hold of pools; missing where an older package has stored them. */
+  readonly pools?: PoolSeqs;
+};
 
 /** What is known of the datastore. */
-export const readKnown = (using: IDBTransaction): Promise<Confirmed | undefined> =>
-  request(using.objectStore("meta").get(CONFIRMED) as IDBRequest<Confirmed | undefined>);
+export const readKnown = (using: IDBTransaction): Promise<Row | undefined> =>
+  request(using.objectStore("meta").get(CONFIRMED) as IDBRequest<Row | undefined>);
 
 /** Reads all of it; pages go on coming afterwards. */
-export async function readConfirmed(all: IDBTransaction): Promise<Pick<Stored, "known" | "stamp" | "pages" | "steps" | "logBytes">> {
+export async function readConfirmed(all: IDBTransaction): Promise<Confirmed> {
   const pages = all.objectStore("pages");
   // They come before it is known how many there are, and the core has something to do.
   const first = partOf(pages, 0, PAGES_FIRST);
@@ -61,6 +65,12 @@ function partOf(pages: IDBObjectStore, begin: number, end: number): Promise<Page
 export async function writeConfirmed(writing: IDBTransaction, batch: Batch): Promise<Verdict> {
   let row = await readKnown(writing);
   let verdict: Verdict = "stored";
+  const before = row?.pools;
+  const mine = batch.pools ?? {};
+  const pools: Record<string, number> = batch.pools && row?.epoch === batch.epoch ? { ...before } : {};
+  if (batch.checkpoint || batch.known)
+    for (const [name, seq] of Object.entries(pools)) if ((mine[name] ?? 0) < seq) return "lacks";
+  for (const [name, seq] of Object.entries(mine)) pools[name] = Math.max(seq, pools[name] ?? 0);
   if (batch.checkpoint) {
     const { known, onto, overrules } = batch.checkpoint;
     const ahead = row?.epoch === known.epoch ? row.seq - known.seq : -1;
@@ -82,15 +92,15 @@ export async function writeConfirmed(writing: IDBTransaction, batch: Batch): Pro
   const { known } = batch;
   const isNews = known && (!row || (row.epoch === known.epoch && row.seq === known.seq));
   if (isNews) row = { ...known, stamp: row?.stamp };
-  if (row) writing.objectStore("meta").put(row, CONFIRMED);
+  if (row) writing.objectStore("meta").put({ ...row, pools: verdict === "gap" ? before : pools }, CONFIRMED);
   return verdict;
 }
 
 async function writeCheckpoint(
   writing: IDBTransaction,
   { known, pages, pageCount, onto, stamp }: Checkpoint,
-  row: Confirmed | undefined,
-): Promise<Confirmed> {
+  row: Row | undefined,
+): Promise<Row> {
   const store = writing.objectStore("pages");
   if (onto === undefined) store.clear();
   else store.delete(IDBKeyRange.lowerBound(pageCount));

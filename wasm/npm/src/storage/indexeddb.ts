@@ -10,7 +10,7 @@ import { readConfirmed, readKnown, writeConfirmed } from "./confirmed.js";
 import { complete, openDatabase, request, STORES } from "./database.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
 import { readBlock, readIdentity } from "./rows.js";
-import { newIdentity, type Batch, type Heirs, type Owned, type Storage, type Stored, type Verdict } from "./storage.js";
+import { isLeftOut, newIdentity, type Batch, type Confirmed, type Heirs, type Owned, type Storage, type Stored, type Verdict } from "./storage.js";
 import { lostError, newerError } from "./trouble.js";
 
 /** Opens the database `name`, makes it where there is none, and takes a slot in it. */
@@ -117,6 +117,10 @@ export class IndexedDbStorage implements Storage {
     };
   }
 
+  reload(): Promise<Confirmed> {
+    return readConfirmed(this.begin("readonly"));
+  }
+
   async write(batch: Batch): Promise<Verdict> {
     for (;;) {
       const { naps } = this;
@@ -144,7 +148,7 @@ export class IndexedDbStorage implements Storage {
       writing.abort();
       return "dispossessed";
     }
-    if (verdict !== "gap") this.removeSettled(writing, batch);
+    if (!isLeftOut(verdict)) this.removeSettled(writing, batch);
     this.writeReplica(writing, batch, verdict);
     writing.commit();
     await done;
@@ -160,8 +164,8 @@ export class IndexedDbStorage implements Storage {
     const outbox = writing.objectStore("outbox");
     if (batch.renumbered) outbox.delete(IDBKeyRange.bound([this.slot], [this.slot, []]));
     for (const { first, ...row } of batch.blocks) outbox.put(row, [this.slot, first]);
-    // With a gap the effect of what the account calls settled is not here; but blocks of another id are nothing without it.
-    if (batch.replica && (batch.renumbered || verdict !== "gap")) {
+    // Left out, the effect of what the account calls settled is not here; but blocks of another id are nothing without it.
+    if (batch.replica && (batch.renumbered || !isLeftOut(verdict))) {
       writing.objectStore("replicas").put({ ...batch.replica, owner: this.owner }, this.slot);
     }
   }

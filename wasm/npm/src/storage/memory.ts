@@ -1,21 +1,17 @@
 // No storage at all: the page's memory is the only copy.
 
-import { newIdentity, type Storage, type Stored, type Verdict } from "./storage.js";
+import { newIdentity, type Confirmed, type Storage, type Stored, type Verdict } from "./storage.js";
 
 export class MemoryStorage implements Storage {
   readonly kind = "memory";
   onLost: (reason: Error) => void = () => {};
 
-  load(): Promise<Stored> {
-    return Promise.resolve({
-      replica: newIdentity(),
-      known: undefined,
-      stamp: undefined,
-      pages: [],
-      steps: [],
-      blocks: [],
-      logBytes: 0,
-    });
+  async load(): Promise<Stored> {
+    return { replica: newIdentity(), blocks: [], ...(await this.reload()) };
+  }
+
+  reload(): Promise<Confirmed> {
+    return Promise.resolve({ known: undefined, stamp: undefined, pages: [], steps: [], logBytes: 0 });
   }
 
   write(): Promise<Verdict> {

@@ -63,7 +63,12 @@ export interface Batch {
   readonly steps: readonly Step[];
   readonly known: Known | undefined;
   readonly checkpoint: Checkpoint | undefined;
+  /** The newest seqs that this replica holds of pools; nothing where what is stored of them counts no more. */
+  readonly pools: PoolSeqs | undefined;
 }
+
+/** Pools by their marked names, with seqs of theirs. */
+export type PoolSeqs = Readonly<Record<string, number>>;
 
 /** Who a replica is. */
 export interface Identity {
@@ -102,20 +107,29 @@ export type Verdict =
   | "gap"
   /** Another tab has stored something newer; the checkpoint was left out. */
   | "behind"
+  /** Another tab has stored items of pools that this one does not hold: as with a gap, once it has taken them in. */
+  | "lacks"
   /** Nothing was stored: somebody else has taken over this replica's place. */
   | "dispossessed";
 
-/** What was found. Foreign rows are empty bytes. */
-export interface Stored {
-  readonly replica: Identity;
+/** What was found of the records, which all tabs share. Foreign rows are empty bytes. */
+export interface Confirmed {
   readonly known: Known | undefined;
   readonly stamp: string | undefined;
   /** In parts, the first of which can be taken while the others are still being read. */
   readonly pages: readonly Promise<readonly Page[]>[];
   readonly steps: readonly Step[];
-  readonly blocks: readonly Block[];
   readonly logBytes: number;
 }
+
+/** And of a replica. */
+export interface Stored extends Confirmed {
+  readonly replica: Identity;
+  readonly blocks: readonly Block[];
+}
+
+/** Whether the confirmed part of a batch was left out as a whole. */
+export const isLeftOut = (verdict: Verdict): boolean => verdict === "gap" || verdict === "lacks";
 
 /** Who is told when the tab of another replica is gone, or frozen. */
 export interface Heirs {
@@ -131,6 +145,8 @@ export interface Storage {
   readonly kind: StorageKind;
   /** Reads everything, once; pages go on coming afterwards. */
   load(): Promise<Stored>;
+  /** Reads what all tabs share once more. */
+  reload(): Promise<Confirmed>;
   write(batch: Batch): Promise<Verdict>;
   /** Called when the place is lost under the open datastore. */
   onLost: (reason: Error) => void;
