@@ -4,8 +4,8 @@ import { soon, stopwatch } from "./clock.js";
 import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, LIVE, type Core } from "./core.js";
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
-import { adoptPools, type Found } from "./restore.js";
-import { isLeftOut, type Batch, type Block, type Checkpoint, type Identity, type Known, type PoolSeqs, type Step, type Storage } from "./storage/storage.js";
+import { adoptPools, poolsOf, type Found } from "./restore.js";
+import { isLeftOut, type Batch, type Block, type Checkpoint, type Identity, type Known, type Step, type Storage } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -284,7 +284,7 @@ export class Journal {
       this.checkpointBytes = Math.max(this.checkpointBytes, sizeOf(batch.checkpoint.pages.values()));
     }
     if (isLeftOut(verdict)) {
-      // What cannot be read counts no more.
+      // What cannot be had even so is nowhere any more.
       if (verdict === "lacks") this.overrulesPools = !(await adoptPools(core, await this.storage.reload()));
       this.replicaIsDue = true;
       this.knownIsDue ||= batch.known !== undefined;
@@ -390,8 +390,6 @@ function askToPersist(): void {
   const { storage } = (globalThis as { navigator?: { storage?: StorageManager } }).navigator ?? {};
   storage?.persist?.().catch(() => {});
 }
-
-const poolsOf = (core: Core): PoolSeqs => Object.fromEntries(JSON.parse(core.pools()) as [string, number][]);
 
 const sizeOf = (pages: Iterable<Uint8Array>): number => {
   let sum = 0;

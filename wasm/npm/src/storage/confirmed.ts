@@ -37,6 +37,7 @@ export async function readConfirmed(all: IDBTransaction): Promise<Confirmed> {
     stamp: confirmed?.stamp,
     pages: [first, ...parts],
     steps,
+    pools: confirmed?.pools,
     logBytes: steps.reduce((sum, { frames }) => frames.reduce((sum, frame) => sum + frame.length, sum), 0),
   };
 }

@@ -120,6 +120,8 @@ export interface Confirmed {
   readonly pages: readonly Promise<readonly Page[]>[];
   readonly steps: readonly Step[];
   readonly logBytes: number;
+  /** The newest seqs that all this holds of pools; missing where an older package has stored it. */
+  readonly pools: PoolSeqs | undefined;
 }
 
 /** And of a replica. */
