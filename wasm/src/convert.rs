@@ -102,20 +102,6 @@ pub(crate) fn convergence(state: PoolState) -> Vec<u8> {
     out
 }
 
-/// `[[name, seq], …]`.
-pub(crate) fn pools_to_json<'a>(pools: impl Iterator<Item = (&'a str, Seq)>) -> Vec<u8> {
-    let mut out = vec![b'['];
-    for (place, (name, seq)) in pools.enumerate() {
-        out.extend(if place > 0 { &b",["[..] } else { b"[" });
-        write_string(&mut out, name);
-        out.push(b',');
-        write_number(&mut out, seq.0);
-        out.push(b']');
-    }
-    out.push(b']');
-    out
-}
-
 /// `["presence", whether it is all, [[who, state or null], …]]`.
 fn write_presence(out: &mut Vec<u8>, news: &Presence) {
     tagged(out, "presence", &[]);

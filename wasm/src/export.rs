@@ -175,26 +175,18 @@ exports! {
         core.give(ident.map(Vec::from))
     }
 
-    /// The pools of which something is held, as `[[name, seq], …]`.
-    "pools" fn pools(core, _input) -> i32 {
-        let pools = convert::pools_to_json(core.replica.pool_seqs());
-        core.give(Some(pools))
-    }
-
     /// Takes in the items of a page that another replica of this place has stored.
     "adoptPage" fn adopt_page(core, input, bytes: usize, place: usize) -> bool {
         core.replica.adopt_page(input.bytes(bytes).into(), place).is_ok()
     }
 
-    /// Takes in a frame of its log, if it is about a pool.
+    /// Takes in the items of a frame of its log.
     "adoptFrame" fn adopt_frame(core, input, bytes: usize) -> bool {
         core.replica.adopt_frame(input.bytes(bytes)).is_ok()
     }
 
-    /// Takes in how far it holds pools.
-    "adoptInfo" fn adopt_info(core, input, bytes: usize) -> bool {
-        core.replica.adopt_info(input.bytes(bytes)).is_ok()
-    }
+    /// Everything that was to be taken in has been.
+    "adopted" fn adopted(core, _input) { core.replica.adopted(); }
 
     /// How many pieces of news of pools it has taken.
     "poolNews" fn pool_news(core, _input) -> f64 { float(core.replica.pool_news()) }

@@ -75,10 +75,7 @@ impl Replica {
         self.asked = page.cursor;
         self.head = self.head.max(page.head);
         match page.last {
-            None => {
-                self.next_is_due = Some(page.cursor);
-                self.events.push_back(Event::Turned);
-            }
+            None => self.next_is_due = Some(page.cursor),
             Some(last) => {
                 self.stage_or_begin_anew()?;
                 self.arrive(page.cursor.after, &last);
@@ -118,6 +115,7 @@ impl Replica {
         }
         rows.end()?;
         staging.unread = Box::default();
+        self.events.push_back(Event::Turned);
         Ok(())
     }
 

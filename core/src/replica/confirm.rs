@@ -137,7 +137,7 @@ impl Replica {
         };
         if entry.adds {
             if !matches!(outcome, Outcome::Refused(_)) {
-                self.keep_accepted(&entry.ops(), unsettled);
+                self.keep_accepted(author, &entry.ops(), unsettled);
             }
             self.tell_finished(&entry.ops());
         }

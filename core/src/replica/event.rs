@@ -42,7 +42,7 @@ pub enum Event {
     /// What is known of datastore or replica has changed and wants to be stored: see
     /// [`super::Replica::info`] and [`super::Replica::account`]. Pushes wait for [`super::Replica::info_saved`].
     Welcome,
-    /// A page has come, and more are to come: should the connection break, the next goes on from there.
+    /// A page of catch-up has come and can be read: should the connection break, the next goes on from there.
     Turned,
     /// The replica is at the head.
     Live,

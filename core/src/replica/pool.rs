@@ -295,11 +295,18 @@ impl Replica {
 
     /// An addition has been accepted, so its items are in the pool, or were. Those that nothing was told
     /// of are held without a seq, until they come under one.
-    pub(super) fn keep_accepted(&mut self, ops: &[Op<'_>], unsettled: &mut Unsettled) {
+    pub(super) fn keep_accepted(
+        &mut self,
+        author: usize,
+        ops: &[Op<'_>],
+        unsettled: &mut Unsettled,
+    ) {
         for op in ops {
             let Op::Add { pool: name, data, .. } = *op else { continue };
             let place = self.pool_place(name);
-            let Some(pool) = self.pools.get(place) else { continue };
+            let is_known = |pool: &&Pool| author == 0 || pool.is_open || pool.kept.terms.is_some();
+            // What a sibling adds to a pool of which nothing is known here is kept where it was added.
+            let Some(pool) = self.pools.get(place).filter(is_known) else { continue };
             let (collection, primary) = (pool.collection, pool.primary());
             let ident = pool::ident(data, check_value(data, primary).ok().flatten());
             if self.table.get(collection, &ident).is_none() {

@@ -32,11 +32,6 @@ pub struct Account {
 
 wire::fields!(Account { generation, birth, settled, placed });
 
-/// The pools of what was stored of a datastore.
-pub(super) fn pools_in(info: &[u8]) -> Result<Vec<(Box<str>, Kept)>, BadFrame> {
-    wire::decode_stored::<Known>(info).map(|known| known.pools)
-}
-
 impl Replica {
     /// What is to be stored of the datastore, beside the pages of a checkpoint; `None` where no relay
     /// has told of it, or where the records that are held belong to a life that is over.
@@ -151,6 +146,7 @@ impl Replica {
         let (down, changes) = wire::decode_down(bytes)?;
         let to = match down {
             Down::Pool(news) => {
+                // Items are what they are, also where another tab has stored less of how far the pool is held.
                 if self.restore_pool_news(&news, &changes) {
                     self.replay(&changes)?;
                 }

@@ -102,12 +102,10 @@ export interface Core {
   pageCount(): number;
   dirtyPage(): number;
   page(index: number): Uint8Array;
-  /** The pools of which it holds something, with their newest seqs, as JSON pairs. */
-  pools(): string;
-  /** Takes in what another replica of this place has stored of pools: first all pages, then the info, then the frames. */
+  /** Takes in the items of pools that another replica of this place has stored. */
   adoptPage(bytes: Uint8Array, place: number): boolean;
-  adoptInfo(bytes: Uint8Array): boolean;
   adoptFrame(bytes: Uint8Array): boolean;
+  adopted(): void;
   /** How many pieces of news of pools it has taken; what is stored of them may be acknowledged. */
   poolNews(): number;
   poolNewsSaved(count: number): void;

@@ -4,8 +4,8 @@ import { soon, stopwatch } from "./clock.js";
 import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, LIVE, type Core } from "./core.js";
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
-import { adoptPools, poolsOf, type Found } from "./restore.js";
-import { isLeftOut, type Batch, type Block, type Checkpoint, type Identity, type Known, type Step, type Storage } from "./storage/storage.js";
+import { adoptPools, type Found } from "./restore.js";
+import type { Batch, Block, Checkpoint, Identity, Known, Step, Storage } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -37,6 +37,8 @@ interface Making {
 export class Journal {
   private blocks: Block[] = [];
   private steps: Step[] = [];
+  /** Of which life they are. */
+  private stepsEpoch: string | undefined = undefined;
   private renumbered = false;
   private replicaIsDue = false;
   private knownIsDue = false;
@@ -61,8 +63,8 @@ export class Journal {
   private underWay: Batch | undefined = undefined;
   private rescuing: Promise<unknown> = Promise.resolve();
   private isOver = false;
-  /** What is stored of pools cannot be read. */
-  private overrulesPools = false;
+  /** The newest checkpoint on the disk of which all items of pools are held here. */
+  private seen: string | undefined;
   /** Counts the ids under which the replica went on: what was written for one says nothing of another. */
   private life = 0;
   id: Uint8Array;
@@ -78,9 +80,12 @@ export class Journal {
     ({ id: this.id, spare: this.spare, contact: this.contact } = stored.replica);
     this.stored = stored.blocks.map(({ first, last }) => ({ first, last }));
     this.stamp = stored.isDamaged ? undefined : stored.stamp;
+    this.seen = stored.stamp;
     this.isDamaged = stored.isDamaged;
     this.logBytes = stored.logBytes;
     this.checkpointBytes = stored.pageBytes;
+    // What was heard in another place may not have reached that disk, and is to be acknowledged when it is on this one.
+    if (core.poolNews() > 0) this.makeCheckpoint(WHOLE);
   }
 
   /** What is known of replica and datastore wants to be stored before anything is pushed. */
@@ -138,6 +143,7 @@ export class Journal {
 
   private append(from: number, frames: readonly Uint8Array[], bytes: number): void {
     const to = this.core.seq();
+    this.stepsEpoch = this.core.epoch();
     this.steps.push({ from, to, frames, sums: frames.map((frame) => this.core.checksum(frame, from, to)) });
     this.logBytes += bytes;
     const isLong = this.logBytes > LOG_BYTES_MIN && this.logBytes > this.checkpointBytes / 4;
@@ -160,7 +166,7 @@ export class Journal {
     this.making = mine;
     this.isHeld = true;
     // News of pools stay: should the checkpoint be left out, they are nowhere else on the disk.
-    this.steps = this.steps.filter(({ from, to }) => from === to);
+    this.steps = this.stepsEpoch === known.epoch ? this.steps.filter(isOfPool) : [];
     this.logBytes = 0;
     let next = 0;
     const slice = () => {
@@ -280,22 +286,27 @@ export class Journal {
     if (batch.checkpoint) {
       // Pages that another tab has overtaken say nothing of what is stored now, nor do changes to them.
       this.stamp = verdict === "behind" ? undefined : batch.checkpoint.stamp;
+      if (verdict === "stored") this.seen = this.stamp;
       if (verdict === "behind" && (this.making ?? this.made)) this.makeCheckpoint(WHOLE);
       this.checkpointBytes = Math.max(this.checkpointBytes, sizeOf(batch.checkpoint.pages.values()));
     }
-    if (isLeftOut(verdict)) {
-      // What cannot be had even so is nowhere any more.
-      if (verdict === "lacks") this.overrulesPools = !(await adoptPools(core, await this.storage.reload()));
+    if (verdict === "gap") {
+      const found = await this.storage.reload();
+      if (found) {
+        await adoptPools(core, found);
+        this.seen = found.stamp;
+      }
+      // News of pools that were left out are nowhere else on the disk.
+      this.steps = [...batch.steps.filter(isOfPool), ...this.steps];
       this.replicaIsDue = true;
       this.knownIsDue ||= batch.known !== undefined;
-      this.makeCheckpoint(WHOLE);
+      this.makeCheckpoint(batch.checkpoint?.overrules ? ANEW : WHOLE);
     } else if ((batch.known || batch.checkpoint) && !this.knownIsDue) {
       // A welcome that has come meanwhile has brought what is not in this batch, a birth stamp perhaps.
       core.infoSaved();
     }
     if (life !== this.life) return;
-    if (!isLeftOut(verdict)) {
-      this.overrulesPools = false;
+    if (verdict !== "gap") {
       if (news !== undefined) core.poolNewsSaved(news);
       this.stored = this.stored.filter(({ first }) => !batch.gone.includes(first));
       if (batch.replica) core.saved(settled);
@@ -326,7 +337,6 @@ export class Journal {
       steps: this.steps,
       known: this.knownIsDue ? this.known() : undefined,
       checkpoint: this.takeCheckpoint(),
-      pools: this.overrulesPools ? undefined : poolsOf(core),
     };
     this.steps = [];
     this.replicaIsDue = false;
@@ -339,7 +349,7 @@ export class Journal {
     this.blocks = [];
     this.renumbered = false;
     const replica = renumbered ? this.replica() : undefined;
-    return { blocks, renumbered, epoch: this.core.epoch(), gone: [], replica, steps: [], known: undefined, checkpoint: undefined, pools: undefined };
+    return { blocks, renumbered, epoch: this.core.epoch(), gone: [], replica, steps: [], known: undefined, checkpoint: undefined };
   }
 
   private replica(): Identity {
@@ -354,7 +364,7 @@ export class Journal {
     this.made = undefined;
     const onto = extent === CHANGED ? this.stamp : undefined;
     const stamp = toHex(randomBytes(8));
-    return { known, pages, pageCount: this.core.pageCount(), onto, overrules: extent === ANEW, stamp };
+    return { known, pages, pageCount: this.core.pageCount(), onto, overrules: extent === ANEW, seen: this.seen, stamp };
   }
 
   /** Stores who the replica is, under a generation that nobody had before: only then may it say Hello. */
@@ -380,6 +390,9 @@ export class Journal {
     await Promise.all([this.writing, this.rescuing]);
   }
 }
+
+/** News of pools, which count their own seqs, do not move the datastore's. */
+const isOfPool = ({ from, to }: Step): boolean => from === to;
 
 let hasAsked = false;
 

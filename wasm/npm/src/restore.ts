@@ -5,10 +5,10 @@ import type { Core } from "./core.js";
 import { NeapError } from "./errors.js";
 import { isFieldName } from "./key.js";
 import { SLICE_MS } from "./limits.js";
-import { newIdentity, type Confirmed, type Identity, type PoolSeqs, type Stored, type Sum } from "./storage/storage.js";
+import { newIdentity, type Confirmed, type Identity, type Stored, type Sum } from "./storage/storage.js";
 
 /** What of the stored still counts when a core has it. */
-export interface Found extends Omit<Stored, "pages" | "pools"> {
+export interface Found extends Omit<Stored, "pages"> {
   readonly isDamaged: boolean;
   readonly pageBytes: number;
 }
@@ -74,25 +74,15 @@ async function restoreRecords(core: Core, { known, pages, steps }: Confirmed): P
   return pageBytes;
 }
 
-/** The newest seqs that a core holds of pools. */
-export const poolsOf = (core: Core): PoolSeqs => Object.fromEntries(JSON.parse(core.pools()) as [string, number][]);
-
-/** Gives a core that runs what other tabs have stored of pools; whether it holds all of that now. */
-export async function adoptPools(core: Core, { known, pages, steps, pools = {} }: Confirmed): Promise<boolean> {
-  let place = 0;
-  let isWhole = true;
-  for (const part of pages)
-    for (const { bytes, isSealed } of await part) {
-      // What an older package has stored was there when this tab came.
-      isWhole &&= !isSealed || core.adoptPage(bytes, place);
-      place += 1;
-    }
-  isWhole &&= known !== undefined && core.adoptInfo(known.info);
+/** Gives a core that runs the items of pools that other tabs have stored, as far as they can be read. */
+export async function adoptPools(core: Core, { known, pages, steps }: Confirmed): Promise<void> {
+  const parts = await Promise.all(pages);
+  // They may be of another life by now.
+  if (known?.epoch !== core.epoch()) return;
+  parts.flat().forEach(({ bytes, isSealed }, place) => isSealed && core.adoptPage(bytes, place));
   for (const { from, to, frames, sums } of steps)
-    for (const [index, frame] of frames.entries())
-      isWhole &&= holds(core.checksum(frame, from, to), sums[index]) && core.adoptFrame(frame);
-  const mine = poolsOf(core);
-  return isWhole && Object.entries(pools).every(([name, seq]) => (mine[name] ?? 0) >= seq);
+    frames.forEach((frame, index) => from === to && holds(core.checksum(frame, from, to), sums[index]) && core.adoptFrame(frame));
+  core.adopted();
 }
 
 /** Gives what is to be awaited between pieces of work that would hold up the page together. */

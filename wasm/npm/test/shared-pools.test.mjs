@@ -21,12 +21,12 @@ async function member(t, relay, id) {
   return [ds, ds.pool("p", terms)];
 }
 
-for (const what of ["has not opened it", "comes later and knows nothing"])
+for (const what of ["has not opened it", "comes later and knows nothing", "opens it when the relay has let go of all items"])
   test(`a tab keeps what another tab has stored of a pool, though it ${what}`, async (t) => {
     const { relay, tab, load, origin } = await profile(t, browser);
     const options = { relay: relay.url, id: "board" };
     const [other, pool] = await member(t, relay.url, "board");
-    const early = what === "has not opened it" ? await tab(options) : undefined;
+    const early = what.startsWith("comes") ? undefined : await tab(options);
     const holder = await tab(options);
     await openPool(holder);
     const late = early ?? (await tab(options));
@@ -40,6 +40,10 @@ for (const what of ["has not opened it", "comes later and knows nothing"])
     await pool.whenConverged();
     await holder.evaluate(() => pool.whenConverged().then(() => ds.close()));
     await holder.close();
+    if (what.startsWith("opens")) {
+      await openPool(late);
+      await late.evaluate(() => pool.whenConverged());
+    }
     // More than a log may hold: the tab that is left writes all pages anew.
     for (let n = 0; n < 40; n += 1) other.collection("tasks").set({ id: `${n}`, text: "x".repeat(50_000) });
     await other.settled();
@@ -59,6 +63,34 @@ for (const what of ["has not opened it", "comes later and knows nothing"])
     assert.equal(await items(late), 7, "and with the relay, which has none of them");
     assert.deepEqual(await late.evaluate(() => trouble), []);
   });
+
+test("a tab whose neighbour is busy with a pool delivers its edits, and stores what it hears", async (t) => {
+  const { relay, tab } = await profile(t, browser);
+  const options = { relay: relay.url, id: "board" };
+  const [, pool] = await member(t, relay.url, "board");
+  const holder = await tab(options);
+  await openPool(holder);
+  await holder.evaluate(() => ds.ready);
+  let isOver = false;
+  const busy = (async () => {
+    for (let n = 0; !isOver; n += 1) {
+      pool.add({ id: `${n}` });
+      await new Promise((done) => setTimeout(done, 5));
+    }
+  })();
+  await until(async () => (await items(holder)) > 20, "the pool is busy");
+  const late = await tab(options);
+  await late.evaluate(async () => {
+    await ds.ready;
+    for (let n = 0; n < 30; n += 1) await tasks.set({ id: `${n}`, text: "x".repeat(50_000) }).settled;
+    await ds.settled();
+  });
+  await late.evaluate(() => ds.close());
+  isOver = true;
+  await busy;
+  await until(async () => (await items(holder)) === pool.size, "all items");
+  assert.deepEqual(await holder.evaluate(() => trouble), []);
+});
 
 test("items are acknowledged when they are on the disk: until then the relay keeps them", async (t) => {
   const { relay, tab, origin } = await profile(t, browser);

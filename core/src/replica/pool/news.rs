@@ -211,8 +211,8 @@ impl Replica {
         }
     }
 
-    /// Takes back a frame about a pool. One that does not follow on what is held is of no use: what it
-    /// tells will be asked for.
+    /// Takes back how far a frame of a pool has led; one that does not follow on what is held leads nowhere, and what comes
+    /// after will be asked for. Gives whether it has items that can be read.
     pub(in crate::replica) fn restore_pool_news(
         &mut self,
         down: &PoolDown,
@@ -220,32 +220,28 @@ impl Replica {
     ) -> bool {
         let place = self.pool_place(&down.pool);
         let Some(pool) = self.pools.get_mut(place) else { return false };
-        match &down.news {
-            PoolNews::Page { from, to, .. } | PoolNews::Delta { from, to, .. } => {
-                if *from > pool.kept.seq || !fits(changes, &pool.name) {
-                    return false;
-                }
-                pool.kept.seq = pool.kept.seq.max(*to);
-                match &down.news {
-                    PoolNews::Page { last: Some(last), .. } => {
-                        pool.kept.terms = Some(last.terms.clone());
-                        pool.kept.drained = pool.kept.drained.max(last.drained);
-                    }
-                    PoolNews::Delta { drained, .. } => {
-                        pool.kept.drained = pool.kept.drained.max(*drained);
-                    }
-                    PoolNews::Page { last: None, .. }
-                    | PoolNews::Converged { .. }
-                    | PoolNews::Mismatch => {}
-                }
-                true
+        let kept = &mut pool.kept;
+        let (from, to, drained) = match &down.news {
+            PoolNews::Page { from, to, last: Some(last) } if *from <= kept.seq => {
+                kept.terms = Some(last.terms.clone());
+                (*from, *to, last.drained)
             }
+            PoolNews::Page { from, to, .. } => (*from, *to, Seq::ZERO),
+            PoolNews::Delta { from, to, drained, .. } => (*from, *to, *drained),
             PoolNews::Converged { seq, drained: true, .. } => {
-                pool.kept.drained = pool.kept.drained.max(*seq);
-                false
+                kept.drained = kept.drained.max(*seq);
+                return false;
             }
-            PoolNews::Converged { .. } | PoolNews::Mismatch => false,
+            PoolNews::Converged { .. } | PoolNews::Mismatch => return false,
+        };
+        if !fits(changes, &pool.name) {
+            return false;
         }
+        if from <= kept.seq {
+            kept.seq = kept.seq.max(to);
+            kept.drained = kept.drained.max(drained);
+        }
+        true
     }
 
     /// Everything has been taken back: the digests of the pools can be told.

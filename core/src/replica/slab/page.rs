@@ -1,7 +1,7 @@
 //! A page of a checkpoint: a slab as it lies, and what spares the replica to read its records when it comes back.
 //!
 //! Blocks come first, then for each one the hash of its key and where it begins, four bytes each with the lowest first,
-//! then a [`Tail`], its length in four bytes, and in eight bytes the [`seal`] of all this at the page's place.
+//! then a [`Tail`], its length and the [`seal`] of all this at the page's place.
 
 use alloc::vec::Vec;
 

@@ -30,6 +30,10 @@ impl World {
                 self.carry_up()?;
                 self.flush()?;
                 self.carry_down()?;
+                // What has come is acknowledged when it is stored.
+                for place in 0..self.clients.len() {
+                    self.write_disk(place)?;
+                }
             }
             self.now += SILENCE_MS + 500;
             self.tick_all()?;

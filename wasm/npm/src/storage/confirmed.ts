@@ -7,29 +7,37 @@
 import { PAGES_FIRST, PAGES_TOGETHER } from "../limits.js";
 import { request } from "./database.js";
 import { bytesIn, readPage, readStep } from "./rows.js";
-import type { Batch, Checkpoint, Confirmed, Known, Page, PoolSeqs, Step, Verdict } from "./storage.js";
+import type { Batch, Checkpoint, Confirmed, Known, Page, Step, Verdict } from "./storage.js";
 
 const CONFIRMED = "confirmed";
 
 type Row = Known & {
   readonly stamp: string | undefined;
-  /** The newest seqs that pages and log hold of pools; missing where an older package has stored them. */
-  readonly pools?: PoolSeqs;
+  /** The key of the next step: none is given twice. Missing where an older package has stored it. */
+  readonly next?: number | undefined;
 };
+
+/** Steps of the log that a replica has read, up to a key, and those that it has written. */
+export interface KnownSteps {
+  upTo: number;
+  readonly own: Set<number>;
+}
 
 /** What is known of the datastore. */
 export const readKnown = (using: IDBTransaction): Promise<Row | undefined> =>
   request(using.objectStore("meta").get(CONFIRMED) as IDBRequest<Row | undefined>);
 
 /** Reads all of it; pages go on coming afterwards. */
-export async function readConfirmed(all: IDBTransaction): Promise<Confirmed> {
+export async function readConfirmed(all: IDBTransaction): Promise<Confirmed & { readonly upTo: number }> {
   const pages = all.objectStore("pages");
   // They come before it is known how many there are, and the core has something to do.
   const first = partOf(pages, 0, PAGES_FIRST);
-  const [confirmed, parts, rows] = await Promise.all([
+  const log = all.objectStore("log");
+  const [confirmed, parts, rows, keys] = await Promise.all([
     readKnown(all),
     request(pages.count()).then((count) => partsOf(pages, count)),
-    request(all.objectStore("log").getAll()),
+    request(log.getAll()),
+    request(log.getAllKeys()),
   ]);
   const steps = rows.map(readStep);
   return {
@@ -37,7 +45,7 @@ export async function readConfirmed(all: IDBTransaction): Promise<Confirmed> {
     stamp: confirmed?.stamp,
     pages: [first, ...parts],
     steps,
-    pools: confirmed?.pools,
+    upTo: (keys.at(-1) as number | undefined) ?? -1,
     logBytes: steps.reduce((sum, { frames }) => frames.reduce((sum, frame) => sum + frame.length, sum), 0),
   };
 }
@@ -63,21 +71,21 @@ function partOf(pages: IDBObjectStore, begin: number, end: number): Promise<Page
 }
 
 /** Stores the confirmed part of a batch, as far as it fits to what is there. */
-export async function writeConfirmed(writing: IDBTransaction, batch: Batch): Promise<Verdict> {
+export async function writeConfirmed(
+  writing: IDBTransaction,
+  batch: Batch,
+  steps: KnownSteps,
+  appended: number[],
+): Promise<Verdict> {
   let row = await readKnown(writing);
   let verdict: Verdict = "stored";
-  const before = row?.pools;
-  const mine = batch.pools ?? {};
-  const pools: Record<string, number> = batch.pools && row?.epoch === batch.epoch ? { ...before } : {};
-  if (batch.checkpoint || batch.known)
-    for (const [name, seq] of Object.entries(pools)) if ((mine[name] ?? 0) < seq) return "lacks";
-  for (const [name, seq] of Object.entries(mine)) pools[name] = Math.max(seq, pools[name] ?? 0);
   if (batch.checkpoint) {
-    const { known, onto, overrules } = batch.checkpoint;
+    const { known, onto, overrules, seen } = batch.checkpoint;
     const ahead = row?.epoch === known.epoch ? row.seq - known.seq : -1;
     if (onto !== undefined && row?.stamp !== onto) verdict = ahead >= 0 ? "behind" : "gap";
     else if (onto === undefined && ahead > 0 && !overrules) verdict = "behind";
-    else row = await writeCheckpoint(writing, batch.checkpoint, row);
+    else if (onto === undefined && row?.epoch === known.epoch && row.stamp !== seen) return "gap";
+    else row = await writeCheckpoint(writing, batch.checkpoint, row, steps);
   }
   for (const step of batch.steps) {
     // News of pools, which count their own seqs, do not move the datastore's.
@@ -87,13 +95,14 @@ export async function writeConfirmed(writing: IDBTransaction, batch: Batch): Pro
       verdict = "gap";
       break;
     }
-    await append(writing.objectStore("log"), step);
-    if (moves) row = { ...row, seq: step.to };
+    const key = await append(writing.objectStore("log"), step, row.next ?? 0);
+    if (!moves) appended.push(key);
+    row = { ...row, seq: moves ? step.to : row.seq, next: key + 1 };
   }
   const { known } = batch;
   const isNews = known && (!row || (row.epoch === known.epoch && row.seq === known.seq));
-  if (isNews) row = { ...known, stamp: row?.stamp };
-  if (row) writing.objectStore("meta").put({ ...row, pools: verdict === "gap" ? before : pools }, CONFIRMED);
+  if (isNews) row = { ...known, stamp: row?.stamp, next: row?.next };
+  if (row) writing.objectStore("meta").put(row, CONFIRMED);
   return verdict;
 }
 
@@ -101,30 +110,32 @@ async function writeCheckpoint(
   writing: IDBTransaction,
   { known, pages, pageCount, onto, stamp }: Checkpoint,
   row: Row | undefined,
+  { upTo, own }: KnownSteps,
 ): Promise<Row> {
   const store = writing.objectStore("pages");
   if (onto === undefined) store.clear();
   else store.delete(IDBKeyRange.lowerBound(pageCount));
   for (const [index, sealed] of pages) store.put({ sealed }, index);
-  // What came while the pages were encoded is still needed: some of them were made before it.
+  // What came while the pages were encoded is still needed: some of them were made before it. So is what another tab has
+  // stored of pools, whose items are in no page that is made here.
   const log = writing.objectStore("log");
-  let seq = known.seq;
-  if (onto === undefined) log.clear();
-  else {
-    const [keys, steps] = await Promise.all([
-      request(log.getAllKeys()),
-      request(log.getAll() as IDBRequest<Step[]>),
-    ]);
-    steps.forEach((step, index) => {
-      if (step.to <= known.seq) log.delete(keys[index] as IDBValidKey);
-    });
-    seq = Math.max(seq, row?.seq ?? 0);
-  }
-  return { ...known, seq, stamp };
+  const isSameLife = row?.epoch === known.epoch;
+  const [keys, found] = await Promise.all([request(log.getAllKeys()), request(log.getAll() as IDBRequest<Step[]>)]);
+  found.forEach(({ from, to }, index) => {
+    const key = keys[index] as number;
+    const isKnown = from < to || key <= upTo || own.has(key);
+    if (isSameLife && !(isKnown && (onto === undefined || to <= known.seq))) return;
+    log.delete(key);
+    own.delete(key);
+  });
+  const seq = onto === undefined ? known.seq : Math.max(known.seq, row?.seq ?? 0);
+  return { ...known, seq, stamp, next: Math.max(row?.next ?? 0, ((keys.at(-1) as number | undefined) ?? -1) + 1) };
 }
 
-/** Puts a step behind all that are there, those of other tabs among them. */
-async function append(log: IDBObjectStore, step: Step): Promise<void> {
+/** Puts a step behind all that are there, those of other tabs among them: under which key. */
+async function append(log: IDBObjectStore, step: Step, next: number): Promise<number> {
   const last = await request(log.openKeyCursor(null, "prev"));
-  log.put(step, last ? (last.key as number) + 1 : 0);
+  const key = Math.max(next, last ? (last.key as number) + 1 : 0);
+  log.put(step, key);
+  return key;
 }

@@ -6,11 +6,11 @@
 import { after, stopwatch } from "../clock.js";
 import { randomBytes, toHex } from "../dice.js";
 import { LOOK_AGAIN_MS, LOOK_IN_MS } from "../limits.js";
-import { readConfirmed, readKnown, writeConfirmed } from "./confirmed.js";
+import { readConfirmed, readKnown, writeConfirmed, type KnownSteps } from "./confirmed.js";
 import { complete, openDatabase, request, STORES } from "./database.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
 import { readBlock, readIdentity } from "./rows.js";
-import { isLeftOut, newIdentity, type Batch, type Confirmed, type Heirs, type Owned, type Storage, type Stored, type Verdict } from "./storage.js";
+import { newIdentity, type Batch, type Confirmed, type Heirs, type Owned, type Storage, type Stored, type Verdict } from "./storage.js";
 import { lostError, newerError } from "./trouble.js";
 
 /** Opens the database `name`, makes it where there is none, and takes a slot in it. */
@@ -66,6 +66,8 @@ export class IndexedDbStorage implements Storage {
   private thaw: (() => void) | undefined = undefined;
   /** What is under way: it would hold up all other tabs if the page were frozen over it. */
   private readonly open = new Set<IDBTransaction>();
+  /** The steps of the log that are known here: what they tell of pools is in the pages that are made here. */
+  private readonly known: KnownSteps = { upTo: -1, own: new Set() };
   /** Slots of tabs that are gone. Who looks after them may not be awake yet when the page is frozen. */
   private readonly orphans = new Set<IndexedDbStorage>();
 
@@ -110,6 +112,7 @@ export class IndexedDbStorage implements Storage {
       request(all.objectStore("outbox").getAllKeys(ofSlot)),
       request(all.objectStore("outbox").getAll(ofSlot)),
     ]);
+    this.known.upTo = confirmed.upTo;
     return {
       replica,
       ...confirmed,
@@ -117,8 +120,19 @@ export class IndexedDbStorage implements Storage {
     };
   }
 
-  reload(): Promise<Confirmed> {
-    return readConfirmed(this.begin("readonly"));
+  async reload(): Promise<Confirmed | undefined> {
+    for (;;) {
+      const { naps } = this;
+      if (this.asleep && !(await this.asleep.catch(() => false))) return undefined;
+      try {
+        const found = await readConfirmed(this.begin("readonly"));
+        await Promise.all(found.pages);
+        this.known.upTo = Math.max(this.known.upTo, found.upTo);
+        return found;
+      } catch (error) {
+        if (naps === this.naps) throw error;
+      }
+    }
   }
 
   async write(batch: Batch): Promise<Verdict> {
@@ -143,15 +157,17 @@ export class IndexedDbStorage implements Storage {
     const isMixed = batch.checkpoint || batch.known || batch.steps.length > 0;
     const owning = isMixed || !hasSharedLocks() ? this.owns(writing) : true;
     if (owning !== true) owning.catch(() => {});
-    const verdict = isMixed ? await writeConfirmed(writing, batch) : "stored";
+    const appended: number[] = [];
+    const verdict = isMixed ? await writeConfirmed(writing, batch, this.known, appended) : "stored";
     if (owning !== true && !(await owning)) {
       writing.abort();
       return "dispossessed";
     }
-    if (!isLeftOut(verdict)) this.removeSettled(writing, batch);
+    if (verdict !== "gap") this.removeSettled(writing, batch);
     this.writeReplica(writing, batch, verdict);
     writing.commit();
     await done;
+    for (const key of appended) this.known.own.add(key);
     return verdict;
   }
 
@@ -164,8 +180,8 @@ export class IndexedDbStorage implements Storage {
     const outbox = writing.objectStore("outbox");
     if (batch.renumbered) outbox.delete(IDBKeyRange.bound([this.slot], [this.slot, []]));
     for (const { first, ...row } of batch.blocks) outbox.put(row, [this.slot, first]);
-    // Left out, the effect of what the account calls settled is not here; but blocks of another id are nothing without it.
-    if (batch.replica && (batch.renumbered || !isLeftOut(verdict))) {
+    // With a gap the effect of what the account calls settled is not here; but blocks of another id are nothing without it.
+    if (batch.replica && (batch.renumbered || verdict !== "gap")) {
       writing.objectStore("replicas").put({ ...batch.replica, owner: this.owner }, this.slot);
     }
   }

@@ -11,7 +11,7 @@ export class MemoryStorage implements Storage {
   }
 
   reload(): Promise<Confirmed> {
-    return Promise.resolve({ known: undefined, stamp: undefined, pages: [], steps: [], logBytes: 0, pools: undefined });
+    return Promise.resolve({ known: undefined, stamp: undefined, pages: [], steps: [], logBytes: 0 });
   }
 
   write(): Promise<Verdict> {

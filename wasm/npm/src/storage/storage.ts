@@ -46,6 +46,8 @@ export interface Checkpoint {
   readonly onto: string | undefined;
   /** What is stored is wrong, however new it is. */
   readonly overrules: boolean;
+  /** The newest checkpoint of which all items of pools are held here. */
+  readonly seen: string | undefined;
   /** Names this checkpoint. */
   readonly stamp: string;
 }
@@ -63,12 +65,7 @@ export interface Batch {
   readonly steps: readonly Step[];
   readonly known: Known | undefined;
   readonly checkpoint: Checkpoint | undefined;
-  /** The newest seqs that this replica holds of pools; nothing where what is stored of them counts no more. */
-  readonly pools: PoolSeqs | undefined;
 }
-
-/** Pools by their marked names, with seqs of theirs. */
-export type PoolSeqs = Readonly<Record<string, number>>;
 
 /** Who a replica is. */
 export interface Identity {
@@ -103,12 +100,13 @@ export const newIdentity = (): Identity => ({
 export type Verdict =
   /** It was stored, or is there already. */
   | "stored"
-  /** What is stored is not what steps or pages build on, and is not newer: a checkpoint of everything helps. */
+  /**
+   * What is stored is not what steps or pages build on, and is not newer; or the pages are another tab's, whose pools this one
+   * may not have opened: a checkpoint of everything helps, with what those pages hold of pools.
+   */
   | "gap"
   /** Another tab has stored something newer; the checkpoint was left out. */
   | "behind"
-  /** Another tab has stored items of pools that this one does not hold: as with a gap, once it has taken them in. */
-  | "lacks"
   /** Nothing was stored: somebody else has taken over this replica's place. */
   | "dispossessed";
 
@@ -120,8 +118,6 @@ export interface Confirmed {
   readonly pages: readonly Promise<readonly Page[]>[];
   readonly steps: readonly Step[];
   readonly logBytes: number;
-  /** The newest seqs that all this holds of pools; missing where an older package has stored it. */
-  readonly pools: PoolSeqs | undefined;
 }
 
 /** And of a replica. */
@@ -129,9 +125,6 @@ export interface Stored extends Confirmed {
   readonly replica: Identity;
   readonly blocks: readonly Block[];
 }
-
-/** Whether the confirmed part of a batch was left out as a whole. */
-export const isLeftOut = (verdict: Verdict): boolean => verdict === "gap" || verdict === "lacks";
 
 /** Who is told when the tab of another replica is gone, or frozen. */
 export interface Heirs {
@@ -147,8 +140,8 @@ export interface Storage {
   readonly kind: StorageKind;
   /** Reads everything, once; pages go on coming afterwards. */
   load(): Promise<Stored>;
-  /** Reads what all tabs share once more. */
-  reload(): Promise<Confirmed>;
+  /** Reads what all tabs share once more; nothing where the place has become somebody else's. */
+  reload(): Promise<Confirmed | undefined>;
   write(batch: Batch): Promise<Verdict>;
   /** Called when the place is lost under the open datastore. */
   onLost: (reason: Error) => void;
