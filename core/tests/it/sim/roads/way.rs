@@ -55,7 +55,7 @@ impl Way {
     }
 
     pub(super) fn waiting(&self, now: u64) -> u64 {
-        self.free_at.saturating_sub(now) * self.bytes_per_s / 1_000
+        self.free_at.saturating_sub(now).saturating_mul(self.bytes_per_s) / 1_000
     }
 
     pub(super) fn cut(&mut self, now: u64) {
