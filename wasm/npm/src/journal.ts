@@ -40,6 +40,8 @@ export class Journal {
   /** Of which life they are. */
   private stepsEpoch: string | undefined = undefined;
   private renumbered = false;
+  /** Whether a frame has come: before that there are no news of pools. */
+  private hasHeard = false;
   private replicaIsDue = false;
   private knownIsDue = false;
   /** The one that is being made; then the one that is made and waits for its turn to be written. */
@@ -85,7 +87,8 @@ export class Journal {
     this.logBytes = stored.logBytes;
     this.checkpointBytes = stored.pageBytes;
     // What was heard in another place may not have reached that disk, and is to be acknowledged when it is on this one.
-    if (core.poolNews() > 0) this.makeCheckpoint(WHOLE);
+    this.hasHeard = core.poolNews() > 0;
+    if (this.hasHeard) this.makeCheckpoint(WHOLE);
   }
 
   /** What is known of replica and datastore wants to be stored before anything is pushed. */
@@ -112,6 +115,7 @@ export class Journal {
 
   /** Takes a frame that led the core from seq `from` and phase `phase` to where it is now. */
   frame(bytes: Uint8Array, from: number, phase: number): void {
+    this.hasHeard = true;
     if (this.storage.kind === "memory") return;
     if (phase === CATCHING_UP && !this.pages) {
       this.pages = [];
@@ -251,7 +255,7 @@ export class Journal {
     this.replicaIsDue = false;
     this.knownIsDue = false;
     this.core.infoSaved();
-    this.core.poolNewsSaved(this.core.poolNews());
+    if (this.hasHeard) this.core.poolNewsSaved(this.core.poolNews());
     this.core.saved(this.core.settled());
     this.listener.written(this.core.lastTurn());
   }
@@ -277,7 +281,7 @@ export class Journal {
 
   private async writeOnce(): Promise<void> {
     const { core, life } = this;
-    const news = this.isHeld ? undefined : core.poolNews();
+    const news = this.hasHeard && !this.isHeld ? core.poolNews() : undefined;
     const batch = this.takeBatch();
     const settled = core.settled();
     this.underWay = batch;
