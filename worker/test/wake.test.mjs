@@ -89,7 +89,8 @@ async function readAll(raw) {
     for (let seen = 0; ; ) {
       const page = await raw.wait("a page", (frame, at) => at >= seen && frame.kind === "page", 60_000);
       if (page.last) return;
-      raw.frames.length = 1;
+      // Those that came ahead of the question stay.
+      raw.frames.splice(1, raw.frames.indexOf(page));
       seen = 1;
       raw.send(next(page.cursor));
     }
