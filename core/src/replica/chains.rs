@@ -68,13 +68,9 @@ impl Chains {
     /// The slot of a key's chain, which is opened where there is none.
     pub(super) fn open(&mut self, place: Place) -> usize {
         let hash = self.hash((place.0, &place.1));
-        let is_it = |slot: usize| {
-            self.slots.get(slot).is_some_and(|chain| chain.is_at((place.0, &place.1)))
-        };
-        if let Some(slot) = self.index.claim(hash, self.slots.next(), &is_it) {
-            return slot;
-        }
-        self.slots.insert(Chain { place, links: SmallVec::new() })
+        let next = self.slots.next();
+        let open = self.index.claim(hash, next, &is_of(&self.slots, (place.0, &place.1)));
+        open.unwrap_or_else(|| self.slots.insert(Chain { place, links: SmallVec::new() }))
     }
 
     /// Takes a mutation out of a slot's chain, and an empty chain out of the slots.
@@ -93,7 +89,11 @@ impl Chains {
     }
 
     fn find(&self, hash: u32, place: (Collection, &str)) -> Option<usize> {
-        let is_it = |slot: usize| self.slots.get(slot).is_some_and(|chain| chain.is_at(place));
-        self.index.find(hash, &is_it)
+        self.index.find(hash, &is_of(&self.slots, place))
     }
+}
+
+/// Whether a slot holds the chain of a key.
+fn is_of(slots: &Slots<Chain>, place: (Collection, &str)) -> impl Fn(usize) -> bool {
+    move |slot| slots.get(slot).is_some_and(|chain| chain.is_at(place))
 }

@@ -19,8 +19,8 @@ use crate::{
     wire::{self, PoolAsk, PoolUp, Up},
 };
 
-mod copy;
 mod news;
+mod shared;
 
 /// How far a pool has come in the present connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,13 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::{Life, Replica, author::Placed, confirm::Unsettled, pool::Kept, table::Held};
+use super::{
+    Life, Replica,
+    author::Placed,
+    confirm::Unsettled,
+    pool::Kept,
+    table::{Collection, Held},
+};
 use crate::{
     datastore::Info,
     id::{Epoch, Seq, Turn},
@@ -135,7 +141,7 @@ impl Replica {
     /// # Errors
     /// As [`restore_info`](Self::restore_info); the stored records are then of no use.
     pub fn restore_rows(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
-        self.replay(&wire::peek_changes(bytes)?)
+        self.replay(&wire::peek_changes(bytes)?).map(drop)
     }
 
     /// Takes back a frame of the log, in the order in which they came.
@@ -148,7 +154,7 @@ impl Replica {
             Down::Pool(news) => {
                 // Items are what they are, also where another tab has stored less of how far the pool is held.
                 if self.restore_pool_news(&news, &changes) {
-                    self.replay(&changes)?;
+                    drop(self.replay(&changes)?);
                 }
                 return Ok(());
             }
@@ -161,23 +167,34 @@ impl Replica {
             Down::Delta(_) | Down::Behind | Down::Presence(_) | Down::Rates(_) => return Ok(()),
             Down::Welcome(_) => return Err(BadFrame),
         };
-        self.replay(&changes)?;
+        drop(self.replay(&changes)?);
         self.seq = self.seq.max(to);
         Ok(())
     }
 
-    fn replay(&mut self, changes: &Changes<'_>) -> Result<(), BadFrame> {
+    /// Takes the rows of which nothing as new is held.
+    pub(super) fn replay(&mut self, changes: &Changes<'_>) -> Result<Unsettled, BadFrame> {
         changes.check()?;
         let mut unsettled = Unsettled::default();
         for row in changes.rows().flatten() {
             let collection = self.names.intern(row.collection);
-            let held = self.table.get(collection, row.key);
-            if held.is_none_or(|held| held.seq < row.seq) {
-                let held = Held { seq: row.seq, data: row.data.unwrap_or("") };
-                self.confirm(collection, row.key, held, &mut unsettled);
-            }
+            let held = Held { seq: row.seq, data: row.data.unwrap_or("") };
+            self.take_newer(collection, row.key, held, &mut unsettled);
         }
-        Ok(())
+        Ok(unsettled)
+    }
+
+    /// Takes what is stored of a key, unless what is held of it is as new.
+    pub(super) fn take_newer(
+        &mut self,
+        collection: Collection,
+        key: &str,
+        held: Held<'_>,
+        unsettled: &mut Unsettled,
+    ) {
+        if self.table.get(collection, key).is_none_or(|known| known.seq < held.seq) {
+            self.confirm(collection, key, held, unsettled);
+        }
     }
 
     /// Drops all records that were taken back: the stored ones turned out to be of no use. The outbox

@@ -67,7 +67,7 @@ pub(super) struct Held<'a> {
 
 /// What a table knows of a collection.
 #[derive(Clone, Copy, Debug, Default)]
-struct Kept {
+struct Tally {
     /// How many records there are.
     records: usize,
     /// The hash of its name under the table's seed: numbers differ from one replica to the next.
@@ -84,7 +84,7 @@ pub(super) struct Table {
     index: Index,
     seed: u64,
     /// By the numbers of collections.
-    kept: Vec<Kept>,
+    tallies: Vec<Tally>,
     digest: Digest,
     page_records: usize,
 }
@@ -97,7 +97,7 @@ impl Table {
             free: Vec::new(),
             index: Index::default(),
             seed,
-            kept: Vec::new(),
+            tallies: Vec::new(),
             digest: Digest::EMPTY,
             page_records,
         }
@@ -114,36 +114,36 @@ impl Table {
         Some((slab, slot % self.page_records))
     }
 
-    fn kept(&self, collection: Collection) -> Kept {
-        self.kept.get(collection.index()).copied().unwrap_or_default()
+    fn tally(&self, collection: Collection) -> Tally {
+        self.tallies.get(collection.index()).copied().unwrap_or_default()
     }
 
     /// The hash of a key; nothing where nothing is held of its collection.
     fn hash(&self, collection: Collection, key: &str) -> Option<u32> {
-        Some(hash_of(self.seed, self.kept(collection).hash?, key))
+        Some(hash_of(self.seed, self.tally(collection).hash?, key))
     }
 
     /// Counts records that come into a collection.
     fn count_in(&mut self, collection: Collection, name: &str, records: usize) {
-        if self.kept.len() <= collection.index() {
-            self.kept.resize(collection.index() + 1, Kept::default());
+        if self.tallies.len() <= collection.index() {
+            self.tallies.resize(collection.index() + 1, Tally::default());
         }
-        if let Some(kept) = self.kept.get_mut(collection.index()) {
-            kept.records += records;
-            kept.hash.get_or_insert_with(|| hash_of(self.seed, 0, name));
+        if let Some(tally) = self.tallies.get_mut(collection.index()) {
+            tally.records += records;
+            tally.hash.get_or_insert_with(|| hash_of(self.seed, 0, name));
         }
     }
 
     /// What is held of a key.
     pub(super) fn get(&self, collection: Collection, key: &str) -> Option<Held<'_>> {
-        let is_it = |slot: usize| self.block(slot).is_some_and(|block| block.is(collection, key));
+        let is_it = speaks_of(&self.slabs, self.page_records, (collection, key));
         let slot = self.index.find(self.hash(collection, key)?, &is_it)?;
         self.block(slot).map(|block| block.held())
     }
 
     /// How many records of a collection there are.
     pub(super) fn count(&self, collection: Collection) -> usize {
-        self.kept(collection).records
+        self.tally(collection).records
     }
 
     /// Over all records; the items of pools are none.
@@ -157,9 +157,8 @@ impl Table {
         self.count_in(collection, name, 0);
         let Some(hash) = self.hash(collection, key) else { return };
         let next = self.next_slot();
-        let block = |slot| block_of(&self.slabs, self.page_records, slot);
-        let is_it = |slot: usize| block(slot).is_some_and(|block| block.is(collection, key));
-        let slot = self.index.claim(hash, next, &is_it);
+        let place = (collection, key);
+        let slot = self.index.claim(hash, next, &speaks_of(&self.slabs, self.page_records, place));
         if let Some(slot) = slot {
             self.subtract(name, slot);
         } else {
@@ -246,9 +245,9 @@ impl Table {
     /// Removes what is held of a key.
     pub(super) fn remove(&mut self, collection: Collection, name: &str, key: &str) {
         let Some(hash) = self.hash(collection, key) else { return };
-        let block = |slot| block_of(&self.slabs, self.page_records, slot);
-        let is_it = |slot: usize| block(slot).is_some_and(|block| block.is(collection, key));
-        if let Some(slot) = self.index.remove(hash, &is_it) {
+        let place = (collection, key);
+        let slot = self.index.remove(hash, &speaks_of(&self.slabs, self.page_records, place));
+        if let Some(slot) = slot {
             self.vacate(slot, collection, name);
         }
     }
@@ -260,8 +259,8 @@ impl Table {
             slab.take(slot);
         }
         self.free.push(slot);
-        if let Some(kept) = self.kept.get_mut(collection.index()) {
-            kept.records -= 1;
+        if let Some(tally) = self.tallies.get_mut(collection.index()) {
+            tally.records -= 1;
         }
     }
 
@@ -303,6 +302,15 @@ impl Table {
 
 fn block_of(slabs: &[Slab], page_records: usize, slot: usize) -> Option<Block<'_>> {
     slabs.get(slot / page_records)?.get(slot % page_records)
+}
+
+/// Whether a slot speaks of a key.
+fn speaks_of(
+    slabs: &[Slab],
+    page_records: usize,
+    (collection, key): (Collection, &str),
+) -> impl Fn(usize) -> bool {
+    move |slot| block_of(slabs, page_records, slot).is_some_and(|block| block.is(collection, key))
 }
 
 /// What is added to the digest with what is held of a key: nothing with a tombstone or the item of a pool.

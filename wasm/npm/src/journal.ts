@@ -5,7 +5,7 @@ import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATC
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
 import { adoptPools, type Found } from "./restore.js";
-import type { Batch, Block, Checkpoint, Identity, Known, Step, Storage } from "./storage/storage.js";
+import { isOfPool, type Batch, type Block, type Checkpoint, type Identity, type Known, type Step, type Storage } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -394,9 +394,6 @@ export class Journal {
     await Promise.all([this.writing, this.rescuing]);
   }
 }
-
-/** News of pools, which count their own seqs, do not move the datastore's. */
-const isOfPool = ({ from, to }: Step): boolean => from === to;
 
 let hasAsked = false;
 

@@ -5,7 +5,7 @@ import type { Core } from "./core.js";
 import { NeapError } from "./errors.js";
 import { isFieldName } from "./key.js";
 import { SLICE_MS } from "./limits.js";
-import { newIdentity, type Confirmed, type Identity, type Stored, type Sum } from "./storage/storage.js";
+import { isOfPool, newIdentity, type Confirmed, type Identity, type Stored, type Sum } from "./storage/storage.js";
 
 /** What of the stored still counts when a core has it. */
 export interface Found extends Omit<Stored, "pages"> {
@@ -80,8 +80,8 @@ export async function adoptPools(core: Core, { known, pages, steps }: Confirmed)
   // They may be of another life by now.
   if (known?.epoch !== core.epoch()) return;
   parts.flat().forEach(({ bytes, isSealed }, place) => isSealed && core.adoptPage(bytes, place));
-  for (const { from, to, frames, sums } of steps)
-    frames.forEach((frame, index) => from === to && holds(core.checksum(frame, from, to), sums[index]) && core.adoptFrame(frame));
+  for (const { from, to, frames, sums } of steps.filter(isOfPool))
+    frames.forEach((frame, index) => holds(core.checksum(frame, from, to), sums[index]) && core.adoptFrame(frame));
   core.adopted();
 }
 

@@ -7,14 +7,14 @@
 import { PAGES_FIRST, PAGES_TOGETHER } from "../limits.js";
 import { request } from "./database.js";
 import { bytesIn, readPage, readStep } from "./rows.js";
-import type { Batch, Checkpoint, Confirmed, Known, Page, Step, Verdict } from "./storage.js";
+import { isOfPool, type Batch, type Checkpoint, type Confirmed, type Known, type Page, type Step, type Verdict } from "./storage.js";
 
 const CONFIRMED = "confirmed";
 
 type Row = Known & {
   readonly stamp: string | undefined;
-  /** The key of the next step: none is given twice. Missing where an older package has stored it. */
-  readonly next?: number | undefined;
+  /** The key of the next step of the log: none is given twice. Missing where an older package has stored the row. */
+  readonly next: number | undefined;
 };
 
 /** Steps of the log that a replica has read, up to a key, and those that it has written. */
@@ -32,12 +32,10 @@ export async function readConfirmed(all: IDBTransaction): Promise<Confirmed & { 
   const pages = all.objectStore("pages");
   // They come before it is known how many there are, and the core has something to do.
   const first = partOf(pages, 0, PAGES_FIRST);
-  const log = all.objectStore("log");
-  const [confirmed, parts, rows, keys] = await Promise.all([
+  const [confirmed, parts, rows] = await Promise.all([
     readKnown(all),
     request(pages.count()).then((count) => partsOf(pages, count)),
-    request(log.getAll()),
-    request(log.getAllKeys()),
+    request(all.objectStore("log").getAll()),
   ]);
   const steps = rows.map(readStep);
   return {
@@ -45,7 +43,7 @@ export async function readConfirmed(all: IDBTransaction): Promise<Confirmed & { 
     stamp: confirmed?.stamp,
     pages: [first, ...parts],
     steps,
-    upTo: (keys.at(-1) as number | undefined) ?? -1,
+    upTo: (confirmed?.next ?? 0) - 1,
     logBytes: steps.reduce((sum, { frames }) => frames.reduce((sum, frame) => sum + frame.length, sum), 0),
   };
 }
@@ -70,72 +68,77 @@ function partOf(pages: IDBObjectStore, begin: number, end: number): Promise<Page
   return part;
 }
 
+/** What became of a batch, and the keys of the steps of pools that were put into the log. */
+export type Written = readonly [verdict: Verdict, own: readonly number[]];
+
 /** Stores the confirmed part of a batch, as far as it fits to what is there. */
-export async function writeConfirmed(
-  writing: IDBTransaction,
-  batch: Batch,
-  steps: KnownSteps,
-  appended: number[],
-): Promise<Verdict> {
-  let row = await readKnown(writing);
+export async function writeConfirmed(writing: IDBTransaction, batch: Batch, steps: KnownSteps): Promise<Written> {
+  const log = writing.objectStore("log");
+  const before = await readKnown(writing);
+  let next = before?.next ?? (await keyAfterAll(log));
+  let row = before && { ...before, next };
   let verdict: Verdict = "stored";
   if (batch.checkpoint) {
     const { known, onto, overrules, seen } = batch.checkpoint;
-    const ahead = row?.epoch === known.epoch ? row.seq - known.seq : -1;
+    const isSameLife = row?.epoch === known.epoch;
+    const ahead = isSameLife && row ? row.seq - known.seq : -1;
     if (onto !== undefined && row?.stamp !== onto) verdict = ahead >= 0 ? "behind" : "gap";
     else if (onto === undefined && ahead > 0 && !overrules) verdict = "behind";
-    else if (onto === undefined && row?.epoch === known.epoch && row.stamp !== seen) return "gap";
-    else row = await writeCheckpoint(writing, batch.checkpoint, row, steps);
+    else if (onto === undefined && isSameLife && row?.stamp !== seen) return ["gap", []];
+    else row = { ...(await writeCheckpoint(writing, batch.checkpoint, row, steps)), next };
   }
+  const own: number[] = [];
   for (const step of batch.steps) {
-    // News of pools, which count their own seqs, do not move the datastore's.
-    const moves = step.to > step.from;
+    const moves = !isOfPool(step);
     if (moves && row && row.epoch === batch.epoch && step.to <= row.seq) continue;
     if (!row || row.epoch !== batch.epoch || (moves && step.from !== row.seq)) {
       verdict = "gap";
       break;
     }
-    const key = await append(writing.objectStore("log"), step, row.next ?? 0);
-    if (!moves) appended.push(key);
-    row = { ...row, seq: moves ? step.to : row.seq, next: key + 1 };
+    // Behind all that are there, those of other tabs among them.
+    log.put(step, next);
+    if (moves) row = { ...row, seq: step.to };
+    else own.push(next);
+    next += 1;
   }
   const { known } = batch;
   const isNews = known && (!row || (row.epoch === known.epoch && row.seq === known.seq));
-  if (isNews) row = { ...known, stamp: row?.stamp, next: row?.next };
-  if (row) writing.objectStore("meta").put(row, CONFIRMED);
-  return verdict;
+  if (isNews) row = { ...known, stamp: row?.stamp, next };
+  if (row) writing.objectStore("meta").put({ ...row, next }, CONFIRMED);
+  return [verdict, own];
 }
 
 async function writeCheckpoint(
   writing: IDBTransaction,
   { known, pages, pageCount, onto, stamp }: Checkpoint,
-  row: Row | undefined,
+  row: Known | undefined,
   { upTo, own }: KnownSteps,
-): Promise<Row> {
+): Promise<Known & { readonly stamp: string }> {
   const store = writing.objectStore("pages");
   if (onto === undefined) store.clear();
   else store.delete(IDBKeyRange.lowerBound(pageCount));
   for (const [index, sealed] of pages) store.put({ sealed }, index);
+  const log = writing.objectStore("log");
+  if (row?.epoch !== known.epoch) {
+    log.clear();
+    own.clear();
+    return { ...known, stamp };
+  }
   // What came while the pages were encoded is still needed: some of them were made before it. So is what another tab has
   // stored of pools, whose items are in no page that is made here.
-  const log = writing.objectStore("log");
-  const isSameLife = row?.epoch === known.epoch;
   const [keys, found] = await Promise.all([request(log.getAllKeys()), request(log.getAll() as IDBRequest<Step[]>)]);
-  found.forEach(({ from, to }, index) => {
+  found.forEach((step, index) => {
     const key = keys[index] as number;
-    const isKnown = from < to || key <= upTo || own.has(key);
-    if (isSameLife && !(isKnown && (onto === undefined || to <= known.seq))) return;
+    const isHere = !isOfPool(step) || key <= upTo || own.has(key);
+    if (!isHere || (onto !== undefined && step.to > known.seq)) return;
     log.delete(key);
     own.delete(key);
   });
-  const seq = onto === undefined ? known.seq : Math.max(known.seq, row?.seq ?? 0);
-  return { ...known, seq, stamp, next: Math.max(row?.next ?? 0, ((keys.at(-1) as number | undefined) ?? -1) + 1) };
+  return { ...known, seq: onto === undefined ? known.seq : Math.max(known.seq, row.seq), stamp };
 }
 
-/** Puts a step behind all that are there, those of other tabs among them: under which key. */
-async function append(log: IDBObjectStore, step: Step, next: number): Promise<number> {
+/** The key behind all steps, for a row that does not tell it. */
+async function keyAfterAll(log: IDBObjectStore): Promise<number> {
   const last = await request(log.openKeyCursor(null, "prev"));
-  const key = Math.max(next, last ? (last.key as number) + 1 : 0);
-  log.put(step, key);
-  return key;
+  return last ? (last.key as number) + 1 : 0;
 }

@@ -6,7 +6,7 @@
 import { after, stopwatch } from "../clock.js";
 import { randomBytes, toHex } from "../dice.js";
 import { LOOK_AGAIN_MS, LOOK_IN_MS } from "../limits.js";
-import { readConfirmed, readKnown, writeConfirmed, type KnownSteps } from "./confirmed.js";
+import { readConfirmed, readKnown, writeConfirmed, type KnownSteps, type Written } from "./confirmed.js";
 import { complete, openDatabase, request, STORES } from "./database.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
 import { readBlock, readIdentity } from "./rows.js";
@@ -121,29 +121,29 @@ export class IndexedDbStorage implements Storage {
   }
 
   async reload(): Promise<Confirmed | undefined> {
-    for (;;) {
-      const { naps } = this;
-      if (this.asleep && !(await this.asleep.catch(() => false))) return undefined;
-      try {
-        const found = await readConfirmed(this.begin("readonly"));
-        await Promise.all(found.pages);
-        this.known.upTo = Math.max(this.known.upTo, found.upTo);
-        return found;
-      } catch (error) {
-        if (naps === this.naps) throw error;
-      }
-    }
+    const found = await this.whileAwake(async () => {
+      const found = await readConfirmed(this.begin("readonly"));
+      await Promise.all(found.pages);
+      return found;
+    });
+    if (found === "dispossessed") return undefined;
+    this.known.upTo = found.upTo;
+    return found;
   }
 
-  async write(batch: Batch): Promise<Verdict> {
+  write(batch: Batch): Promise<Verdict> {
+    return this.whileAwake(() => this.writeAwake(batch));
+  }
+
+  private async whileAwake<T>(work: () => Promise<T>): Promise<T | "dispossessed"> {
     for (;;) {
       const { naps } = this;
       // No detour where it is awake: a page that goes may not come to it.
       if (this.asleep && !(await this.asleep.catch(() => false))) return "dispossessed";
       try {
-        return await this.writeAwake(batch);
+        return await work();
       } catch (error) {
-        // Given up by a page that was frozen: it is written when that wakes up.
+        // Given up by a page that was frozen: it is done when that wakes up.
         if (naps === this.naps) throw error;
       }
     }
@@ -157,8 +157,7 @@ export class IndexedDbStorage implements Storage {
     const isMixed = batch.checkpoint || batch.known || batch.steps.length > 0;
     const owning = isMixed || !hasSharedLocks() ? this.owns(writing) : true;
     if (owning !== true) owning.catch(() => {});
-    const appended: number[] = [];
-    const verdict = isMixed ? await writeConfirmed(writing, batch, this.known, appended) : "stored";
+    const [verdict, own]: Written = isMixed ? await writeConfirmed(writing, batch, this.known) : ["stored", []];
     if (owning !== true && !(await owning)) {
       writing.abort();
       return "dispossessed";
@@ -167,7 +166,7 @@ export class IndexedDbStorage implements Storage {
     this.writeReplica(writing, batch, verdict);
     writing.commit();
     await done;
-    for (const key of appended) this.known.own.add(key);
+    for (const key of own) this.known.own.add(key);
     return verdict;
   }
 

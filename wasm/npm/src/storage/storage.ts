@@ -29,6 +29,9 @@ export interface Step {
   readonly sums: readonly Sum[];
 }
 
+/** Whether a step is news of a pool, which counts its own seqs, or outcomes alone: it does not move the datastore's seq. */
+export const isOfPool = ({ from, to }: Step): boolean => from === to;
+
 /** What is known of the datastore, at a seq. */
 export interface Known {
   readonly seq: number;

@@ -4,13 +4,8 @@ use alloc::vec::Vec;
 
 use crate::{
     pool::is_pool,
-    replica::{
-        Replica,
-        confirm::Unsettled,
-        slab::Page,
-        table::{Collection, Held},
-    },
-    wire::{self, BadFrame},
+    replica::{Replica, confirm::Unsettled, slab::Page},
+    wire::{self, BadFrame, Down},
 };
 
 impl Replica {
@@ -33,24 +28,24 @@ impl Replica {
     /// When the bytes are torn or another page's; then nothing has changed.
     pub fn adopt_page(&mut self, bytes: Vec<u8>, place: usize) -> Result<(), BadFrame> {
         let Page { slab, .. } = Page::decode(bytes, place, &mut self.names)?;
+        let mut unsettled = Unsettled::default();
         for block in (0..slab.len()).filter_map(|slot| slab.get(slot)) {
-            self.adopt(block.collection, block.key(), block.held());
+            if is_pool(self.names.name(block.collection)) {
+                self.take_newer(block.collection, block.key(), block.held(), &mut unsettled);
+            }
         }
+        self.rebase(unsettled);
         Ok(())
     }
 
-    /// Takes in the items of a frame of the log of another replica of this place.
+    /// Takes in the items of a frame of its log that is about a pool.
     ///
     /// # Errors
-    /// When the bytes are no frame; then nothing has changed.
+    /// When the bytes are no such frame; then nothing has changed.
     pub fn adopt_frame(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
-        let (_, changes) = wire::decode_down(bytes)?;
-        changes.check()?;
-        for row in changes.rows().flatten() {
-            let held = Held { seq: row.seq, data: row.data.unwrap_or("") };
-            let collection = self.names.intern(row.collection);
-            self.adopt(collection, row.key, held);
-        }
+        let (Down::Pool(_), changes) = wire::decode_down(bytes)? else { return Err(BadFrame) };
+        let unsettled = self.replay(&changes)?;
+        self.rebase(unsettled);
         Ok(())
     }
 
@@ -60,14 +55,5 @@ impl Replica {
             self.rename_unseen(place);
         }
         self.sum_pools();
-    }
-
-    fn adopt(&mut self, collection: Collection, key: &str, held: Held<'_>) {
-        let is_item = is_pool(self.names.name(collection)) && !held.data.is_empty();
-        if is_item && self.table.get(collection, key).is_none_or(|known| known.seq < held.seq) {
-            let mut unsettled = Unsettled::default();
-            self.confirm(collection, key, held, &mut unsettled);
-            self.rebase(unsettled);
-        }
     }
 }
