@@ -5,7 +5,7 @@ import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATC
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
 import { adoptPools, type Found } from "./restore.js";
-import { isOfPool, type Batch, type Block, type Checkpoint, type Identity, type Known, type Step, type Storage } from "./storage/storage.js";
+import { isOfPool, type Batch, type Block, type Checkpoint, type Identity, type Known, type Step, type Storage, type Verdict } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -27,6 +27,14 @@ interface Making {
   readonly known: Known;
   readonly extent: Extent;
   readonly pages: Map<number, Uint8Array>;
+}
+
+/** A write that is on its way. */
+interface Write {
+  readonly batch: Batch;
+  /** The blocks that no other write has taken before. */
+  own: readonly Block[];
+  readonly isRescue: boolean;
 }
 
 /**
@@ -61,8 +69,7 @@ export class Journal {
   private logBytes: number;
   private checkpointBytes: number;
   private writing: Promise<void> | undefined = undefined;
-  /** What is being written. */
-  private underWay: Batch | undefined = undefined;
+  private readonly underWay = new Set<Write>();
   private rescuing: Promise<unknown> = Promise.resolve();
   private isOver = false;
   /** The newest checkpoint on the disk of which all items of pools are held here. */
@@ -106,6 +113,11 @@ export class Journal {
     this.replicaIsDue = true;
     this.blocks = [];
     this.stored = [];
+    // What is written again after a sleep brings nothing of the other id back.
+    for (const write of this.underWay) {
+      write.own = [];
+      Object.assign(write.batch, { blocks: [], gone: [], renumbered: false, replica: undefined });
+    }
   }
 
   /** Something was settled. */
@@ -231,21 +243,30 @@ export class Journal {
     if (this.storage.kind === "memory" || this.isOver) return;
     this.takeBlocks();
     const { life } = this;
+    const before = [...this.underWay];
     const mine = this.takeOutbox();
-    const before = mine.renumbered ? undefined : this.underWay;
-    const blocks = [...(before?.blocks ?? []), ...mine.blocks];
-    if (blocks.length === 0) return;
-    const batch = before?.renumbered ? { ...mine, blocks, renumbered: true, replica: before.replica } : { ...mine, blocks };
-    const told = this.storage.write(batch).then(
+    const isNew = mine.blocks.length > 0 || mine.renumbered;
+    // All that is not known to be stored goes along: this may replace what is stored before that is.
+    const blocks = [...before.flatMap(({ own }) => own), ...mine.blocks];
+    const renumbering = [...before.map(({ batch }) => batch), mine].find(({ renumbered }) => renumbered);
+    const isUnderWay = !isNew && before.at(-1)?.isRescue;
+    if (isUnderWay || (blocks.length === 0 && !renumbering)) return;
+    const batch = { ...mine, blocks, renumbered: renumbering !== undefined, replica: renumbering?.replica };
+    const rescue = { batch, own: mine.blocks, isRescue: true };
+    const told = this.write(rescue).then(
       (verdict) => {
         if (verdict === "dispossessed") return this.outlived();
-        // That write may be made again when the page wakes up, and must not take away what is new here.
-        if (before) before.renumbered = false;
-        if (life === this.life) this.keep(mine);
+        if (life !== this.life) return;
+        for (const write of [...before, rescue]) this.keep(write);
       },
       (error) => this.failed(error),
     );
     this.rescuing = Promise.all([this.rescuing, told]);
+  }
+
+  private write(write: Write): Promise<Verdict> {
+    this.underWay.add(write);
+    return this.storage.write(write.batch).finally(() => this.underWay.delete(write));
   }
 
   /** Memory is as durable as it gets: everything may go on at once. */
@@ -284,8 +305,8 @@ export class Journal {
     const news = this.hasHeard && !this.isHeld ? core.poolNews() : undefined;
     const batch = this.takeBatch();
     const settled = core.settled();
-    this.underWay = batch;
-    const verdict = await this.storage.write(batch).finally(() => (this.underWay = undefined));
+    const write = { batch, own: batch.blocks, isRescue: false };
+    const verdict = await this.write(write);
     if (verdict === "dispossessed") return this.outlived();
     if (batch.checkpoint) {
       // Pages that another tab has overtaken say nothing of what is stored now, nor do changes to them.
@@ -315,13 +336,18 @@ export class Journal {
       this.stored = this.stored.filter(({ first }) => !batch.gone.includes(first));
       if (batch.replica) core.saved(settled);
     }
-    this.keep(batch);
+    this.keep(write);
   }
 
-  /** The blocks of a batch are on the disk. */
-  private keep({ blocks }: Batch): void {
-    this.stored.push(...blocks.map(({ first, last }) => ({ first, last })));
-    this.listener.written(blocks.at(-1)?.last);
+  /** The blocks of a write are on the disk, and need not be written again. */
+  private keep(write: Write): void {
+    const { own, batch } = write;
+    write.own = [];
+    batch.blocks = [];
+    // What is still on its way, or is made again when the page wakes up, must not take away what is stored now.
+    if (batch.renumbered) for (const other of this.underWay) other.batch.renumbered = false;
+    this.stored.push(...own.map(({ first, last }) => ({ first, last })));
+    this.listener.written(own.at(-1)?.last);
   }
 
   private outlived(): void {

@@ -57,7 +57,8 @@ export interface Checkpoint {
 
 /** One write. */
 export interface Batch {
-  readonly blocks: readonly Block[];
+  /** None any more once another write has stored them. */
+  blocks: readonly Block[];
   /** First turns of blocks that are settled as a whole. */
   readonly gone: readonly number[];
   /** The stored outbox is replaced: the replica goes on under another id. No longer so once another write has done it. */
