@@ -57,6 +57,7 @@ export class Driver {
   private lastCloseCode = 0;
   private lastFailure = "";
   isClosed = false;
+  private closing: Promise<void> | undefined = undefined;
   private naps = 0;
   private isReady = false;
   private readyWaiters: Waiter[] = [];
@@ -193,8 +194,12 @@ export class Driver {
     this.engine.tellLater();
   }
 
-  async close(): Promise<void> {
-    if (this.isClosed) return;
+  /** Resolves when all that is due is written, for whoever asks. */
+  close(): Promise<void> {
+    return (this.closing ??= this.shut());
+  }
+
+  private async shut(): Promise<void> {
     this.engine.close();
     this.presence.close();
     this.socket?.dispose();

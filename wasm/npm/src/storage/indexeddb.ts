@@ -61,6 +61,7 @@ export class IndexedDbStorage implements Storage {
   /** Writes wait for it while the page is frozen; it tells whether the slot is still this replica's. */
   private asleep: Promise<boolean> | undefined = undefined;
   private naps = 0;
+  private isClosed = false;
   /** Resolves when the page that sleeps is told to wake up. */
   private awake = Promise.resolve();
   private thaw: (() => void) | undefined = undefined;
@@ -231,6 +232,8 @@ export class IndexedDbStorage implements Storage {
       await heirs.adopt(orphan);
     } finally {
       this.orphans.delete(orphan);
+      // Where a sleep has come between, it may have taken its place again for nobody.
+      await orphan.close();
     }
   }
 
@@ -243,7 +246,7 @@ export class IndexedDbStorage implements Storage {
         // It needs the page no longer.
       }
     }
-    void this.close();
+    this.letGo();
     if (!this.thaw) this.awake = new Promise((resolve) => (this.thaw = resolve));
     if (this.asleep) return;
     this.naps += 1;
@@ -251,6 +254,7 @@ export class IndexedDbStorage implements Storage {
   }
 
   wake(): Promise<boolean> {
+    for (const orphan of this.orphans) orphan.wake().catch(() => {});
     this.thaw?.();
     this.thaw = undefined;
     return this.asleep ?? Promise.resolve(true);
@@ -267,7 +271,8 @@ export class IndexedDbStorage implements Storage {
         return true;
       }
       const wasFrozen = signal.aborted;
-      await this.close();
+      this.letGo();
+      if (this.isClosed) return false;
       // The page was frozen over it, and all is given away again until it wakes up once more.
       if (wasFrozen) continue;
       if (found === false) return false;
@@ -317,9 +322,15 @@ export class IndexedDbStorage implements Storage {
   }
 
   close(): Promise<void> {
+    this.isClosed = true;
+    this.letGo();
+    return Promise.resolve();
+  }
+
+  /** Leaves the place to others. */
+  private letGo(): void {
     this.forsake();
     this.release();
     this.release = () => {};
-    return Promise.resolve();
   }
 }
