@@ -279,7 +279,7 @@ impl Replica {
 
     /// The outbox entries up to `turn` are on the disk, under the id that the replica has.
     pub fn durable(&mut self, turn: Turn) {
-        self.siblings.moved();
+        self.siblings.moved(self.is_alone);
         if let Some(me) = self.authors.first_mut() {
             me.durable = me.durable.max(turn.min(me.minted));
             if self.ceiling.is_none() {
@@ -290,7 +290,7 @@ impl Replica {
 
     /// What was settled up to `turn`, and its effect, is on the disk, under the id that the replica has.
     pub fn saved(&mut self, turn: Turn) {
-        self.siblings.moved();
+        self.siblings.moved(self.is_alone);
         if let Some(me) = self.authors.first_mut() {
             me.saved = me.saved.max(turn.min(me.settled));
         }

@@ -58,9 +58,9 @@ impl Siblings {
         self.start_anew();
     }
 
-    /// The disk has the id under which the replica goes on.
-    pub(super) fn moved(&mut self) {
-        self.has_moved = self.was.is_some();
+    /// The disk has the id under which the replica goes on; a forsaken one will always have the old id.
+    pub(super) fn moved(&mut self, is_alone: bool) {
+        self.has_moved = self.was.is_some() && !is_alone;
     }
 
     /// What was told is of an id that this replica has no more.

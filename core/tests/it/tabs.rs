@@ -268,6 +268,32 @@ fn ta6_another_id_is_told_until_the_disk_knows_it() {
     }
 }
 
+/// [TA6] Whose disk is forsaken takes another id, of which that disk never knows: who has slept meanwhile is told whenever it
+/// wakes up.
+#[test]
+fn ta6_another_id_is_told_for_ever_where_the_disk_is_forsaken() {
+    let mut authority = authority();
+    let (mut one, mut two) = tabs();
+    set(&mut one, "k");
+    gossip(&mut [&mut one, &mut two]);
+    changes(&mut two);
+    let old = one.id();
+    assert_eq!(one.forsake_disk(), Ok(()));
+    join(&mut authority, 1, &mut one, NOW);
+    carry_to(&mut authority, 1, &mut one);
+    assert_ne!(one.id(), old);
+    for _ in 0..2 {
+        while one.take_note().is_some() {}
+        one.durable(one.minted());
+        one.saved(one.settled());
+    }
+    two.keep_siblings(&[two.id().0, old.0].concat());
+    assert!(two.meta("c", "k").pending);
+    two.meet_siblings();
+    gossip(&mut [&mut one, &mut two]);
+    assert_eq!(changes(&mut two), [("k".into(), None)]);
+}
+
 /// [TA4] A replica that goes on under another id takes what it has told with it.
 #[test]
 fn ta4_another_id() {
