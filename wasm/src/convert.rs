@@ -82,6 +82,7 @@ pub(crate) fn events_to_json(take: &mut dyn FnMut() -> Option<Event>) -> Option<
             Event::Expired => tagged(&mut out, "expired", &[]),
             Event::Stopped(code) => tagged(&mut out, "stopped", &[code]),
             Event::Pool(name) => tagged(&mut out, "pool", &[&name]),
+            Event::Unseen => tagged(&mut out, "unseen", &[]),
             Event::Mismatch(name) => tagged(&mut out, "mismatch", &[&name]),
             Event::Presence(news) => write_presence(&mut out, &news),
             Event::Trouble(code) => tagged(&mut out, "error", &[code]),

@@ -196,6 +196,12 @@ exports! {
         core.replica.pool_news_saved(integer(count));
     }
 
+    /// The next addition for the log of which nothing else there tells.
+    "unseen" fn unseen(core, _input) -> i32 {
+        let unseen = core.replica.take_unseen();
+        core.give(unseen)
+    }
+
     /// On what a pool has converged, as `[seq, digest]`; nothing where it has not.
     "convergence" fn convergence(core, input, pool: usize) -> i32 {
         let state = core.replica.pool_state(input.text(pool)).filter(|state| state.converged);

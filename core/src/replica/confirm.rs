@@ -136,8 +136,10 @@ impl Replica {
             return;
         };
         if entry.adds {
-            if !matches!(outcome, Outcome::Refused(_)) {
-                self.keep_accepted(author, &entry.ops(), unsettled);
+            if !matches!(outcome, Outcome::Refused(_))
+                && self.keep_accepted(author, &entry.ops(), unsettled)
+            {
+                self.note_unseen(author, &entry.bytes);
             }
             self.tell_finished(&entry.ops());
         }

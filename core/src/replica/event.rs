@@ -59,6 +59,8 @@ pub enum Event {
     Stopped(&'static str),
     /// What [`super::Replica::pool_state`] says of a pool may have changed.
     Pool(Box<str>),
+    /// Items were accepted that nothing else on the disk will tell of: see [`super::Replica::take_unseen`].
+    Unseen,
     /// A pool was opened first with another primary field or retention than the app's.
     Mismatch(Box<str>),
     /// What others show. Nobody shows anything any more once the connection is gone.

@@ -3,12 +3,7 @@
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
-use super::{
-    Event, Phase, Replica,
-    confirm::Unsettled,
-    table::{Collection, Held},
-    waiting::waits_from,
-};
+use super::{Event, Phase, Replica, table::Collection, waiting::waits_from};
 use crate::{
     id::{Seq, Turn},
     limits::{OPS_MAX, SILENCE_MS},
@@ -21,6 +16,7 @@ use crate::{
 
 mod news;
 mod shared;
+mod unseen;
 
 /// How far a pool has come in the present connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,28 +289,6 @@ impl Replica {
         }
     }
 
-    /// An addition has been accepted, so its items are in the pool, or were. Those that nothing was told
-    /// of are held without a seq, until they come under one.
-    pub(super) fn keep_accepted(
-        &mut self,
-        author: usize,
-        ops: &[Op<'_>],
-        unsettled: &mut Unsettled,
-    ) {
-        for op in ops {
-            let Op::Add { pool: name, data, .. } = *op else { continue };
-            let place = self.pool_place(name);
-            let is_known = |pool: &&Pool| author == 0 || pool.is_open || pool.kept.terms.is_some();
-            // What a sibling adds to a pool of which nothing is known here is kept where it was added.
-            let Some(pool) = self.pools.get(place).filter(is_known) else { continue };
-            let (collection, primary) = (pool.collection, pool.primary());
-            let ident = pool::ident(data, check_value(data, primary).ok().flatten());
-            if self.table.get(collection, &ident).is_none() {
-                self.confirm(collection, &ident, Held { seq: Seq::ZERO, data }, unsettled);
-            }
-        }
-    }
-
     /// One addition less is pending, so the pool may have converged.
     pub(super) fn tell_finished(&mut self, ops: &[Op<'_>]) {
         let Some(op) = ops.first() else { return };
@@ -377,6 +351,11 @@ impl Pool {
             Some(terms) => terms.primary.as_deref(),
             None => self.primary.as_deref(),
         }
+    }
+
+    /// Whether anybody has said by which field its items are told apart, or that there is none.
+    fn knows_primary(&self) -> bool {
+        self.kept.terms.is_some() || self.primary.is_some()
     }
 
     /// Its terms; where the relay has not told them, those that the app has chosen.

@@ -149,6 +149,9 @@ impl Replica {
     /// # Errors
     /// As [`restore_info`](Self::restore_info), also when the frame does not follow on the one before.
     pub fn restore_frame(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
+        if self.restore_unseen(bytes)? {
+            return Ok(());
+        }
         let (down, changes) = wire::decode_down(bytes)?;
         let to = match down {
             Down::Pool(news) => {
@@ -202,6 +205,7 @@ impl Replica {
     pub fn drop_records(&mut self) {
         self.table = super::table::Table::new(self.seed, self.page_records);
         self.seq = Seq::ZERO;
+        self.accepted.clear();
         self.empty_pools();
     }
 
@@ -291,6 +295,7 @@ impl Replica {
             self.let_go_of_seqs();
         }
         self.place_restored_conditions(settled, &placed);
+        drop(self.hold_unseen());
         self.show_all();
         self.sum_pools();
     }

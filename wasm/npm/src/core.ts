@@ -88,6 +88,8 @@ export interface Core {
   changes(): string | undefined;
   events(): string | undefined;
   block(): Uint8Array | undefined;
+  /** The next addition for the log of which nothing else there tells. */
+  unseen(): Uint8Array | undefined;
   blockFirst(): number;
   blockLast(): number;
   journal(): number;
@@ -164,6 +166,7 @@ export type CoreEvent =
   | ["expired"]
   | ["stopped", code: string]
   | ["pool", pool: string]
+  | ["unseen"]
   | ["mismatch", pool: string]
   | CorePresence
   | ["error", code: string];

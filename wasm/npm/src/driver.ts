@@ -282,6 +282,9 @@ export class Driver {
         if (event[1] === "superseded") void this.home.moveOut();
         else this.engine.trouble(event[1], messageOf(event[1]));
         break;
+      case "unseen":
+        this.home.journal.unseen();
+        break;
       case "error":
         this.engine.trouble(event[1], messageOf(event[1]));
         break;

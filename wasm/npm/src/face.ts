@@ -93,6 +93,7 @@ export function makeCore(
     watch: (collection, level) => void wasm.watch(...put(collection), level),
     changes: () => text(wasm.changes()),
     events: () => text(wasm.events()),
+    unseen: () => given(wasm.unseen())?.slice(),
     block: () => given(wasm.block())?.slice(),
     frame: () => given(wasm.frame())?.slice(),
     note: () => given(wasm.note())?.slice(),

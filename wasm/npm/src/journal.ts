@@ -157,6 +157,13 @@ export class Journal {
     if (this.core.phase() !== CATCHING_UP) this.pages = undefined;
   }
 
+  /** Items were accepted that nothing else on the disk will tell of. */
+  unseen(): void {
+    const { core } = this;
+    for (let bytes = core.unseen(); bytes; bytes = core.unseen())
+      if (this.storage.kind !== "memory") this.append(core.seq(), [bytes], bytes.length);
+  }
+
   private append(from: number, frames: readonly Uint8Array[], bytes: number): void {
     const to = this.core.seq();
     this.stepsEpoch = this.core.epoch();

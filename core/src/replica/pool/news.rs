@@ -121,7 +121,7 @@ impl Replica {
     /// Items that were accepted before anything was told of the pool may lie under identities of
     /// another primary field than it has.
     pub(super) fn rename_unseen(&mut self, place: usize) {
-        let Some(pool) = self.pools.get(place) else { return };
+        let Some(pool) = self.pools.get(place).filter(|pool| pool.knows_primary()) else { return };
         let collection = pool.collection;
         let mut wrong: Vec<(Box<str>, String, Box<str>)> = Vec::new();
         for (of, key, held) in self.table.entries() {

@@ -43,6 +43,9 @@ impl Replica {
     /// # Errors
     /// When the bytes are no such frame; then nothing has changed.
     pub fn adopt_frame(&mut self, bytes: &[u8]) -> Result<(), BadFrame> {
+        if self.restore_unseen(bytes)? {
+            return Ok(());
+        }
         let (Down::Pool(_), changes) = wire::decode_down(bytes)? else { return Err(BadFrame) };
         let unsettled = self.replay(&changes)?;
         self.rebase(unsettled);
@@ -51,6 +54,8 @@ impl Replica {
 
     /// Everything that was to be taken in has been.
     pub fn adopted(&mut self) {
+        let unsettled = self.hold_unseen();
+        self.rebase(unsettled);
         for place in 0..self.pools.len() {
             self.rename_unseen(place);
         }

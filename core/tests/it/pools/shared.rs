@@ -3,6 +3,7 @@
 use neap_core::{
     id::Seq,
     record::Digest,
+    replica::Event,
     wire::{self, Down, PoolDown, PoolNews, RowRef},
 };
 
@@ -51,4 +52,43 @@ fn ta8_what_another_tab_has_stored() {
     assert_eq!(back.restore_frame(&frame), Ok(()));
     back.restored();
     assert_eq!(items(&back), items(&idle));
+}
+
+/// [PO12] What another life of the author has added, and the relay has let go of, is kept when its outcome comes: by whoever
+/// delivers, who has not opened the pool, in the log, and by whoever takes the log in.
+#[test]
+fn po12_an_addition_of_which_nothing_is_told() {
+    let mut world = World::new(&[DRAINED, DRAINED, DRAINED]);
+    (0..3).for_each(|place| world.connect(place));
+    world.add(0, r#"[{"id":"a"}]"#);
+    let block = world.members[0].blocks.pop();
+    let Some((first, block)) = block else { panic!("nothing was stored") };
+    world.carry();
+    assert_eq!(world.drained(), Seq(1), "the relay has it no more");
+    world.cut(0);
+
+    let mut courier = started(1);
+    assert_eq!(courier.restore_block(first, &block), Ok(()));
+    courier.restored();
+    courier.info_saved();
+    world.members[0].replica = courier;
+    world.connect(0);
+    world.carry();
+    let courier = &mut world.members[0].replica;
+    assert_eq!((courier.pending(), items(courier).len()), (0, 1));
+    assert!(world.members[0].events.contains(&Event::Unseen));
+    let courier = &mut world.members[0].replica;
+    let Some(unseen) = courier.take_unseen() else { panic!("nothing for the log") };
+    assert_eq!(courier.take_unseen(), None);
+
+    let mut back = started(1);
+    assert!(back.restore_frame(&unseen[..unseen.len() - 1]).is_err());
+    assert_eq!(back.restore_frame(&unseen), Ok(()));
+    back.restored();
+    assert_eq!(items(&back).len(), 1);
+    assert_eq!(back.take_unseen(), None, "it is in the log");
+    let mut sibling = started(9);
+    assert_eq!(sibling.adopt_frame(&unseen), Ok(()));
+    sibling.adopted();
+    assert_eq!(items(&sibling), items(&back));
 }

@@ -60,6 +60,7 @@ impl World {
                 }
                 Event::Welcome => wanted.info = true,
                 Event::Turned => {}
+                Event::Unseen => self.see("added what nothing was told of"),
                 Event::Live => {
                     let client = &mut self.clients[place];
                     client.records = client.replica.epoch();

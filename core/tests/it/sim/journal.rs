@@ -64,6 +64,10 @@ impl World {
                 log.writes.extend(client.replica.info().map(Write::Info));
             }
         }
+        while let Some(unseen) = client.replica.take_unseen() {
+            log.writes.push(Write::Frame(client.next_frame, unseen));
+            client.next_frame += 1;
+        }
         if !log.writes.is_empty() {
             log.notes.push(Note::PoolNews(client.replica.pool_news()));
         }
