@@ -32,8 +32,9 @@ const KEYS: [&str; 4] = ["k0", "k1", "k2", "k3"];
 
 /// What an app made.
 struct Mutation {
-    /// Whose it is: the replica's tag.
+    /// Whose it is: the replica's tag, and the author's name, who may go on under another id with what is pending.
     by: String,
+    author: String,
     op: Option<Op>,
     /// The seq of `ifSeq`, which means the replica's own newest write where that was pending.
     if_seq: Option<u64>,
@@ -66,7 +67,7 @@ fn place(collection: &Value, key: &Value) -> Option<Place> {
     Some((collection, KEYS.iter().position(|name| key == name)?))
 }
 
-fn mutation(told: &Value) -> Mutation {
+fn mutation(mark: &str, told: &Value) -> Mutation {
     let condition = &told["condition"];
     let if_seq = condition["ifSeq"].as_u64();
     let cond = match (&condition["ifAbsent"], &condition["ifPresent"], if_seq) {
@@ -89,7 +90,8 @@ fn mutation(told: &Value) -> Mutation {
     let by = told["by"].as_str().unwrap_or_default().to_owned();
     let refused = told["refused"].as_str().and_then(Reason::from_code);
     let seq = told["seq"].as_u64();
-    Mutation { by, op, if_seq, seq, refused, from: told["from"].as_u64().unwrap_or(0) }
+    let author = mark.split('-').nth(1).unwrap_or_default().to_owned();
+    Mutation { by, author, op, if_seq, seq, refused, from: told["from"].as_u64().unwrap_or(0) }
 }
 
 impl Mutation {
@@ -102,8 +104,8 @@ impl Mutation {
         };
         let plain = verdict(op);
         let writer = before.get(&op.place).map(|record| record.writer);
-        let own =
-            writer.filter(|writer| writers.get(*writer).is_some_and(|other| other.by == self.by));
+        let is_own = |other: &&Mutation| other.by == self.by || other.author == self.author;
+        let own = writer.filter(|writer| writers.get(*writer).is_some_and(is_own));
         match (plain, self.if_seq.and(own)) {
             (Err(Reason::PreconditionFailed), Some(writer)) => {
                 verdict(&Op { cond: Cond::By(writer), ..op.clone() })
@@ -128,7 +130,7 @@ fn numbered(state: State, id: usize, seq: u64) -> State {
 fn judge(history: &Value) -> Result<String, String> {
     let told = history["mutations"].as_object().ok_or("no mutations")?;
     let all: BTreeMap<&str, Mutation> =
-        told.iter().map(|(mark, told)| (mark.as_str(), mutation(told))).collect();
+        told.iter().map(|(mark, told)| (mark.as_str(), mutation(mark, told))).collect();
     let mut order: Vec<(&str, &Mutation)> = all
         .iter()
         .filter(|(_, made)| made.seq.is_some())

@@ -1,4 +1,4 @@
-// An author of the torture test, in a page or in Node: edits keys that all want, and leaves a mark with each edit.
+// An author of the torture test and of worlds: edits keys that all want, and leaves a mark with each edit.
 
 const CONDITIONS = (collection, key) => [
   undefined,
@@ -17,16 +17,14 @@ export function listen(ds, tell) {
 }
 
 /**
- * Edits until it is stopped. Each mutation also sets a mark of its own, so its effect can be recognized: in the same seq,
+ * Gives what makes one edit. Each mutation also sets a mark of its own, so its effect can be recognized: in the same seq,
  * by one record that nobody else writes. `tell` hears of each mark when it is made, durable and settled.
  */
-export function author(ds, dice, name, tell) {
+export function editor(ds, dice, name, tell) {
   listen(ds, tell);
   const all = ["red", "green"].map((collection) => ds.collection(collection));
   let n = 0;
-  let timer;
-
-  const edit = () => {
+  return () => {
     const mark = `m-${name}-${n++}`;
     const collection = all[dice(all.length)];
     const key = `k${dice(4)}`;
@@ -47,7 +45,12 @@ export function author(ds, dice, name, tell) {
     void mutation.durable.then(() => tell({ mark, durable: true }));
     void mutation.settled.then((outcome) => tell({ mark, outcome }));
   };
+}
 
+/** Edits until it is stopped. */
+export function author(ds, dice, name, tell) {
+  const edit = editor(ds, dice, name, tell);
+  let timer;
   const round = () => {
     for (let count = 1 + dice(3); count > 0; count--) edit();
     if (dice(25) === 0) ds.goOffline();
