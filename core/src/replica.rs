@@ -107,9 +107,9 @@ pub struct Replica {
     /// `None` before the first pool was told.
     added: Option<u64>,
     /// How many pieces of news of pools it has taken, and how many of them are on the disk.
-    /// Additions for the log of which nothing else there tells, and those that have been read in it.
-    unseen: VecDeque<Vec<u8>>,
-    accepted: Vec<Box<[u8]>>,
+    /// Additions for the log of which nothing else there tells, and those that have been read in it, as blocks.
+    unseen: Vec<u8>,
+    accepted: Vec<u8>,
     pool_news: u64,
     pool_news_saved: u64,
     /// Bytes of frames that came since the relay was last told.
@@ -174,7 +174,7 @@ impl Replica {
             outbox: Outbox::new(seed),
             pools: Vec::new(),
             added: None,
-            unseen: VecDeque::new(),
+            unseen: Vec::new(),
             accepted: Vec::new(),
             pool_news: 0,
             pool_news_saved: 0,

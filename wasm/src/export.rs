@@ -196,7 +196,7 @@ exports! {
         core.replica.pool_news_saved(integer(count));
     }
 
-    /// The next addition for the log of which nothing else there tells.
+    /// Additions for the log of which nothing else there tells.
     "unseen" fn unseen(core, _input) -> i32 {
         let unseen = core.replica.take_unseen();
         core.give(unseen)

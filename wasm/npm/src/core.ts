@@ -88,7 +88,7 @@ export interface Core {
   changes(): string | undefined;
   events(): string | undefined;
   block(): Uint8Array | undefined;
-  /** The next addition for the log of which nothing else there tells. */
+  /** Additions for the log of which nothing else there tells. */
   unseen(): Uint8Array | undefined;
   blockFirst(): number;
   blockLast(): number;

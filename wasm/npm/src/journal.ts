@@ -159,9 +159,8 @@ export class Journal {
 
   /** Items were accepted that nothing else on the disk will tell of. */
   unseen(): void {
-    const { core } = this;
-    for (let bytes = core.unseen(); bytes; bytes = core.unseen())
-      if (this.storage.kind !== "memory") this.append(core.seq(), [bytes], bytes.length);
+    const bytes = this.core.unseen();
+    if (bytes && this.storage.kind !== "memory") this.append(this.core.seq(), [bytes], bytes.length);
   }
 
   private append(from: number, frames: readonly Uint8Array[], bytes: number): void {

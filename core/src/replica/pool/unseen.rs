@@ -46,35 +46,42 @@ impl Replica {
         any
     }
 
-    /// Gives the next addition of this replica that was accepted while nothing was told of its items, and that leaves the
-    /// outbox now. It is kept in the log like a frame, in the transaction that takes it from the outbox: where a pool keeps
-    /// nothing once it has converged, nobody else may ever tell of them.
+    /// Gives the additions of this replica that were accepted while nothing was told of their items, and that leave the
+    /// outbox now. They are kept in the log like a frame, in the transaction that takes them from the outbox: where a pool
+    /// keeps nothing once it has converged, nobody else may ever tell of them.
     pub fn take_unseen(&mut self) -> Option<Vec<u8>> {
-        self.unseen.pop_front()
+        let unseen = core::mem::take(&mut self.unseen);
+        (!unseen.is_empty()).then_some(unseen)
     }
 
     /// A sibling's are kept by whoever delivers them.
     pub(in crate::replica) fn note_unseen(&mut self, author: usize, mutation: &[u8]) {
-        if author == 0 {
-            self.unseen.push_back([&[UNSEEN], mutation].concat());
+        if author > 0 {
+            return;
+        }
+        if self.unseen.is_empty() {
+            self.unseen.push(UNSEEN);
             self.events.push_back(Event::Unseen);
         }
+        wire::append_to_block(&mut self.unseen, mutation);
     }
 
     /// Takes back, or in, what [`take_unseen`](Self::take_unseen) has given; `false` where the bytes are a relay's. What is
     /// known of the pool comes first.
     pub(in crate::replica) fn restore_unseen(&mut self, bytes: &[u8]) -> Result<bool, BadFrame> {
-        let Some((&UNSEEN, mutation)) = bytes.split_first() else { return Ok(false) };
-        wire::decode_ops(mutation)?;
-        self.accepted.push(mutation.into());
+        let Some((&UNSEEN, block)) = bytes.split_first() else { return Ok(false) };
+        for mutation in wire::split_block(block) {
+            wire::decode_ops(mutation?)?;
+        }
+        self.accepted.extend(block);
         Ok(true)
     }
 
     /// Holds what of them nothing has been told of.
     pub(in crate::replica) fn hold_unseen(&mut self) -> Unsettled {
         let mut unsettled = Unsettled::default();
-        for mutation in core::mem::take(&mut self.accepted) {
-            let ops = wire::decode_ops(&mutation).unwrap_or_default();
+        for mutation in wire::split_block(&core::mem::take(&mut self.accepted)).flatten() {
+            let ops = wire::decode_ops(mutation).unwrap_or_default();
             self.keep_accepted(0, &ops, &mut unsettled);
         }
         unsettled
