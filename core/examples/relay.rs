@@ -23,7 +23,7 @@ struct Relay {
     authority: Authority<MemoryStorage>,
     /// What is remembered of each session while the authority sleeps.
     sessions: BTreeMap<SessionId, Vec<u8>>,
-    /// Datastores that came to be: each has an epoch of its own.
+    /// Counts what has come while there was no datastore: whichever comes to be has an epoch of its own.
     lives: u64,
 }
 

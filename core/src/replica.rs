@@ -106,10 +106,10 @@ pub struct Replica {
     /// How many items have been added to all pools, as far as the frames of this connection explain it;
     /// `None` before the first pool was told.
     added: Option<u64>,
-    /// How many pieces of news of pools it has taken, and how many of them are on the disk.
     /// Additions for the log of which nothing else there tells, and those that have been read in it, as blocks.
     unseen: Vec<u8>,
     accepted: Vec<u8>,
+    /// How many pieces of news of pools it has taken, and how many of them are on the disk.
     pool_news: u64,
     pool_news_saved: u64,
     /// Bytes of frames that came since the relay was last told.

@@ -353,7 +353,7 @@ impl Pool {
         }
     }
 
-    /// Whether anybody has said by which field its items are told apart, or that there is none.
+    /// Whether the relay has said by which field its items are told apart, if by any, or the app has named one.
     fn knows_primary(&self) -> bool {
         self.kept.terms.is_some() || self.primary.is_some()
     }

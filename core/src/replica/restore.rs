@@ -205,7 +205,6 @@ impl Replica {
     pub fn drop_records(&mut self) {
         self.table = super::table::Table::new(self.seed, self.page_records);
         self.seq = Seq::ZERO;
-        self.accepted.clear();
         self.empty_pools();
     }
 

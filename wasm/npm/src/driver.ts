@@ -134,7 +134,8 @@ export class Driver {
   /** The page is frozen, or kept for a return: others deliver what it leaves. */
   private sleep(): void {
     this.hurry();
-    if (this.isClosed || !this.home.canSleep) return;
+    // Also while it closes: its place would stay with the frozen page.
+    if (!this.home.canSleep) return;
     this.naps += 1;
     this.hangUp();
     this.siblings?.close();
@@ -205,8 +206,8 @@ export class Driver {
     this.socket?.dispose();
     this.cancelTick();
     this.cancelSend();
-    this.stopWatching();
-    this.home.journal.flush();
+    // Whoever closes may be about to go.
+    this.home.journal.rescue();
     this.isClosed = true;
     this.status.take({ ...this.status.current, connection: "closed" });
     queueMicrotask(() => this.engine.emitter.emit("status", this.status.current));
@@ -214,6 +215,7 @@ export class Driver {
     this.readyWaiters = [];
     this.settledWaiters = [];
     await Promise.all([this.home.close(), ...this.couriers.each((courier) => courier.close())]);
+    this.stopWatching();
     this.siblings?.close();
   }
 

@@ -5,7 +5,7 @@ import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATC
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
 import { adoptPools, type Found } from "./restore.js";
-import { isOfPool, type Batch, type Block, type Checkpoint, type Identity, type Known, type Step, type Storage, type Verdict } from "./storage/storage.js";
+import { isOfPool, type Batch, type Block, type Checkpoint, type Identity, type Known, type Outbox, type Step, type Storage, type Verdict } from "./storage/storage.js";
 
 /** What the journal tells its owner. */
 export interface JournalListener {
@@ -114,9 +114,10 @@ export class Journal {
     this.blocks = [];
     this.stored = [];
     // What is written again after a sleep brings nothing of the other id back.
+    const nothing = { blocks: [], gone: [], renumbered: false, replica: undefined };
     for (const write of this.underWay) {
       write.own = [];
-      Object.assign(write.batch, { blocks: [], gone: [], renumbered: false, replica: undefined });
+      Object.assign<Outbox, Outbox>(write.batch, nothing);
     }
   }
 
@@ -165,7 +166,10 @@ export class Journal {
 
   private append(from: number, frames: readonly Uint8Array[], bytes: number): void {
     const to = this.core.seq();
-    this.stepsEpoch = this.core.epoch();
+    const epoch = this.core.epoch();
+    // Those of another life lead nowhere.
+    if (epoch !== this.stepsEpoch) this.steps = [];
+    this.stepsEpoch = epoch;
     this.steps.push({ from, to, frames, sums: frames.map((frame) => this.core.checksum(frame, from, to)) });
     this.logBytes += bytes;
     const isLong = this.logBytes > LOG_BYTES_MIN && this.logBytes > this.checkpointBytes / 4;
@@ -259,20 +263,28 @@ export class Journal {
     if (isUnderWay || (blocks.length === 0 && !renumbering)) return;
     const batch = { ...mine, blocks, renumbered: renumbering !== undefined, replica: renumbering?.replica };
     const rescue = { batch, own: mine.blocks, isRescue: true };
-    const told = this.write(rescue).then(
+    const told = this.write(rescue, before).then(
       (verdict) => {
-        if (verdict === "dispossessed") return this.outlived();
-        if (life !== this.life) return;
-        for (const write of [...before, rescue]) this.keep(write);
+        if (verdict === "dispossessed") this.outlived();
+        else if (life === this.life) this.listener.written(blocks.at(-1)?.last);
       },
       (error) => this.failed(error),
     );
     this.rescuing = Promise.all([this.rescuing, told]);
   }
 
-  private write(write: Write): Promise<Verdict> {
+  /** Sends a write on its way, which has the blocks of those `before` too. Whatever becomes of the rest, all blocks are stored. */
+  private async write(write: Write, before: readonly Write[] = []): Promise<Verdict> {
+    const { life } = this;
     this.underWay.add(write);
-    return this.storage.write(write.batch).finally(() => this.underWay.delete(write));
+    try {
+      const verdict = await this.storage.write(write.batch);
+      // Before anything else can be written.
+      if (verdict !== "dispossessed" && life === this.life) for (const one of [...before, write]) this.keep(one);
+      return verdict;
+    } finally {
+      this.underWay.delete(write);
+    }
   }
 
   /** Memory is as durable as it gets: everything may go on at once. */
@@ -310,9 +322,9 @@ export class Journal {
     const { core, life } = this;
     const news = this.hasHeard && !this.isHeld ? core.poolNews() : undefined;
     const batch = this.takeBatch();
+    const { blocks } = batch;
     const settled = core.settled();
-    const write = { batch, own: batch.blocks, isRescue: false };
-    const verdict = await this.write(write);
+    const verdict = await this.write({ batch, own: blocks, isRescue: false });
     if (verdict === "dispossessed") return this.outlived();
     if (batch.checkpoint) {
       // Pages that another tab has overtaken say nothing of what is stored now, nor do changes to them.
@@ -342,7 +354,7 @@ export class Journal {
       this.stored = this.stored.filter(({ first }) => !batch.gone.includes(first));
       if (batch.replica) core.saved(settled);
     }
-    this.keep(write);
+    this.listener.written(blocks.at(-1)?.last);
   }
 
   /** The blocks of a write are on the disk, and need not be written again. */
@@ -353,7 +365,6 @@ export class Journal {
     // What is still on its way, or is made again when the page wakes up, must not take away what is stored now.
     if (batch.renumbered) for (const other of this.underWay) other.batch.renumbered = false;
     this.stored.push(...own.map(({ first, last }) => ({ first, last })));
-    this.listener.written(own.at(-1)?.last);
   }
 
   private outlived(): void {

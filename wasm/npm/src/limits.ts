@@ -56,7 +56,10 @@ export const LEDGER_MS = 400 * 24 * 3600 * 1000;
 export const TICK_MAX_MS = 10_000;
 /** A database that is not open after so long is done without, in milliseconds. */
 export const DISK_MS = 15_000;
-/** How long another tab may take to see that there is nothing to deliver in a place that is free, in milliseconds. */
+/**
+ * How long another tab may take to see that there is nothing to deliver in a place that is free, and a page to hear what came
+ * while it was frozen, in milliseconds.
+ */
 export const LOOK_IN_MS = 500;
 /** How often it is looked whether it is free again. */
 export const LOOK_AGAIN_MS = 20;

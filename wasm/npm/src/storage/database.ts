@@ -7,7 +7,7 @@
 //   outbox   [slot, first turn] → its mutations without an answer
 
 import { after } from "../clock.js";
-import { DISK_MS } from "../limits.js";
+import { DISK_MS, LOOK_IN_MS } from "../limits.js";
 import { blockedError, newerError, silentError } from "./trouble.js";
 
 // Rows of format 1 have no checksums, and before format 3 pages held rows. All get what they lack when they are written
@@ -30,7 +30,8 @@ export function openDatabase(name: string, mustBe = false): Promise<IDBDatabase>
       isLate = true;
       reject(why);
     };
-    const cancel = after(DISK_MS, () => giveUp(silentError()));
+    // A page that was frozen meanwhile may hear of its disk only now.
+    let cancel = after(DISK_MS, () => (cancel = after(LOOK_IN_MS, () => giveUp(silentError()))));
     opening.onsuccess = () => {
       cancel();
       const db = opening.result;

@@ -217,9 +217,10 @@ export class IndexedDbStorage implements Storage {
         request(reading.objectStore("replicas").get(slot)),
         readKnown(reading),
       ]);
+      const db = count > 0 ? await openDatabase(this.name) : undefined;
       signal.removeEventListener("abort", release);
-      if (signal.aborted) return;
-      if (count > 0) await this.handOver(new IndexedDbStorage(await openDatabase(this.name), this.name, slot, release), heirs);
+      if (signal.aborted) return db?.close();
+      if (db) await this.handOver(new IndexedDbStorage(db, this.name, slot, release), heirs);
       else heirs.done(readIdentity(replica)?.id ?? new Uint8Array(), confirmed?.epoch, confirmed?.seq ?? 0);
     } finally {
       release();
@@ -264,6 +265,7 @@ export class IndexedDbStorage implements Storage {
   private async takeAgain(): Promise<boolean> {
     for (;;) {
       await this.awake;
+      if (this.isClosed) return false;
       const { signal } = (this.end = new AbortController());
       const found = await this.lookAgain(signal).catch((error: unknown) => error);
       if (found === true && !signal.aborted) {
@@ -272,7 +274,6 @@ export class IndexedDbStorage implements Storage {
       }
       const wasFrozen = signal.aborted;
       this.letGo();
-      if (this.isClosed) return false;
       // The page was frozen over it, and all is given away again until it wakes up once more.
       if (wasFrozen) continue;
       if (found === false) return false;

@@ -29,7 +29,7 @@ export interface Step {
   readonly sums: readonly Sum[];
 }
 
-/** Whether a step is news of a pool, which counts its own seqs, or outcomes alone: it does not move the datastore's seq. */
+/** Whether a step is of a pool, which counts its own seqs, or outcomes alone: it does not move the datastore's seq. */
 export const isOfPool = ({ from, to }: Step): boolean => from === to;
 
 /** What is known of the datastore, at a seq. */
@@ -55,16 +55,19 @@ export interface Checkpoint {
   readonly stamp: string;
 }
 
-/** One write. */
-export interface Batch {
-  /** None any more once another write has stored them. */
+/** What a write does to the outbox: less and less, where another write has done it before this one has begun. */
+export interface Outbox {
   blocks: readonly Block[];
   /** First turns of blocks that are settled as a whole. */
-  readonly gone: readonly number[];
-  /** The stored outbox is replaced: the replica goes on under another id. No longer so once another write has done it. */
+  gone: readonly number[];
+  /** What is stored of it is replaced: the replica goes on under another id. */
   renumbered: boolean;
   /** Who the replica is and what it knows of itself. */
-  readonly replica: Identity | undefined;
+  replica: Identity | undefined;
+}
+
+/** One write. */
+export interface Batch extends Outbox {
   readonly epoch: string | undefined;
   readonly steps: readonly Step[];
   readonly known: Known | undefined;
