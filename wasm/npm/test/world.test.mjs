@@ -9,7 +9,7 @@ const only = process.env.NEAP_SEED;
 const WORLDS = only ? 1 : process.env.NEAP_LONG ? 3000 : 120;
 /** Each is seen in every run, or the worlds are no longer what they were. */
 const SIGHTS = [
-  "tab", "client", "kill", "close", "closed", "leave", "freeze", "resume", "cut", "silence", "down", "browser", "power", "power, and writes are lost",
+  "tab", "client", "kill", "close", "closed", "leave", "freeze", "freeze, and it closes", "resume", "cut", "silence", "down", "browser", "power", "power, and writes are lost",
   "disk", "converged", "rest",
 ];
 

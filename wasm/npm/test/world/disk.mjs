@@ -243,7 +243,6 @@ class Database {
   stores = new Map();
   connections = new Set();
   live = [];
-  waiting = [];
 
   began(transaction) {
     this.live.push(transaction);
@@ -267,7 +266,6 @@ class Database {
   closed(connection) {
     if (!connection.isClosed || this.live.some((one) => one.connection === connection)) return;
     this.connections.delete(connection);
-    if (this.connections.size === 0) for (const waiter of this.waiting.splice(0)) waiter();
   }
 }
 
@@ -345,18 +343,7 @@ export class Disk {
       });
       return request;
     };
-    const deleteDatabase = (name) => {
-      const request = new Target();
-      work.post(() => {
-        const database = this.databases.get(name);
-        const gone = () => (this.databases.delete(name), answer(request, "success"));
-        if (!database || database.connections.size === 0) return gone();
-        database.waiting.push(gone);
-        for (const one of database.connections) one.events.post(() => one.fire("versionchange", { newVersion: null }));
-      });
-      return request;
-    };
-    return { open, deleteDatabase };
+    return { open };
   }
 }
 

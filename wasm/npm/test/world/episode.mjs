@@ -25,6 +25,8 @@ class Episode {
   /** Items that a tab of the browser has called converged: they are never gone from it. */
   converged = { kept: new Set(), passing: new Set() };
   tabs = [];
+  /** What tabs have complained of that they should not: a good disk is never damaged. */
+  complaints = [];
   sights = new Map();
   count = 0;
 
@@ -72,7 +74,7 @@ class Episode {
 
   add(tab, name) {
     const id = `i${this.count++}`;
-    const item = { tab: tab.name };
+    const item = { tab: tab.name, isOurs: Boolean(tab.browser) };
     this.items[name].set(id, item);
     this.world.trace(`${this.world.steps} ${tab.name} adds ${id} to ${name}`);
     const mutation = tab.pools[name].add({ id });
@@ -89,6 +91,8 @@ class Episode {
   }
 
   kill(tab) {
+    const strange = tab.hasBadDisk ? [] : tab.trouble.filter((code) => !EXPECTED.includes(code));
+    if (strange.length > 0) this.complaints.push([tab.name, ...strange]);
     if (!tab.browser || tab.hasBadDisk) this.ledger.forgetful.add(tab.name);
     tab.kill();
   }
@@ -117,12 +121,14 @@ class Episode {
       awake.ds.close().then(() => (this.see("closed", awake), this.kill(awake)));
     } else if (awake?.browser && happens("leave")) {
       this.see("leave", awake);
-      awake.leave();
+      const edit = world.once(2) ? awake.edit : undefined;
+      awake.leave(edit);
+      if (world.once(4)) void awake.ds.close();
       awake.isClosing = true;
       world.after(awake, world.dice(10), () => this.kill(awake));
-    } else if (awake?.browser && happens("freeze")) {
-      this.see("freeze", awake);
-      awake.freeze();
+    } else if (tab?.browser && !tab.isFrozen && happens("freeze")) {
+      this.see(tab.isClosing ? "freeze, and it closes" : "freeze", tab);
+      tab.freeze(world.once(2), awake && world.once(2) ? awake.edit : undefined);
     }
     const frozen = this.alive.filter(({ isFrozen }) => isFrozen);
     if (frozen.length > 0 && happens("resume")) this.resume(world.pick(frozen));
@@ -202,10 +208,8 @@ class Episode {
     this.see("rest");
     network.isUp = true;
     for (const line of network.all) if (line.isSilent) network.cut(line);
-    for (const tab of this.alive) {
-      if (tab.isClosing) this.kill(tab);
-      if (tab.isFrozen) this.resume(tab);
-    }
+    for (const tab of this.alive) if (tab.isFrozen) this.resume(tab);
+    assert.ok(await world.until(() => !this.alive.some(({ isClosing }) => isClosing), REST_STEPS), "who closes comes to an end");
     this.last = this.open(true);
     const isAtRest = () => {
       for (const tab of this.alive.filter(({ ds }) => ds)) {
@@ -251,8 +255,9 @@ class Episode {
       assert.equal(tab.ds.digest, reader.ds.digest);
     }
     for (const name of ALL) this.checkPool(name);
-    const trouble = this.alive.filter((tab) => !tab.hasBadDisk && tab.trouble.some((code) => !EXPECTED.includes(code)));
-    assert.deepEqual(trouble.map(({ name, trouble }) => [name, trouble]), [], "no trouble");
+    const fine = this.alive.filter(({ hasBadDisk }) => !hasBadDisk);
+    const strange = fine.flatMap(({ name, trouble }) => trouble.filter((code) => !EXPECTED.includes(code)).map((code) => [name, code]));
+    assert.deepEqual([...this.complaints, ...strange], [], "no trouble");
   }
 
   checkPool(name) {
@@ -295,6 +300,10 @@ class Episode {
     const back = ALL.map((name) => this.itemsOf(tab, name));
     const missing = items.map((all, at) => all.filter((id) => !back[at].includes(id)));
     assert.deepEqual(missing, [[], []], "the items that come back");
+    if (!this.wasPowerless) {
+      const own = [...this.items.passing].filter(([, { isOurs, outcome }]) => isOurs && outcome?.status === "accepted");
+      assert.deepEqual(own.map(([id]) => id).filter((id) => !back[ALL.indexOf("passing")].includes(id)), [], "items that this browser has made");
+    }
     assert.deepEqual(tab.trouble.filter((code) => !EXPECTED.includes(code)), []);
     this.kill(tab);
   }

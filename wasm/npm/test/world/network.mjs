@@ -117,7 +117,7 @@ export class Network {
         this.connection = connection;
         network.all.add(connection);
         connection.ups.post(async () => {
-          if (!network.isUp || tab.isOffline) return connection.downs.post(() => connection.closed(1006));
+          if (!network.isUp) return connection.downs.post(() => connection.closed(1006));
           connection.isThere = true;
           network.connections.set(session, connection);
           connection.down({ type: "open" });

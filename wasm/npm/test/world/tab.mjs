@@ -115,7 +115,6 @@ export class Browser {
 export class Tab {
   isDead = false;
   isFrozen = false;
-  isOffline = false;
   hasBadDisk = false;
   ds = undefined;
   trouble = [];
@@ -173,21 +172,26 @@ export class Tab {
     on.dispatchEvent(Object.assign(new Event(type), more));
   }
 
-  freeze() {
-    if (this.browser.tellsOfFreezing) this.fire(this.document, "freeze");
-    else this.fire(this.window, "pagehide", { persisted: true });
+  /** `edit` is what the app does at the last moment. A page that is kept for a return is told that it goes, and then frozen. */
+  freeze(isKept, edit) {
+    const { tellsOfFreezing } = this.browser;
+    this.wasKept = isKept || !tellsOfFreezing;
+    if (this.wasKept) this.fire(this.window, "pagehide", { persisted: true });
+    edit?.();
+    if (tellsOfFreezing) this.fire(this.document, "freeze");
     this.isFrozen = true;
   }
 
   resume() {
     this.isFrozen = false;
     if (this.browser.tellsOfFreezing) this.fire(this.document, "resume");
-    else this.fire(this.window, "pageshow", { persisted: true });
+    if (this.wasKept) this.fire(this.window, "pageshow", { persisted: true });
   }
 
-  /** The page is told that it goes. */
-  leave() {
+  /** The page is told that it goes, and the app does something yet. */
+  leave(edit) {
     this.fire(this.window, "pagehide", { persisted: false });
+    edit?.();
   }
 
   kill() {
