@@ -2,9 +2,10 @@
 //! the next, has no clock and no dice of its own, and so does the same again. `cargo run -p neap-core --example relay`.
 //!
 //! Each line is one transaction: the time in milliseconds since 1970 and what comes, `connect SESSION`, `frame SESSION
-//! HEX`, `gone SESSION`, `tick`, `sleep`, or `reset`, which begins with nothing stored. It is answered by `send SESSION HEX`,
-//! `close SESSION CODE REASON` and `again TIME`, when a tick is wanted, as many as there are, and `done` with the answer to
-//! a ping.
+//! HEX`, `gone SESSION`, `tick`, `sleep`, `reborn`, for which another life of the datastore begins without any session, or `reset`,
+//! after which nothing is stored. It is answered by `send SESSION HEX`, `close SESSION CODE REASON`, `again TIME`, when a tick
+//! is wanted, and `had KEY`, for each record of `marks` in a life that is over, as many as there are, and `done` with the
+//! answer to a ping.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::{
@@ -13,9 +14,10 @@ use std::{
 };
 
 use neap_core::{
-    authority::{Admission, Authority, Moment, Output, SessionId, Settings},
+    authority::{Admission, Authority, Listing, Moment, Output, SessionId, Settings},
+    datastore::Options,
     id::{Epoch, Seq},
-    storage::MemoryStorage,
+    storage::{MemoryStorage, Range},
     wire::Pong,
 };
 
@@ -38,7 +40,16 @@ impl Relay {
         let is_new = self.authority.meta().is_none();
         self.lives += u64::from(is_new);
         let moment = Moment { now, dice: Epoch(self.lives.to_be_bytes()) };
+        let mut lines = Vec::new();
         match what {
+            "reborn" => {
+                lines = self.marks().iter().map(|key| format!("had {key}")).collect();
+                self.authority = load(MemoryStorage::new());
+                self.sessions.clear();
+                self.lives += 1;
+                let dice = Epoch(self.lives.to_be_bytes());
+                self.authority.open(&Options::default(), Moment { now, dice }).unwrap();
+            }
             "connect" => self.authority.connect(session(), Admission::OPEN, now),
             "frame" => self.authority.receive(session(), &bytes(data), moment).unwrap(),
             "gone" => {
@@ -55,11 +66,18 @@ impl Relay {
             _ => panic!("what is {what}?"),
         }
         self.authority.tick(now);
-        self.commit()
+        self.commit(lines)
     }
 
-    fn commit(&mut self) -> Vec<String> {
-        let mut lines = Vec::new();
+    fn marks(&self) -> Vec<Box<str>> {
+        let range =
+            Range { after: Seq::ZERO, tombstones_after: Seq::ZERO, collection: Some("marks") };
+        let listing = Listing { range, rows: usize::MAX, bytes: usize::MAX };
+        let (rows, _) = self.authority.list(listing).unwrap();
+        rows.into_iter().filter(|row| row.data.is_some()).map(|row| row.key).collect()
+    }
+
+    fn commit(&mut self, mut lines: Vec<String>) -> Vec<String> {
         for output in self.authority.commit().unwrap() {
             match output {
                 Output::Send { to, frame } => {

@@ -35,6 +35,8 @@ export class Network {
   /** Whether new connections come through. */
   isUp = true;
   connections = new Map();
+  /** Marks that the relay had in lives of the datastore that are over. */
+  past = new Set();
   #count = 0;
   #pong = "";
 
@@ -49,11 +51,18 @@ export class Network {
     this.world.trace(`${this.world.steps} at ${this.world.now}: relay hears ${what.slice(0, 60)}, says ${answers.map((one) => one.join(" ").slice(0, 30))}`);
     this.#pong = pong;
     for (const [kind, session, ...rest] of answers) {
+      if (kind === "had") this.past.add(session);
       if (kind === "again") this.world.after(this, Math.max(1, session - this.world.now), () => this.tell("tick"));
       const connection = this.connections.get(Number(session));
       if (kind === "send") connection?.down({ type: "message", bytes: Buffer.from(rest[0], "hex") });
       if (kind === "close") this.end(connection, Number(rest[0]), rest[1]);
     }
+  }
+
+  /** The datastore is gone, and another one is there under its name. */
+  async bearAnew() {
+    for (const connection of [...this.connections.values()]) this.end(connection, 1006);
+    await this.tell("reborn");
   }
 
   /** The relay's side of a connection is over. */
