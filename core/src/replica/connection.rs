@@ -163,11 +163,9 @@ impl Replica {
         self.pace.set_debt(welcome.debt);
         let life = Life { epoch: welcome.epoch, info: welcome.info };
         let mut has_news = self.life.as_ref() != Some(&life);
-        let is_first = self.life.replace(life).is_none();
+        self.life = Some(life);
         if is_reborn {
             self.outlive(before);
-        } else if is_first {
-            self.outlive_siblings(None);
         }
         let settled = self.settled();
         let minted = self.minted();

@@ -67,26 +67,22 @@ fn ta3_a_late_note_of_a_life_that_is_over() {
 /// [TA3] A sibling has had something settled in a life that came and went before this one was there.
 #[test]
 fn ta3_a_life_in_between() {
-    for knows_one in [true, false] {
-        let (mut first, mut second, mut third) = (authority(), authority(), authority());
-        let (mut one, mut two) = tabs();
-        join(&mut first, 1, &mut one, NOW);
-        if knows_one {
-            join(&mut first, 2, &mut two, NOW);
-        }
-        one.closed(1006);
-        set(&mut one, "k");
-        gossip(&mut [&mut one, &mut two]);
-        join(&mut second, 9, &mut replica(9), NOW + 70_000);
-        join(&mut second, 1, &mut one, NOW + 70_000);
-        one.durable(one.minted());
-        carry_to(&mut second, 1, &mut one);
-        assert_eq!(one.pending(), 0);
-        gossip(&mut [&mut one, &mut two]);
-        assert!(two.meta("c", "k").pending, "its effect is not here");
-        two.closed(1006);
-        join(&mut third, 9, &mut replica(9), NOW + 140_000);
-        join(&mut third, 2, &mut two, NOW + 140_000);
-        assert_eq!((two.meta("c", "k").pending, two.get("c", "k")), (false, None));
-    }
+    let (mut first, mut second, mut third) = (authority(), authority(), authority());
+    let (mut one, mut two) = tabs();
+    join(&mut first, 1, &mut one, NOW);
+    join(&mut first, 2, &mut two, NOW);
+    one.closed(1006);
+    set(&mut one, "k");
+    gossip(&mut [&mut one, &mut two]);
+    join(&mut second, 9, &mut replica(9), NOW + 70_000);
+    join(&mut second, 1, &mut one, NOW + 70_000);
+    one.durable(one.minted());
+    carry_to(&mut second, 1, &mut one);
+    assert_eq!(one.pending(), 0);
+    gossip(&mut [&mut one, &mut two]);
+    assert!(two.meta("c", "k").pending, "its effect is not here");
+    two.closed(1006);
+    join(&mut third, 9, &mut replica(9), NOW + 140_000);
+    join(&mut third, 2, &mut two, NOW + 140_000);
+    assert_eq!((two.meta("c", "k").pending, two.get("c", "k")), (false, None));
 }
