@@ -16,7 +16,8 @@ use crate::{
     wire::{self, BadFrame, Note, Settled},
 };
 
-mod lives;
+/// So many lives that are over are remembered.
+const LIVES_MAX: usize = 8;
 
 /// What is settled of a sibling, and whose effects this replica may not hold yet.
 #[derive(Debug)]
@@ -60,6 +61,11 @@ impl Siblings {
         self.was.get_or_insert(old);
         self.has_moved = false;
         self.start_anew();
+    }
+
+    /// Whether a life is over: a note of it may come late.
+    fn outlived(&self, life: Option<Epoch>) -> bool {
+        life.is_some_and(|life| self.over.contains(&life))
     }
 
     /// The disk has the id under which the replica goes on; a forsaken one will always have the old id.
@@ -165,7 +171,7 @@ impl Replica {
         let (epoch, at, acked) = (note.epoch, note.at, note.acked);
         author.await_effects(Awaited { epoch, at, settled, acked });
         if self.siblings.outlived(epoch) {
-            self.outlive_sibling(place, unsettled);
+            self.outlive_sibling(place, epoch, unsettled);
         }
         let Some(author) = self.authors.get(place) else { return };
         let minted = author.minted;
@@ -246,7 +252,7 @@ impl Replica {
         author.await_effects(Awaited { epoch, at, settled: Vec::new(), acked });
         let mut unsettled = Unsettled::default();
         if self.siblings.outlived(epoch) {
-            self.outlive_sibling(place, &mut unsettled);
+            self.outlive_sibling(place, epoch, &mut unsettled);
         } else if self.is_stale {
             return;
         }
@@ -329,6 +335,27 @@ impl Replica {
             self.finish(place, turn, outcome, ordinal, unsettled);
         }
         self.pass_over(place, turn, unsettled);
+    }
+
+    /// Forgets what siblings have had settled in a life that is over: nobody will hold its effects.
+    pub(super) fn outlive_siblings(&mut self, before: Option<Epoch>) {
+        let mut unsettled = Unsettled::default();
+        if self.siblings.over.len() == LIVES_MAX {
+            self.siblings.over.remove(0);
+        }
+        self.siblings.over.extend(before);
+        for place in 1..self.authors.len() {
+            self.outlive_sibling(place, before, &mut unsettled);
+        }
+        self.rebase(unsettled);
+    }
+
+    fn outlive_sibling(&mut self, place: usize, life: Option<Epoch>, unsettled: &mut Unsettled) {
+        let Some(author) = self.authors.get_mut(place) else { return };
+        let over = author.awaited.iter().filter(|one| one.epoch == life);
+        let last = over.map(|one| one.acked).max();
+        author.awaited.retain(|one| one.epoch != life);
+        self.pass_over(place, last.unwrap_or_default(), unsettled);
     }
 
     /// Forgets a sibling's mutations after `turn`.
