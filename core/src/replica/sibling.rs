@@ -16,9 +16,6 @@ use crate::{
     wire::{self, BadFrame, Note, Settled},
 };
 
-/// So many lives that are over are remembered.
-const LIVES_MAX: usize = 8;
-
 /// What is settled of a sibling, and whose effects this replica may not hold yet.
 #[derive(Debug)]
 pub(super) struct Awaited {
@@ -45,8 +42,6 @@ pub(super) struct Siblings {
     /// The newest turn that was told.
     told: Turn,
     settled: Vec<Settled>,
-    /// Lives of the datastore that this replica has seen the end of, newest last.
-    over: Vec<Epoch>,
 }
 
 impl Siblings {
@@ -61,11 +56,6 @@ impl Siblings {
         self.was.get_or_insert(old);
         self.has_moved = false;
         self.start_anew();
-    }
-
-    /// Whether a life is over: a note of it may come late.
-    fn outlived(&self, life: Option<Epoch>) -> bool {
-        life.is_some_and(|life| self.over.contains(&life))
     }
 
     /// The disk has the id under which the replica goes on; a forsaken one will always have the old id.
@@ -168,12 +158,12 @@ impl Replica {
         author.awaited.retain(|one| note.epoch.is_none() || one.epoch == note.epoch);
         let mut settled = note.settled;
         settled.retain(|one| one.turn <= author.minted);
-        let (epoch, at, acked) = (note.epoch, note.at, note.acked);
-        author.await_effects(Awaited { epoch, at, settled, acked });
-        if self.siblings.outlived(epoch) {
-            self.outlive_sibling(place, epoch, unsettled);
-        }
-        let Some(author) = self.authors.get(place) else { return };
+        author.await_effects(Awaited {
+            epoch: note.epoch,
+            at: note.at,
+            settled,
+            acked: note.acked,
+        });
         let minted = author.minted;
         if !self.is_stale {
             self.settle_siblings(self.seq, unsettled);
@@ -250,12 +240,10 @@ impl Replica {
         let Some(author) = self.authors.get_mut(place) else { return };
         let acked = author.minted;
         author.await_effects(Awaited { epoch, at, settled: Vec::new(), acked });
-        let mut unsettled = Unsettled::default();
-        if self.siblings.outlived(epoch) {
-            self.outlive_sibling(place, epoch, &mut unsettled);
-        } else if self.is_stale {
+        if self.is_stale {
             return;
         }
+        let mut unsettled = Unsettled::default();
         self.settle_siblings(self.seq, &mut unsettled);
         self.rebase(unsettled);
     }
@@ -340,22 +328,14 @@ impl Replica {
     /// Forgets what siblings have had settled in a life that is over: nobody will hold its effects.
     pub(super) fn outlive_siblings(&mut self, before: Option<Epoch>) {
         let mut unsettled = Unsettled::default();
-        if self.siblings.over.len() == LIVES_MAX {
-            self.siblings.over.remove(0);
-        }
-        self.siblings.over.extend(before);
         for place in 1..self.authors.len() {
-            self.outlive_sibling(place, before, &mut unsettled);
+            let Some(author) = self.authors.get_mut(place) else { continue };
+            let over = author.awaited.iter().filter(|one| one.epoch == before);
+            let last = over.map(|one| one.acked).max();
+            author.awaited.retain(|one| one.epoch != before);
+            self.pass_over(place, last.unwrap_or_default(), &mut unsettled);
         }
         self.rebase(unsettled);
-    }
-
-    fn outlive_sibling(&mut self, place: usize, life: Option<Epoch>, unsettled: &mut Unsettled) {
-        let Some(author) = self.authors.get_mut(place) else { return };
-        let over = author.awaited.iter().filter(|one| one.epoch == life);
-        let last = over.map(|one| one.acked).max();
-        author.awaited.retain(|one| one.epoch != life);
-        self.pass_over(place, last.unwrap_or_default(), unsettled);
     }
 
     /// Forgets a sibling's mutations after `turn`.

@@ -268,28 +268,6 @@ fn ta6_another_id_is_told_until_the_disk_knows_it() {
     }
 }
 
-/// [TA3] Who has seen the end of a life hears of what a sibling had settled in it only then.
-#[test]
-fn ta3_a_late_note_of_a_life_that_is_over() {
-    let (mut first, mut second) = (authority(), authority());
-    let (mut one, mut two) = tabs();
-    join(&mut first, 1, &mut one, NOW);
-    join(&mut first, 2, &mut two, NOW);
-    set(&mut one, "k");
-    gossip(&mut [&mut one, &mut two]);
-    carry_to(&mut first, 1, &mut one);
-    let late: Vec<_> = std::iter::from_fn(|| one.take_note()).collect();
-    assert!(!late.is_empty());
-    two.closed(1006);
-    join(&mut second, 9, &mut replica(9), NOW + 70_000);
-    join(&mut second, 2, &mut two, NOW + 70_000);
-    assert!(two.meta("c", "k").pending);
-    for note in late {
-        assert_eq!(two.hear_note(&note), Ok(()));
-    }
-    assert_eq!((two.meta("c", "k").pending, two.get("c", "k")), (false, None));
-}
-
 /// [TA6] Whose disk is forsaken takes another id, of which that disk never knows: who has slept meanwhile is told whenever it
 /// wakes up.
 #[test]

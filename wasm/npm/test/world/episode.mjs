@@ -319,7 +319,7 @@ class Episode {
 
 /**
  * Plays one world, and judges its history if that is wanted; gives what was seen there. Where the datastore is `reborn` now and
- * then, few worlds in a thousand are not clean yet: edits of siblings go on showing, and of some nobody hears.
+ * then, few worlds in a hundred are not clean yet: edits of siblings go on showing, and of some nobody hears.
  */
 export async function episode(seed, relay, { trace, judged = false, lies = false, reborn = false } = {}) {
   const played = new Episode(seed, relay, trace);
