@@ -31,10 +31,10 @@ impl Replica {
             let is_known = |pool: &&Pool| author == 0 || pool.is_open || pool.kept.terms.is_some();
             // What a sibling adds to a pool of which nothing is known here is kept where it was added.
             let Some(pool) = self.pools.get(place).filter(is_known) else { continue };
-            let (collection, primary) = (pool.collection, pool.primary());
+            let collection = pool.collection;
             // Where nobody knows the primary field, the author did.
             let ident = if pool.knows_primary() {
-                pool::ident(data, check_value(data, primary).ok().flatten())
+                pool::ident(data, check_value(data, pool.primary()).ok().flatten())
             } else {
                 ident.into()
             };

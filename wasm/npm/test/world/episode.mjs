@@ -49,12 +49,12 @@ class Episode {
     this.world.trace(`${this.world.steps} ${what} ${tab?.name ?? ""}`);
   }
 
-  open(hasDisk, options) {
+  open(hasDisk) {
     const tab = new Tab(this.world, hasDisk ? this.browser : undefined, this.network, `t${this.count++}`);
     this.tabs.push(tab);
     this.see(hasDisk ? "tab" : "client", tab);
     tab.pools = {};
-    tab.open(options).then(
+    tab.open().then(
       (ds) => {
         tab.edit = editor(ds, this.world.dice, tab.name, (news) => tab.isDead || this.hear(tab, news));
       },
@@ -308,7 +308,7 @@ class Episode {
     const back = ALL.map((name) => this.itemsOf(tab, name));
     const missing = items.map((all, at) => all.filter((id) => !back[at].includes(id)));
     assert.deepEqual(missing, [[], []], "the items that come back");
-    if (!this.wasPowerless && !this.isReborn) {
+    if (!this.wasPowerless) {
       const own = [...this.items.passing].filter(([, { isOurs, outcome }]) => isOurs && outcome?.status === "accepted");
       assert.deepEqual(own.map(([id]) => id).filter((id) => !back[ALL.indexOf("passing")].includes(id)), [], "items that this browser has made");
     }

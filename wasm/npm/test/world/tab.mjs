@@ -158,14 +158,13 @@ export class Tab {
   }
 
   /** Opens a datastore; it is there when it is there. */
-  open(options = {}) {
+  open() {
     const storage = this.browser ? "indexeddb" : "memory";
-    const given = { relay: "http://relay", id: "world", storage, WebSocket: this.network.of(this), ...options };
-    this.opening = this.neap.open(given).then((ds) => {
+    const given = { relay: "http://relay", id: "world", storage, WebSocket: this.network.of(this) };
+    return this.neap.open(given).then((ds) => {
       ds.on("error", ({ code }) => this.trouble.push(code));
       return (this.ds = ds);
     });
-    return this.opening;
   }
 
   fire(on, type, more = {}) {
