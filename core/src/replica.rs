@@ -121,6 +121,10 @@ pub struct Replica {
     pace: Pace,
     /// Newest turn whose outbox block was handed out.
     blocked: Turn,
+    /// The same, also where blocks were to be stored anew since.
+    handed: Turn,
+    /// How far what is pending may lie on the disk under an id that it had before.
+    left: Turn,
     draft: Option<Draft>,
     phase: Phase,
     /// Connections that this machine has had.
@@ -184,6 +188,8 @@ impl Replica {
             show_is_due: false,
             pace: Pace::default(),
             blocked: Turn::ZERO,
+            handed: Turn::ZERO,
+            left: Turn::ZERO,
             draft: None,
             phase: Phase::Offline,
             attempts: 0,
@@ -284,7 +290,7 @@ impl Replica {
 
     /// The outbox entries up to `turn` are on the disk, under the id that the replica has.
     pub fn durable(&mut self, turn: Turn) {
-        self.siblings.moved(self.is_alone);
+        self.moved();
         if let Some(me) = self.authors.first_mut() {
             me.durable = me.durable.max(turn.min(me.minted));
             if self.ceiling.is_none() {
@@ -295,7 +301,7 @@ impl Replica {
 
     /// What was settled up to `turn`, and its effect, is on the disk, under the id that the replica has.
     pub fn saved(&mut self, turn: Turn) {
-        self.siblings.moved(self.is_alone);
+        self.moved();
         if let Some(me) = self.authors.first_mut() {
             me.saved = me.saved.max(turn.min(me.settled));
         }

@@ -44,6 +44,9 @@ impl Replica {
             return;
         };
         let before = me.settled;
+        let left = self.left.max(self.handed).max(me.stored);
+        self.left = if self.is_alone { Turn::ZERO } else { Turn(left.0.saturating_sub(before.0)) };
+        self.handed = Turn::ZERO;
         self.siblings.renamed(me.id);
         // The session that stands speaks for the old id: nothing may be said in it any more.
         self.phase = Phase::Offline;
@@ -64,6 +67,19 @@ impl Replica {
         self.events.push_back(Event::Renumbered);
     }
 
+    /// The disk has the id under which the replica goes on, and nothing under the one before.
+    pub(super) fn moved(&mut self) {
+        self.left = Turn::ZERO;
+        self.siblings.moved(self.is_alone);
+    }
+
+    /// The disk will never have the id under which the replica goes on: what may lie there under the one before, whoever
+    /// reads it delivers, and this one hears nothing of it.
+    pub(super) fn leave(&mut self) {
+        let left = core::mem::take(&mut self.left);
+        self.refuse_up_to(left);
+    }
+
     /// The disk that holds the outbox can be written no more. Whoever reads it later will deliver what
     /// is on it, and mint the turns that follow anew: so this replica delivers the same turns, and goes
     /// on under another id with everything that came too late for the disk. The spare id may be on the
@@ -72,6 +88,7 @@ impl Replica {
     /// # Errors
     /// [`Reconnect::NewIdentity`] when that id is taken at once.
     pub fn forsake_disk(&mut self) -> Result<(), Reconnect> {
+        self.leave();
         self.ceiling = self.authors.first().map(|me| me.stored);
         self.is_alone = true;
         self.outgrow()

@@ -196,6 +196,7 @@ impl Replica {
     /// # Errors
     /// Always [`Reconnect::NewIdentity`].
     pub fn dispossess(&mut self) -> Result<(), Reconnect> {
+        self.leave();
         let Some(me) = self.authors.first_mut() else { return Ok(()) };
         let (id, settled, last) = (me.id, me.settled, me.stored.max(me.settled));
         let count = usize::try_from(last.0 - settled.0).unwrap_or(usize::MAX);

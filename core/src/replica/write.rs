@@ -198,6 +198,7 @@ impl Replica {
     pub fn take_block(&mut self) -> Option<(Turn, Turn, Vec<u8>)> {
         let (first, last, block) = self.block_after(self.blocked, self.minted(), BLOCK_BYTES)?;
         self.blocked = last;
+        self.handed = self.handed.max(last);
         Some((first, last, block))
     }
 

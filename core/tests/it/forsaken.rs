@@ -3,8 +3,8 @@
 use neap_core::{
     authority::Authority,
     id::{ReplicaId, Seq, Turn},
-    mutation::Reason,
-    replica::{Event, Replica},
+    mutation::{Condition, Reason},
+    replica::{Event, OpKind, Reconnect, Replica},
     storage::MemoryStorage,
 };
 
@@ -162,4 +162,71 @@ fn ou4_another_life_of_the_datastore() {
             (["a", "b", "late"].map(Into::into).into(), Seq(3))
         );
     }
+}
+
+/// A replica that has been welcomed by another life of the datastore, which has made it take another id: `a` and `b` lie on
+/// its disk under the one before, `c` was on its way there, `d` was not. And the later life that reads that disk.
+fn between_ids(authority: &mut Authority<MemoryStorage>, now: u64) -> (Replica, Replica) {
+    let mut first = self::authority();
+    let mut here = replica(1);
+    set(&mut here, "s");
+    join(&mut first, 1, &mut here, NOW);
+    carry(&mut first, &mut [(1, &mut here)], NOW);
+    here.saved(here.settled());
+    here.closed(1006);
+    let (account, info) = (here.account(), here.info().unwrap_or_default());
+    while here.take_block().is_some() {}
+    set(&mut here, "a");
+    set(&mut here, "b");
+    let Some((first, _, block)) = here.take_block() else { panic!("nothing to store") };
+    let only_if = Condition::None;
+    let made = here.mutate(OpKind::Set, "c", "c", r#"{"id":"c"}"#, only_if);
+    assert!(made.is_ok() && here.take_block().is_some());
+    assert!(here.mutate(OpKind::Set, "c", "d", r#"{"id":"d"}"#, only_if).is_ok());
+    join(authority, 9, &mut replica(9), now);
+    join(authority, 1, &mut here, now);
+    here.closed(1006);
+    assert_eq!((here.id(), here.pending()), (ReplicaId([101; 16]), 4));
+    here.set_spare(ReplicaId([77; 16]));
+    let mut later = replica(1);
+    assert_eq!(later.restore_account(&account), Ok(()));
+    assert_eq!(later.restore_info(&info), Ok(()));
+    assert_eq!(later.restore_block(first, &block), Ok(()));
+    later.restored();
+    while here.take_events().is_some() {}
+    (here, later)
+}
+
+/// [OU4] A disk that fails, or is another's, while it holds the outbox under an id that the replica has no more: what may lie
+/// there is left to whoever reads it.
+#[test]
+fn ou4_another_id_that_the_disk_never_had() {
+    for is_taken in [false, true] {
+        let (mut authority, now) = (authority(), NOW + 70_000);
+        let (mut here, mut later) = between_ids(&mut authority, now);
+        let goes_on = if is_taken { here.dispossess() } else { here.forsake_disk() };
+        assert_eq!((goes_on, here.id()), (Err(Reconnect::NewIdentity), ReplicaId([77; 16])));
+        assert_eq!((here.pending(), unknown(&mut here)), (1, 3));
+        visit(&mut authority, 2, &mut here, now);
+        visit(&mut authority, 4, &mut later, now);
+        assert_eq!((here.pending(), later.pending(), unknown(&mut later)), (0, 0, 0));
+        assert_eq!((keys(&later), later.seq()), (["a", "b", "d"].map(Into::into).into(), Seq(3)));
+    }
+}
+
+/// [OU4] Once the disk has the id under which the replica goes on, nothing lies there under another one.
+#[test]
+fn ou4_another_id_that_the_disk_has() {
+    let (mut authority, now) = (authority(), NOW + 70_000);
+    let (mut here, _) = between_ids(&mut authority, now);
+    let Some((first, last, block)) = here.take_block() else { panic!("nothing to store") };
+    here.durable(last);
+    assert_eq!((here.forsake_disk(), here.id()), (Ok(()), ReplicaId([101; 16])));
+    let mut later = replica(101);
+    assert_eq!((later.restore_block(first, &block), unknown(&mut here)), (Ok(()), 0));
+    later.restored();
+    visit(&mut authority, 2, &mut here, now);
+    visit(&mut authority, 4, &mut later, now);
+    assert_eq!((here.pending(), later.pending()), (0, 0));
+    assert_eq!(later.seq(), Seq(4), "each of them once");
 }

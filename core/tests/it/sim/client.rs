@@ -196,6 +196,11 @@ impl Client {
         Entry { id, ops, ordinal: self.ordinals }
     }
 
+    /// Whether its disk holds the outbox of an id that it had before.
+    pub(crate) fn is_between_ids(&self) -> bool {
+        self.disk.image.identity.is_some_and(|(id, _)| id != self.id)
+    }
+
     /// The pending mutation of a turn.
     pub(crate) fn entry(&self, turn: Turn) -> Option<&Entry> {
         let place = turn.0.checked_sub(self.replica.settled().0 + 1)?;

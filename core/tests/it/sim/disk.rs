@@ -126,6 +126,17 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// The mutations that lie there, and those that are under way.
+    pub(crate) fn held(&self) -> impl Iterator<Item = Id> {
+        let writes = self.queue.iter().flat_map(|transaction| &transaction.writes);
+        let waiting = writes.filter_map(|write| match write {
+            Write::Block(block) => Some(block),
+            _ => None,
+        });
+        let blocks = self.image.blocks.values().chain(waiting);
+        blocks.flat_map(|block| &block.entries).map(|entry| entry.id)
+    }
+
     /// Lets the oldest transaction become durable.
     pub(crate) fn settle_one(&mut self) -> Option<Vec<Note>> {
         let transaction = self.queue.pop_front()?;

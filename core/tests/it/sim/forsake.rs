@@ -28,27 +28,22 @@ impl World {
     pub(super) fn forsake(&mut self, place: usize) -> Check {
         let client = &mut self.clients[place];
         let image = &client.disk.image;
-        // A disk that holds another id's outbox than the replica has is a story of its own.
-        let is_its_own = image.identity.is_some_and(|(id, _)| id == client.id);
+        let Some((id, _)) = image.identity else { return Ok(()) };
         // Who reads it after more than a year cannot know what the first life has pushed.
         let has_stamp = !self.lanes.years || image.has_stamp();
-        if client.device.is_some()
-            || client.in_memory
-            || !client.is_ready
-            || !is_its_own
-            || !has_stamp
-        {
+        if client.device.is_some() || client.in_memory || !client.is_ready || !has_stamp {
             return Ok(());
         }
         let disk = std::mem::take(&mut client.disk);
-        let ceiling = Turn(disk.image.settled.0 + disk.image.outbox().len() as u64);
+        let last = Turn(disk.image.settled.0 + disk.image.outbox().len() as u64);
+        // What lies there under another id than the replica has is another's to deliver.
+        let ceiling = if id == client.id { last } else { Turn::ZERO };
         (client.ceiling, client.in_memory, client.checkpoint) = (Some(ceiling), true, None);
-        let (id, minted, contact) = (client.id, client.replica.minted(), client.stored_contact);
-        for turn in ceiling.0 + 1..=minted.0 {
-            self.oracle.names.remove(&(id, Turn(turn)));
-        }
-        trace!(self, "replica {place}: its disk holds turns to {} and is forsaken", ceiling.0);
-        self.see("disk forsaken");
+        self.oracle.left.extend(disk.held());
+        let (own, minted, contact) = (client.id, client.replica.minted(), client.stored_contact);
+        self.oracle.free_names(id, last);
+        trace!(self, "replica {place}: its disk holds {id:?} to {} and is forsaken", last.0);
+        self.see(if id == own { "disk forsaken" } else { "disk of another id forsaken" });
         if minted > ceiling {
             self.see("too late for the disk");
         }
@@ -61,7 +56,7 @@ impl World {
             client.ceiling = None;
             for (turn, entry) in (1..).zip(client.pending.clone()) {
                 let turn = Turn(client.replica.settled().0 + turn);
-                self.oracle.name(id, turn, entry.id)?;
+                self.oracle.name(own, turn, entry.id)?;
             }
             return self.drain(place);
         }
@@ -70,6 +65,9 @@ impl World {
         client.replica.info_saved();
         client.replica.pool_news_saved(client.replica.pool_news());
         self.drain(place)?;
+        if id != own {
+            self.oracle.free_names(own, Turn::ZERO);
+        }
         if goes_on.is_err() {
             return self.cut(place, 1006);
         }

@@ -23,14 +23,11 @@ impl World {
     pub(super) fn freeze(&mut self, place: usize) -> Check {
         let siblings = self.clients.iter().filter(|client| client.device.is_some()).count();
         let client = &self.clients[place];
-        let image = &client.disk.image;
-        let is_its_own = image.identity.is_some_and(|(id, _)| id == client.id);
-        let has_stamp = !self.lanes.years || image.has_stamp();
-        if client.device.is_none() || siblings > AUTHORS_MAX.min(6) || !is_its_own || !has_stamp {
+        let has_stamp = !self.lanes.years || client.disk.image.has_stamp();
+        if client.device.is_none() || siblings > AUTHORS_MAX.min(6) || !has_stamp {
             return Ok(());
         }
         self.cut(place, 1006)?;
-        let Some((id, _)) = self.clients[place].disk.image.identity else { return Ok(()) };
         // Some of what was under way has become durable, and the page hears of that before all else.
         for _ in 0..self.random.below(self.clients[place].disk.queue.len() + 1) {
             let client = &mut self.clients[place];
@@ -38,20 +35,20 @@ impl World {
             notes.into_iter().for_each(|note| client.hear_disk(note));
         }
         let client = &mut self.clients[place];
-        if id != client.id || client.disk.image.identity.map(|(id, _)| id) != Some(id) {
-            return Ok(());
-        }
+        let Some((id, _)) = client.disk.image.identity else { return Ok(()) };
         let (device, contact) = (client.device, client.stored_contact);
         let disk = std::mem::take(&mut client.disk);
-        let last = disk.image.settled.0 + disk.image.outbox().len() as u64;
-        client.frozen = Some(Turn(last.max(client.replica.settled().0)));
+        let last = Turn(disk.image.settled.0 + disk.image.outbox().len() as u64);
+        let (own, settled) = (client.id, client.replica.settled());
+        if id != own {
+            self.oracle.left.extend(disk.held());
+        }
+        client.frozen = Some(if id == own { last.max(settled) } else { settled });
         (client.stored_contact, client.checkpoint) = (None, None);
         (client.pages, client.frame) = (None, None);
-        for turn in last + 1..=client.replica.minted().0 {
-            self.oracle.names.remove(&(id, Turn(turn)));
-        }
+        self.oracle.free_names(id, last);
         trace!(self, "replica {place}: is frozen, {} takes its place", self.clients.len());
-        self.see("tab frozen");
+        self.see(if id == own { "tab frozen" } else { "tab frozen under another id" });
         let mut courier = Client::new(&mut self.random, self.lanes, &self.terms);
         courier.disk = Disk { image: disk.image, ..Disk::default() };
         (courier.device, courier.stored_contact) = (device, contact);

@@ -72,7 +72,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 99] = [
+pub(crate) const SIGHTS: [&str; 101] = [
     "added what nothing was told of",
     "led ahead",
     "cut by the replica",
@@ -138,6 +138,7 @@ pub(crate) const SIGHTS: [&str; 99] = [
     "unknown, though applied",
     "unknown, and not applied",
     "disk forsaken",
+    "disk of another id forsaken",
     "too late for the disk",
     "later life beside the first",
     "later life after the first",
@@ -165,6 +166,7 @@ pub(crate) const SIGHTS: [&str; 99] = [
     "settled by an imported ledger",
     "answer of an import",
     "tab frozen",
+    "tab frozen under another id",
     "frozen tab woke up dispossessed",
     "too late for a place that is another's",
     "sibling found done on the disk",

@@ -208,6 +208,8 @@ pub(crate) struct Oracle {
     /// What one life of a replica has not heard the outcome of, since another life has. Its conditions on
     /// what that wrote never hold.
     pub(crate) unheard: BTreeSet<Id>,
+    /// What lies on disks that were left to others, who deliver it.
+    pub(crate) left: BTreeSet<Id>,
     /// What came back from a disk that did not know of which life its seqs are.
     pub(crate) lifeless: BTreeSet<Id>,
 }
@@ -238,6 +240,11 @@ impl Oracle {
                 Ok(())
             }
         }
+    }
+
+    /// Whoever reads a replica's disk gives the turns after the last one there to other mutations.
+    pub(crate) fn free_names(&mut self, replica: ReplicaId, last: Turn) {
+        self.names.retain(|(of, turn), _| *of != replica || *turn <= last);
     }
 
     /// Lets the turn of a replica arrive. Tells apart what must not be and what only does not fit.

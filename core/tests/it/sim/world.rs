@@ -190,7 +190,9 @@ impl World {
         if self.lanes.years && self.chance(80) {
             return self.pass_years();
         }
-        if self.lanes.forsakes && self.chance(60) {
+        // A disk has another id than its replica for a moment only.
+        let hurry = if self.clients[client].is_between_ids() { 20 } else { 1 };
+        if self.lanes.forsakes && self.chance(60 / hurry) {
             return self.forsake(client);
         }
         if self.lanes.forsakes && self.chance(40) {
@@ -220,7 +222,7 @@ impl World {
         if self.lanes.pools && self.random.once_in(6) {
             self.ping(client)?;
         }
-        if self.lanes.tabs && self.chance(40) {
+        if self.lanes.tabs && self.chance(40 / hurry) {
             return self.freeze(client);
         }
         if self.lanes.tabs && self.chance(100) {

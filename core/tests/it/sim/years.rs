@@ -76,7 +76,7 @@ impl World {
         let client = &self.clients[place];
         let life = client.replica.epoch().and_then(|epoch| self.oracle.life(epoch));
         let known = life.and_then(|life| life.outcomes.get(&id)).copied();
-        if client.ceiling.is_some() {
+        if self.oracle.left.contains(&id) {
             // Whoever reads the disk has heard of it, or will.
             self.see("left to another life");
             self.unheard(place, id);
