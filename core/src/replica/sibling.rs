@@ -205,6 +205,8 @@ impl Replica {
         let place = self.seat(id);
         self.outbox.hand_over(last, place.unwrap_or(usize::MAX));
         self.change_identity();
+        // What was not on the disk then never comes there.
+        self.left = Turn::ZERO;
         self.siblings.was = None;
         let mut unsettled = Unsettled::default();
         if let Some(author) = place.and_then(|place| self.authors.get_mut(place)) {

@@ -230,3 +230,17 @@ fn ou4_another_id_that_the_disk_has() {
     assert_eq!((here.pending(), later.pending()), (0, 0));
     assert_eq!(later.seq(), Seq(4), "each of them once");
 }
+
+/// [OU4] What was on its way to a place that is another's never came there: it is nobody else's.
+#[test]
+fn ou4_a_disk_that_fails_in_another_place() {
+    let mut authority = authority();
+    let mut here = replica(1);
+    assert!(here.mutate(OpKind::Set, "c", "a", r#"{"id":"a"}"#, Condition::None).is_ok());
+    assert!(here.take_block().is_some());
+    assert_eq!(here.dispossess(), Err(Reconnect::NewIdentity));
+    here.set_spare(ReplicaId([77; 16]));
+    assert_eq!(here.forsake_disk(), Err(Reconnect::NewIdentity));
+    visit(&mut authority, 1, &mut here, NOW);
+    assert_eq!((here.pending(), unknown(&mut here), keys(&here)), (0, 0, vec!["a".into()]));
+}

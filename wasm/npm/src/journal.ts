@@ -300,8 +300,13 @@ export class Journal {
   }
 
   private isDue(): boolean {
-    const confirmed = this.steps.length > 0 || this.made || this.replicaIsDue || this.knownIsDue;
+    const confirmed = this.areStepsDue || this.made || this.replicaIsDue || this.knownIsDue;
     return !this.isOver && (this.blocks.length > 0 || (!this.isHeld && Boolean(confirmed)));
+  }
+
+  /** Steps of a life of which no records are held yet wait for the checkpoint that brings them. */
+  private get areStepsDue(): boolean {
+    return this.steps.length > 0 && (this.stepsEpoch !== this.core.epoch() || this.core.info() !== undefined);
   }
 
   private async writeAll(): Promise<void> {
@@ -339,8 +344,8 @@ export class Journal {
         await adoptPools(core, found);
         this.seen = found.stamp;
       }
-      // News of pools that were left out are nowhere else on the disk.
-      this.steps = [...batch.steps.filter(isOfPool), ...this.steps];
+      // News of pools that were left out are nowhere else on the disk; those of a life that is over have no place there.
+      if (batch.epoch === core.epoch()) this.steps = [...batch.steps.filter(isOfPool), ...this.steps];
       this.replicaIsDue = true;
       this.knownIsDue ||= batch.known !== undefined;
       this.makeCheckpoint(batch.checkpoint?.overrules ? ANEW : WHOLE);
@@ -377,15 +382,16 @@ export class Journal {
     const outbox = this.takeOutbox();
     if (this.isHeld) return outbox;
     const settled = core.settled();
+    const { areStepsDue } = this;
     const batch: Batch = {
       ...outbox,
       gone: this.stored.filter(({ last }) => last <= settled).map(({ first }) => first),
       replica: this.replicaIsDue ? this.replica() : outbox.replica,
-      steps: this.steps,
+      steps: areStepsDue ? this.steps : [],
       known: this.knownIsDue ? this.known() : undefined,
       checkpoint: this.takeCheckpoint(),
     };
-    this.steps = [];
+    if (areStepsDue) this.steps = [];
     this.replicaIsDue = false;
     this.knownIsDue = false;
     return batch;
@@ -396,7 +402,7 @@ export class Journal {
     this.blocks = [];
     this.renumbered = false;
     const replica = renumbered ? this.replica() : undefined;
-    return { blocks, renumbered, epoch: this.core.epoch(), gone: [], replica, steps: [], known: undefined, checkpoint: undefined };
+    return { blocks, renumbered, epoch: this.stepsEpoch, gone: [], replica, steps: [], known: undefined, checkpoint: undefined };
   }
 
   private replica(): Identity {

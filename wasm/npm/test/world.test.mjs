@@ -10,7 +10,7 @@ const WORLDS = only ? 1 : process.env.NEAP_LONG ? 3000 : 120;
 /** Each is seen in every run, or the worlds are no longer what they were. */
 const SIGHTS = [
   "tab", "client", "kill", "close", "closed", "leave", "freeze", "freeze, and it closes", "resume", "cut", "silence", "down", "browser", "power", "power, and writes are lost",
-  "disk", "converged", "rest",
+  "disk", "converged", "rest", "reborn",
 ];
 
 let relay;
@@ -23,7 +23,7 @@ test(`${WORLDS} worlds: nothing that was promised is lost or doubled, whatever b
   let [steps, edits] = [0, 0];
   for (let seed = from; seed < from + WORLDS; seed += 1) {
     try {
-      const played = await episode(seed, relay, { trace: only && console.log, judged: seed % 10 === 0 });
+      const played = await episode(seed, relay, { trace: only && console.log, judged: seed % 10 === 0, reborn: seed % 3 === 0 });
       for (const [sight, count] of played.sights) seen.set(sight, (seen.get(sight) ?? 0) + count);
       steps += played.steps;
       edits += played.edits;

@@ -68,6 +68,7 @@ export interface Outbox {
 
 /** One write. */
 export interface Batch extends Outbox {
+  /** Of which life the steps are. */
   readonly epoch: string | undefined;
   readonly steps: readonly Step[];
   readonly known: Known | undefined;

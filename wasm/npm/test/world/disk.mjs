@@ -289,6 +289,11 @@ export class Disk {
     });
   }
 
+  /** Whether a store holds nothing. */
+  isEmpty(name) {
+    return [...this.databases.values()].every(({ stores }) => stores.get(name).all.length === 0);
+  }
+
   keep(isStrict) {
     const rows = [...this.databases.values()].flatMap(({ stores }) => [...stores.values()].map((store) => [store, store.all]));
     if (isStrict) this.#kept = [];

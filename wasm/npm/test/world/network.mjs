@@ -107,6 +107,7 @@ export class Network {
       constructor() {
         const { world } = network;
         const session = (network.#count += 1);
+        world.trace(`${world.steps} ${tab.name} opens connection ${session}`);
         const connection = {
           session, tab, isThere: false, isOver: false, isSilent: false, isCut: false, ups: world.lane(network), downs: world.lane(tab),
           closed: (code, reason = "") => {

@@ -88,6 +88,7 @@ export class Browser {
 
       postMessage(data) {
         if (tab.isDead) return;
+        browser.world.trace(`${browser.world.steps} ${tab.name} posts ${typeof data === "string" ? data : Buffer.from(data).toString("hex").slice(0, 60)}`);
         for (const other of browser.channels) {
           if (other === this || other.name !== this.name) continue;
           const note = structuredClone(data);
