@@ -34,6 +34,7 @@ impl Replica {
     pub fn connected(&mut self, now: u64) {
         self.answered();
         self.pace.pass(now);
+        self.ask_for_life();
         self.waits_since = Some(now);
         self.attempts += 1;
         self.phase = Phase::Greeting;
@@ -90,6 +91,8 @@ impl Replica {
         } else {
             self.ask_pools(added);
         }
+        self.outlive_siblings();
+        self.ask_for_life();
         Ok(())
     }
 
@@ -156,8 +159,7 @@ impl Replica {
             return Ok(());
         }
         self.opens_anew = false;
-        let before = self.epoch().filter(|epoch| *epoch != welcome.epoch);
-        let is_reborn = before.is_some();
+        let is_reborn = self.epoch().is_some_and(|epoch| epoch != welcome.epoch);
         self.head = if is_reborn { welcome.head } else { self.head.max(welcome.head) };
         self.pace.set_rates(welcome.rates);
         self.pace.set_debt(welcome.debt);
@@ -165,8 +167,9 @@ impl Replica {
         let mut has_news = self.life.as_ref() != Some(&life);
         self.life = Some(life);
         if is_reborn {
-            self.outlive(before);
+            self.outlive();
         }
+        self.outlive_siblings();
         let settled = self.settled();
         let minted = self.minted();
         let is_strange = match standing {

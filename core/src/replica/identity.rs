@@ -4,17 +4,16 @@ use alloc::vec::Vec;
 
 use super::{Event, Phase, Reconnect, Replica, confirm::Unsettled};
 use crate::{
-    id::{Epoch, Seq, Turn},
+    id::{Seq, Turn},
     mutation::{Condition, Outcome, Reason, Refusal},
 };
 
 impl Replica {
     /// Lets go of a life that is over: conditions on its seqs can never hold again, so what is
     /// pending has to be stored anew, and only then may it be pushed to the new one.
-    pub(super) fn outlive(&mut self, before: Option<Epoch>) {
+    pub(super) fn outlive(&mut self) {
         self.is_stale = true;
         self.staging = None;
-        self.outlive_siblings(before);
         self.let_go_of_seqs();
         self.rebase_all();
         if let Some(me) = self.authors.first_mut().filter(|me| !me.queue.is_empty()) {

@@ -24,6 +24,8 @@ pub(super) struct Awaited {
     settled: Vec<Settled>,
     /// All turns up to this one, those without an outcome here among them.
     acked: Turn,
+    /// How often the relay had been asked in which life it is when this was told.
+    heard: u64,
 }
 
 /// What is to be told to siblings.
@@ -42,6 +44,8 @@ pub(super) struct Siblings {
     /// The newest turn that was told.
     told: Turn,
     settled: Vec<Settled>,
+    /// How often the relay has been asked in which life it is.
+    asked: u64,
 }
 
 impl Siblings {
@@ -73,7 +77,7 @@ impl Siblings {
 
 impl Author {
     /// Keeps what is settled until its effects are held. What says nothing of an outcome makes the one
-    /// before later instead of the queue longer.
+    /// before later instead of the queue longer. Where that is of a life that is over, this is too.
     fn await_effects(&mut self, awaited: Awaited) {
         let last = self.awaited.back_mut().filter(|last| last.epoch == awaited.epoch);
         match last {
@@ -163,6 +167,7 @@ impl Replica {
             at: note.at,
             settled,
             acked: note.acked,
+            heard: self.siblings.asked,
         });
         let minted = author.minted;
         if !self.is_stale {
@@ -241,8 +246,8 @@ impl Replica {
     pub fn sibling_is_done(&mut self, id: ReplicaId, epoch: Option<Epoch>, at: Seq) {
         let Some(place) = self.sibling(&id.0) else { return };
         let Some(author) = self.authors.get_mut(place) else { return };
-        let acked = author.minted;
-        author.await_effects(Awaited { epoch, at, settled: Vec::new(), acked });
+        let (acked, heard) = (author.minted, self.siblings.asked);
+        author.await_effects(Awaited { epoch, at, settled: Vec::new(), acked, heard });
         if self.is_stale {
             return;
         }
@@ -302,14 +307,17 @@ impl Replica {
     pub(super) fn settle_siblings(&mut self, seq: Seq, unsettled: &mut Unsettled) {
         let epoch = self.epoch();
         for place in 1..self.authors.len() {
+            let is_held = |one: &Awaited| one.epoch == epoch && one.at <= seq;
             while let Some(author) = self.authors.get_mut(place)
-                && author.awaited.front().is_some_and(|next| next.epoch == epoch && next.at <= seq)
-                && let Some(Awaited { settled, acked, .. }) = author.awaited.pop_front()
+                && author.awaited.iter().any(is_held)
+                && let Some(next) = author.awaited.pop_front()
             {
-                for Settled { turn, outcome, .. } in settled {
-                    self.settle_sibling(place, turn, outcome, unsettled);
+                for Settled { turn, outcome, .. } in next.settled {
+                    if next.epoch == epoch {
+                        self.settle_sibling(place, turn, outcome, unsettled);
+                    }
                 }
-                self.pass_over(place, acked, unsettled);
+                self.pass_over(place, next.acked, unsettled);
             }
         }
     }
@@ -328,16 +336,28 @@ impl Replica {
         self.pass_over(place, turn, unsettled);
     }
 
-    /// Forgets what siblings have had settled in a life that is over: nobody will hold its effects.
-    pub(super) fn outlive_siblings(&mut self, before: Option<Epoch>) {
-        let mut unsettled = Unsettled::default();
-        for place in 1..self.authors.len() {
-            let Some(author) = self.authors.get_mut(place) else { continue };
-            let over = author.awaited.iter().filter(|one| one.epoch == before);
-            let last = over.map(|one| one.acked).max();
-            author.awaited.retain(|one| one.epoch != before);
-            self.pass_over(place, last.unwrap_or_default(), &mut unsettled);
+    /// The relay is asked in which life it is.
+    pub(super) fn ask_for_life(&mut self) {
+        self.siblings.asked += 1;
+    }
+
+    /// The relay, last asked, has said in which life it is. What siblings told before that of another one is of a life that is
+    /// over: what is left of its effects is held at the head. What was told since may be of a life to come.
+    pub(super) fn outlive_siblings(&mut self) {
+        let (epoch, head, asked) = (self.epoch(), self.head(), self.siblings.asked);
+        for author in self.authors.iter_mut().skip(1) {
+            for one in &mut author.awaited {
+                if one.epoch != epoch && one.heard < asked {
+                    (one.epoch, one.at) = (epoch, head);
+                    one.settled.clear();
+                }
+            }
         }
+        if self.is_stale {
+            return;
+        }
+        let mut unsettled = Unsettled::default();
+        self.settle_siblings(self.seq, &mut unsettled);
         self.rebase(unsettled);
     }
 

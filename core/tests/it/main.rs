@@ -11,6 +11,7 @@ mod frozen;
 mod golden;
 mod laws;
 mod led;
+mod lives;
 mod pace;
 mod pools;
 mod presence;

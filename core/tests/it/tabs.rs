@@ -324,45 +324,6 @@ fn ta4_another_id() {
     assert_eq!(two.digest(), one.digest());
 }
 
-/// [TA3] What a sibling had settled in a life that is over shows no more, and holds up nothing that is
-/// settled in the next one.
-#[test]
-fn ta3_another_life() {
-    for two_is_first in [false, true] {
-        let mut first = authority();
-        let (mut one, mut two) = tabs();
-        join(&mut first, 1, &mut one, NOW);
-        join(&mut first, 2, &mut two, NOW);
-        two.closed(1006);
-        first.disconnect(2, NOW);
-        set(&mut one, "k");
-        gossip(&mut [&mut one, &mut two]);
-        carry_to(&mut first, 1, &mut one);
-        gossip(&mut [&mut one, &mut two]);
-        assert!(two.meta("c", "k").pending, "it holds no effect yet");
-        one.closed(1006);
-        let (mut second, now) = (authority(), NOW + 70_000);
-        join(&mut second, 9, &mut replica(9), now);
-        if two_is_first {
-            join(&mut second, 3, &mut two, now);
-        }
-        for session in [4, 5] {
-            join(&mut second, session, &mut one, now);
-            second.disconnect(session, now);
-            one.closed(1006);
-        }
-        set(&mut one, "l");
-        gossip(&mut [&mut one, &mut two]);
-        assert_eq!(two.get("c", "l"), Some(r#"{"id":"l"}"#));
-        join(&mut second, 6, &mut one, now);
-        carry(&mut second, &mut [(6, &mut one)], now);
-        gossip(&mut [&mut one, &mut two]);
-        join(&mut second, 7, &mut two, now);
-        assert!(!two.meta("c", "l").pending && !two.meta("c", "k").pending);
-        assert_eq!((two.get("c", "k"), two.get("c", "l")), (None, Some(r#"{"id":"l"}"#)));
-    }
-}
-
 /// [TA5] Bytes that are no note, a block that is torn, far too much.
 #[test]
 fn ta5_strange_notes() {

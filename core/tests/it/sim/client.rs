@@ -78,6 +78,8 @@ pub(crate) struct Client {
     pub(crate) notes: VecDeque<Vec<u8>>,
     /// The seq at which it last looked what siblings have told.
     pub(crate) held: Seq,
+    /// How often it has asked the relay in which life it is: by Hello, and again with each pong.
+    pub(crate) asked: u64,
     /// How many mutations it has shown.
     ordinals: u64,
     /// How often a relay's welcome was to be stored.
@@ -139,6 +141,7 @@ impl Client {
             tabs: Vec::new(),
             notes: VecDeque::new(),
             held: Seq::ZERO,
+            asked: 0,
             ordinals: 0,
             welcomes: 0,
             contact: None,

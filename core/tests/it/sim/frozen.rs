@@ -142,10 +142,10 @@ impl World {
             trace!(self, "replica {place}: finds {id:?} done at {}", at.0);
             self.see("sibling found done on the disk");
             let client = &mut self.clients[place];
-            client.tabs[which].is_done(epoch, at);
+            let heard = client.asked;
+            client.tabs[which].is_done(epoch, at, heard);
             let (here, seq) = (client.replica.epoch(), client.replica.seq());
-            let is_stale = client.records != here && here.is_some() && client.records.is_some();
-            if !is_stale {
+            if !client.is_stale() {
                 self.settle_tabs(place, here, seq)?;
             }
             self.clients[place].replica.sibling_is_done(id, epoch, at);

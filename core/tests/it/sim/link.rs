@@ -6,9 +6,9 @@ use std::{
 };
 
 use neap_core::{
-    id::{Epoch, Seq},
+    id::Seq,
     replica::Phase,
-    wire::{self, Down},
+    wire::{self, Down, Pong},
 };
 
 use super::{
@@ -31,6 +31,7 @@ impl World {
         trace!(self, "replica {place}: connects as {number}");
         let client = &mut self.clients[place];
         client.connection = Some(number);
+        client.asked += 1;
         client.replica.connected(self.now);
         self.drain(place)
     }
@@ -109,7 +110,12 @@ impl World {
             Downward::Pong(_) if self.sabotage == Some(Sabotage::DeafToPongs) => Ok(()),
             Downward::Pong(text) => {
                 let before = self.clients[place].replica.phase();
+                let is_told = before == Phase::Live && self.is_of_its_life(place, &text);
                 let result = self.clients[place].replica.pong(&text, now);
+                if is_told {
+                    self.hear_life(place)?;
+                    self.clients[place].asked += 1;
+                }
                 if before == Phase::Live && self.clients[place].replica.phase() != before {
                     self.see("pong told of news");
                 }
@@ -121,14 +127,18 @@ impl World {
                 self.note_frame(&frame);
                 let before = self.clients[place].replica.epoch();
                 self.keep(place, &frame);
-                if matches!(wire::decode_down(&frame), Ok((Down::Welcome(_), _))) {
+                let is_welcome = matches!(wire::decode_down(&frame), Ok((Down::Welcome(_), _)));
+                if is_welcome {
                     self.note_welcome(place);
                 }
                 let result = self.clients[place].replica.received(&frame, now);
                 let after = self.clients[place].replica.epoch();
                 if before.is_some() && before != after {
                     self.see("new epoch met");
-                    self.forget_old_life(place, before);
+                    self.forget_old_life(place);
+                }
+                if is_welcome {
+                    self.hear_life(place)?;
                 }
                 result
             }
@@ -165,10 +175,16 @@ impl World {
         client.frame = Some(frame.to_vec());
     }
 
+    /// Whether a pong is of the life that a replica has been welcomed in.
+    fn is_of_its_life(&self, place: usize, text: &str) -> bool {
+        let epoch = Pong::from_text(text).map(|pong| pong.epoch);
+        epoch.is_some() && epoch == self.clients[place].replica.epoch()
+    }
+
     /// Conditions on seqs of a life that is over never hold again.
-    fn forget_old_life(&mut self, place: usize, before: Option<Epoch>) {
+    fn forget_old_life(&mut self, place: usize) {
         let client = &mut self.clients[place];
-        client.tabs_outlive(before);
+        client.tabs_outlive();
         let pending: BTreeSet<Id> = client.pending.iter().map(|entry| entry.id).collect();
         for entry in &mut client.pending {
             let mut ops = (*entry.ops).clone();

@@ -26,6 +26,8 @@ struct Awaited {
     at: Seq,
     settled: Vec<(u64, Outcome)>,
     acked: u64,
+    /// How often its replica had asked the relay for its life when it heard of it.
+    heard: u64,
 }
 
 /// What a replica knows of a sibling.
@@ -57,12 +59,14 @@ impl Tab {
     }
 
     /// All that it shows has an outcome, whose effects are held at a seq of a life.
-    pub(super) fn is_done(&mut self, epoch: Option<Epoch>, at: Seq) {
+    pub(super) fn is_done(&mut self, epoch: Option<Epoch>, at: Seq, heard: u64) {
         let acked = self.minted;
         match self.awaited.back_mut().filter(|last| last.epoch == epoch) {
             Some(last) => (last.at, last.acked) = (last.at.max(at), last.acked.max(acked)),
             None if acked <= self.settled => {}
-            None => self.awaited.push_back(Awaited { epoch, at, settled: Vec::new(), acked }),
+            None => {
+                self.awaited.push_back(Awaited { epoch, at, settled: Vec::new(), acked, heard })
+            }
         }
     }
 
@@ -105,19 +109,30 @@ impl Client {
         all
     }
 
+    /// Whether its records are of another life than it has been welcomed in.
+    pub(super) fn is_stale(&self) -> bool {
+        let epoch = self.replica.epoch();
+        self.records != epoch && epoch.is_some() && self.records.is_some()
+    }
+
     /// Whether a pending mutation is its own.
     pub(crate) fn is_own(&self, entry: &Entry) -> bool {
         self.pending.iter().any(|own| own.ordinal == entry.ordinal)
     }
 
-    /// In another life no condition on a seq of the old one holds, whoever made it.
-    pub(super) fn tabs_outlive(&mut self, old: Option<Epoch>) {
+    /// The relay has been asked for its life, and this one it is: what was told before of another one is over.
+    fn tabs_are_over(&mut self, epoch: Option<Epoch>) {
         for tab in &mut self.tabs {
-            let over = tab.awaited.iter().filter(|one| one.epoch == old);
-            let last = over.map(|one| one.acked).max();
-            tab.awaited.retain(|one| one.epoch != old);
-            tab.pass_over(last.unwrap_or(0));
+            for one in &mut tab.awaited {
+                if one.epoch != epoch && one.heard < self.asked {
+                    (one.epoch, one.at, one.settled) = (epoch, self.replica.head(), Vec::new());
+                }
+            }
         }
+    }
+
+    /// In another life no condition on a seq of the old one holds, whoever made it.
+    pub(super) fn tabs_outlive(&mut self) {
         for (_, entry) in self.tabs.iter_mut().flat_map(|tab| &mut tab.queue) {
             let mut ops = (*entry.ops).clone();
             for op in ops.iter_mut().filter(|op| matches!(op.cond, Cond::At(_))) {
@@ -216,10 +231,18 @@ impl World {
         self.drain(place)
     }
 
+    /// The relay has told in which life it is.
+    pub(super) fn hear_life(&mut self, place: usize) -> Check {
+        let client = &mut self.clients[place];
+        let (epoch, seq) = (client.replica.epoch(), client.replica.seq());
+        client.tabs_are_over(epoch);
+        if client.is_stale() { Ok(()) } else { self.settle_tabs(place, epoch, seq) }
+    }
+
     fn take_note(&mut self, place: usize, note: &Note<'_>) -> Check {
         let client = &mut self.clients[place];
         let (epoch, seq) = (client.replica.epoch(), client.replica.seq());
-        let is_stale = client.records != epoch && epoch.is_some() && client.records.is_some();
+        let is_stale = client.is_stale();
         if let Some(tab) = client.tabs.iter_mut().find(|tab| tab.id.0 == *note.was) {
             self.report.sights.see("sibling renamed");
             tab.forget_after(0);
@@ -231,7 +254,7 @@ impl World {
             let (queue, awaited) = (VecDeque::new(), VecDeque::new());
             client.tabs.push(Tab { id, settled: 0, minted: 0, queue, awaited });
         }
-        let tab = &mut client.tabs[which];
+        let (tab, heard) = (&mut client.tabs[which], client.asked);
         tab.forget_after(note.minted.0);
         let settled = note.settled.iter().map(|told| (told.turn.0, told.outcome));
         let settled: Vec<(u64, Outcome)> = settled.filter(|told| told.0 <= tab.minted).collect();
@@ -244,7 +267,7 @@ impl World {
                 (last.at, last.acked) = (last.at.max(at), last.acked.max(acked));
             }
             _ if settled.is_empty() && acked <= tab.settled => {}
-            _ => tab.awaited.push_back(Awaited { epoch: epoch_there, at, settled, acked }),
+            _ => tab.awaited.push_back(Awaited { epoch: epoch_there, at, settled, acked, heard }),
         }
         let minted = tab.minted;
         if !is_stale {
@@ -301,13 +324,11 @@ impl World {
     pub(super) fn settle_tabs(&mut self, place: usize, epoch: Option<Epoch>, seq: Seq) -> Check {
         for which in 0..self.clients[place].tabs.len() {
             let is_due = |next: &Awaited| next.epoch == epoch && next.at <= seq;
-            while let Some(next) = self.clients[place].tabs[which].awaited.front()
-                && is_due(next)
-            {
+            while self.clients[place].tabs[which].awaited.iter().any(is_due) {
                 let client = &mut self.clients[place];
                 let Some(next) = client.tabs[which].awaited.pop_front() else { break };
                 let mut missed = Vec::new();
-                for (turn, outcome) in next.settled {
+                for (turn, outcome) in next.settled.into_iter().filter(|_| next.epoch == epoch) {
                     let tab = &mut client.tabs[which];
                     missed.extend(tab.pass_over(turn.saturating_sub(1)));
                     if let Some(id) = tab.oldest(turn) {

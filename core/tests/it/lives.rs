@@ -1,0 +1,107 @@
+//! Tabs of one person where the datastore lives anew: nothing but the relay's word tells which life is over.
+
+use neap_core::{authority::Authority, replica::Replica, storage::MemoryStorage, wire::Pong};
+
+use super::{
+    spec::{NOW, authority, carry, join, replica, set},
+    tabs::{carry_to, changes, gossip, tabs},
+};
+
+/// An authority that somebody else has written to.
+fn another_life(now: u64) -> Authority<MemoryStorage> {
+    let (mut authority, mut other) = (authority(), replica(9));
+    set(&mut other, "other");
+    join(&mut authority, 9, &mut other, now);
+    authority
+}
+
+/// What a ping in a replica's life is answered with.
+fn pong(one: &Replica) -> String {
+    let epoch = one.epoch().unwrap_or_else(|| panic!("no relay has told a life"));
+    Pong { epoch, head: one.seq(), added: 0 }.to_text()
+}
+
+/// [TA3] What a sibling had settled in a life that is over shows no more, and holds up nothing that is
+/// settled in the next one.
+#[test]
+fn ta3_another_life() {
+    for two_is_first in [false, true] {
+        let mut first = authority();
+        let (mut one, mut two) = tabs();
+        join(&mut first, 1, &mut one, NOW);
+        join(&mut first, 2, &mut two, NOW);
+        two.closed(1006);
+        first.disconnect(2, NOW);
+        set(&mut one, "k");
+        gossip(&mut [&mut one, &mut two]);
+        carry_to(&mut first, 1, &mut one);
+        gossip(&mut [&mut one, &mut two]);
+        assert!(two.meta("c", "k").pending, "it holds no effect yet");
+        one.closed(1006);
+        let (mut second, now) = (authority(), NOW + 70_000);
+        join(&mut second, 9, &mut replica(9), now);
+        if two_is_first {
+            join(&mut second, 3, &mut two, now);
+        }
+        for session in [4, 5] {
+            join(&mut second, session, &mut one, now);
+            second.disconnect(session, now);
+            one.closed(1006);
+        }
+        set(&mut one, "l");
+        gossip(&mut [&mut one, &mut two]);
+        assert_eq!(two.get("c", "l"), Some(r#"{"id":"l"}"#));
+        join(&mut second, 6, &mut one, now);
+        carry(&mut second, &mut [(6, &mut one)], now);
+        gossip(&mut [&mut one, &mut two]);
+        join(&mut second, 7, &mut two, now);
+        assert!(!two.meta("c", "l").pending && !two.meta("c", "k").pending);
+        assert_eq!((two.get("c", "k"), two.get("c", "l")), (None, Some(r#"{"id":"l"}"#)));
+    }
+}
+
+/// [TA3] Neither does what was settled in a life in which a tab has never been.
+#[test]
+fn ta3_a_life_that_a_tab_has_never_seen() {
+    let mut first = authority();
+    let (mut one, mut two) = tabs();
+    set(&mut one, "k");
+    gossip(&mut [&mut one, &mut two]);
+    join(&mut first, 1, &mut one, NOW);
+    gossip(&mut [&mut one, &mut two]);
+    assert!(two.meta("c", "k").pending, "it may be of a life to come");
+    let now = NOW + 70_000;
+    join(&mut another_life(now), 2, &mut two, now);
+    assert_eq!((two.get("c", "k"), two.meta("c", "k").pending), (None, false));
+}
+
+/// [TA3] A note that comes late is of a life that is over, or of one to come: that tells the relay, asked after it.
+#[test]
+fn ta3_a_late_note() {
+    for is_over in [false, true] {
+        let now = NOW + 1_000;
+        let (mut first, mut second) = (another_life(NOW), another_life(now));
+        let (mut one, mut two) = tabs();
+        set(&mut one, "k");
+        gossip(&mut [&mut one, &mut two]);
+        let (of_one, of_two) =
+            if is_over { (&mut first, &mut second) } else { (&mut second, &mut first) };
+        join(of_two, 2, &mut two, now);
+        join(of_one, 1, &mut one, now);
+        gossip(&mut [&mut one, &mut two]);
+        let pong = pong(&two);
+        assert_eq!(two.pong(&pong, now), Ok(()));
+        assert!(two.meta("c", "k").pending, "it may have been asked for before the note");
+        if is_over {
+            assert_eq!(two.pong(&pong, now), Ok(()));
+            assert_eq!(two.get("c", "k"), None);
+        } else {
+            two.closed(1006);
+            changes(&mut two);
+            join(of_one, 3, &mut two, now);
+            assert_eq!(changes(&mut two), [], "nothing flickers");
+            assert_eq!(two.get("c", "k"), Some(r#"{"id":"k"}"#));
+        }
+        assert!(!two.meta("c", "k").pending);
+    }
+}
