@@ -431,6 +431,10 @@ export class Driver {
     this.engine.workLater();
   }
 
+  askAgain(): void {
+    this.socket?.restart();
+  }
+
   report(error: NeapError): void {
     this.engine.report(error);
   }

@@ -17,6 +17,8 @@ export interface Resident {
   /** It goes on, after sleep or in another place, and there perhaps under another id. */
   goOn(isAnother: boolean): void;
   report(error: NeapError): void;
+  /** The relay is to be asked in which life it is. */
+  askAgain(): void;
   close(): Promise<void>;
 }
 
@@ -91,6 +93,10 @@ export class Home {
     const forsake = (from: Storage) => (this.forsaken = from).forsake();
     if (await this.moveTo(() => Promise.resolve(new MemoryStorage()), () => this.core.forsakeDisk(), forsake))
       this.resident.report(troubleOf(error));
+  }
+
+  doubtful(): void {
+    this.resident.askAgain();
   }
 
   dispossessed(): void {

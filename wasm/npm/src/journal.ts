@@ -1,9 +1,10 @@
 // What goes to the disk, in one write after the other, and what may go on once it is there.
 
 import { soon, stopwatch } from "./clock.js";
-import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, LIVE, type Core } from "./core.js";
+import { JOURNAL_CHECKPOINT, JOURNAL_FRAME, JOURNAL_NOTHING, JOURNAL_PAGES, CATCHING_UP, GREETING, LIVE, type Core } from "./core.js";
 import { randomBytes, toHex } from "./dice.js";
 import { CATCH_UP_LOG_BYTES, LOG_BYTES_MIN, SLICE_MS } from "./limits.js";
+import { Lives } from "./lives.js";
 import { adoptPools, type Found } from "./restore.js";
 import { isOfPool, type Batch, type Block, type Checkpoint, type Identity, type Known, type Outbox, type Step, type Storage, type Verdict } from "./storage/storage.js";
 
@@ -15,6 +16,8 @@ export interface JournalListener {
   failed(error: unknown): void;
   /** Somebody else has the replica's place on the disk. */
   dispossessed(): void;
+  /** Another tab has stored another life of the datastore: the relay is to be asked in which one it is. */
+  doubtful(): void;
 }
 
 /** What a checkpoint holds: the pages that have changed, all, or all because what is stored is wrong. */
@@ -61,7 +64,7 @@ export class Journal {
   private pages: Uint8Array[] | undefined = undefined;
   private pagesBytes = 0;
   private catchUpFrom = 0;
-  /** Confirmed things wait while a checkpoint that they build on is being made. */
+  /** Confirmed things wait while a checkpoint that they build on is being made, or may not be made. */
   private isHeld = false;
   /** What is stored of the records is of no use until it is written anew. */
   private isDamaged: boolean;
@@ -74,6 +77,7 @@ export class Journal {
   private isOver = false;
   /** The newest checkpoint on the disk of which all items of pools are held here. */
   private seen: string | undefined;
+  private readonly lives: Lives;
   /** Counts the ids under which the replica went on: what was written for one says nothing of another. */
   private life = 0;
   id: Uint8Array;
@@ -90,6 +94,7 @@ export class Journal {
     this.stored = stored.blocks.map(({ first, last }) => ({ first, last }));
     this.stamp = stored.isDamaged ? undefined : stored.stamp;
     this.seen = stored.stamp;
+    this.lives = new Lives(core.epoch());
     this.isDamaged = stored.isDamaged;
     this.logBytes = stored.logBytes;
     this.checkpointBytes = stored.pageBytes;
@@ -130,6 +135,7 @@ export class Journal {
   frame(bytes: Uint8Array, from: number, phase: number): void {
     this.hasHeard = true;
     if (this.storage.kind === "memory") return;
+    if (phase === GREETING && this.lives.met(this.core.epoch())) this.makeCheckpoint(WHOLE);
     if (phase === CATCHING_UP && !this.pages) {
       this.pages = [];
       this.pagesBytes = 0;
@@ -348,7 +354,9 @@ export class Journal {
       if (batch.epoch === core.epoch()) this.steps = [...batch.steps.filter(isOfPool), ...this.steps];
       this.replicaIsDue = true;
       this.knownIsDue ||= batch.known !== undefined;
-      this.makeCheckpoint(batch.checkpoint?.overrules ? ANEW : WHOLE);
+      this.isHeld = this.lives.found(found?.known?.epoch);
+      if (this.isHeld) this.listener.doubtful();
+      else this.makeCheckpoint(batch.checkpoint?.overrules ? ANEW : WHOLE);
     } else if ((batch.known || batch.checkpoint) && !this.knownIsDue) {
       // A welcome that has come meanwhile has brought what is not in this batch, a birth stamp perhaps.
       core.infoSaved();
@@ -417,7 +425,8 @@ export class Journal {
     this.made = undefined;
     const onto = extent === CHANGED ? this.stamp : undefined;
     const stamp = toHex(randomBytes(8));
-    return { known, pages, pageCount: this.core.pageCount(), onto, overrules: extent === ANEW, seen: this.seen, stamp };
+    const { over } = this.lives;
+    return { known, pages, pageCount: this.core.pageCount(), onto, overrules: extent === ANEW, seen: this.seen, over, stamp };
   }
 
   /** Stores who the replica is, under a generation that nobody had before: only then may it say Hello. */

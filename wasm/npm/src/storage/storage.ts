@@ -51,6 +51,8 @@ export interface Checkpoint {
   readonly overrules: boolean;
   /** The newest checkpoint of which all items of pools are held here. */
   readonly seen: string | undefined;
+  /** Lives of the datastore that are over. What is stored of another one than these may be newer than this. */
+  readonly over: ReadonlySet<string>;
   /** Names this checkpoint. */
   readonly stamp: string;
 }
@@ -110,7 +112,8 @@ export type Verdict =
   | "stored"
   /**
    * What is stored is not what steps or pages build on, and is not newer; or the pages are another tab's, whose pools this one
-   * may not have opened: a checkpoint of everything helps, with what those pages hold of pools.
+   * may not have opened: a checkpoint of everything helps, with what those pages hold of pools. Or what is stored is of a life
+   * of which it is not known here that it is over.
    */
   | "gap"
   /** Another tab has stored something newer; the checkpoint was left out. */
