@@ -344,7 +344,7 @@ impl Replica {
     /// The relay, last asked, has said in which life it is. What siblings told before that of another one is of a life that is
     /// over: what is left of its effects is held at the head. What was told since may be of a life to come.
     pub(super) fn outlive_siblings(&mut self) {
-        let (epoch, head, asked) = (self.epoch(), self.head(), self.siblings.asked);
+        let (epoch, head, asked) = (self.epoch(), self.head, self.siblings.asked);
         for author in self.authors.iter_mut().skip(1) {
             for one in &mut author.awaited {
                 if one.epoch != epoch && one.heard < asked {

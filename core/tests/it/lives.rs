@@ -1,6 +1,8 @@
 //! Tabs of one person where the datastore lives anew: nothing but the relay's word tells which life is over.
 
-use neap_core::{authority::Authority, replica::Replica, storage::MemoryStorage, wire::Pong};
+use neap_core::{
+    authority::Authority, id::Seq, replica::Replica, storage::MemoryStorage, wire::Pong,
+};
 
 use super::{
     spec::{NOW, authority, carry, join, replica, set},
@@ -104,4 +106,28 @@ fn ta3_a_late_note() {
         }
         assert!(!two.meta("c", "k").pending);
     }
+}
+
+/// [TA3] Also where the life that is over had come further than the present one has.
+#[test]
+fn ta3_a_longer_life_before() {
+    let (mut first, mut one, mut two) = (authority(), replica(1), replica(2));
+    for tab in [&mut one, &mut two] {
+        tab.meet_siblings();
+    }
+    for n in 0..5 {
+        set(&mut one, &n.to_string());
+    }
+    join(&mut first, 1, &mut one, NOW);
+    join(&mut first, 2, &mut two, NOW);
+    two.closed(1006);
+    set(&mut one, "k");
+    gossip(&mut [&mut one, &mut two]);
+    first.disconnect(2, NOW);
+    carry_to(&mut first, 1, &mut one);
+    gossip(&mut [&mut one, &mut two]);
+    assert!(two.meta("c", "k").pending);
+    let now = NOW + 70_000;
+    join(&mut another_life(now), 3, &mut two, now);
+    assert_eq!((two.seq(), two.get("c", "k")), (Seq(1), None));
 }

@@ -180,7 +180,7 @@ export class Driver {
     this.engine.tellLater();
   }
 
-  private hangUp(): void {
+  hangUp(): void {
     const wasOpen = this.socket?.isOpen;
     this.socket?.stop();
     if (wasOpen) this.disconnected(1000);
@@ -363,7 +363,7 @@ export class Driver {
     const error = core.received(bytes, now());
     if (phase < CATCHING_UP) this.home.journal.contact = now();
     this.engine.drain();
-    this.home.journal.frame(bytes, from, phase);
+    if (error === 0) this.home.journal.frame(bytes, from, phase);
     this.home.journal.flush();
     if (error !== 0) this.socket?.restart();
     this.goOut();

@@ -19,6 +19,8 @@ export interface Resident {
   report(error: NeapError): void;
   /** The relay is to be asked in which life it is. */
   askAgain(): void;
+  /** Ends the connection until it goes on. */
+  hangUp(): void;
   close(): Promise<void>;
 }
 
@@ -109,6 +111,7 @@ export class Home {
     if (this.resident.isClosed || this.isMoving) return;
     // Who delivers for another has an heir in whoever delivers now.
     if (this.isOrphan) return this.resident.close();
+    this.resident.hangUp();
     await this.moveTo((disk) => disk.moveOut(), () => this.core.dispossess(), (from) => void from.close());
   }
 

@@ -131,11 +131,11 @@ export class Journal {
     this.replicaIsDue = true;
   }
 
-  /** Takes a frame that led the core from seq `from` and phase `phase` to where it is now. */
+  /** Takes a frame that the core has taken, and that led it from seq `from` and phase `phase` to where it is now. */
   frame(bytes: Uint8Array, from: number, phase: number): void {
     this.hasHeard = true;
     if (this.storage.kind === "memory") return;
-    if (phase === GREETING && this.lives.met(this.core.epoch())) this.makeCheckpoint(WHOLE);
+    if (phase === GREETING) return this.met();
     if (phase === CATCHING_UP && !this.pages) {
       this.pages = [];
       this.pagesBytes = 0;
@@ -162,6 +162,11 @@ export class Journal {
         break;
     }
     if (this.core.phase() !== CATCHING_UP) this.pages = undefined;
+  }
+
+  /** The relay has said in which life it is; whose it does not take it has told nothing. */
+  private met(): void {
+    if (this.core.phase() === CATCHING_UP && this.lives.met(this.core.epoch())) this.makeCheckpoint(WHOLE);
   }
 
   /** Items were accepted that nothing else on the disk will tell of. */
@@ -346,10 +351,7 @@ export class Journal {
     }
     if (verdict === "gap") {
       const found = await this.storage.reload();
-      if (found) {
-        await adoptPools(core, found);
-        this.seen = found.stamp;
-      }
+      if (found) this.seen = (await adoptPools(core, found)) ? found.stamp : undefined;
       // News of pools that were left out are nowhere else on the disk; those of a life that is over have no place there.
       if (batch.epoch === core.epoch()) this.steps = [...batch.steps.filter(isOfPool), ...this.steps];
       this.replicaIsDue = true;

@@ -74,15 +74,18 @@ async function restoreRecords(core: Core, { known, pages, steps }: Confirmed): P
   return pageBytes;
 }
 
-/** Gives a core that runs the items of pools that other tabs have stored, as far as they can be read. */
-export async function adoptPools(core: Core, { known, pages, steps }: Confirmed): Promise<void> {
+/**
+ * Gives a core that runs the items of pools that other tabs have stored, as far as they can be read. `false`: they are of another
+ * life than its records.
+ */
+export async function adoptPools(core: Core, { known, pages, steps }: Confirmed): Promise<boolean> {
   const parts = await Promise.all(pages);
-  // They may be of another life by now.
-  if (known?.epoch !== core.epoch()) return;
+  if (known?.epoch !== core.epoch() || !core.info()) return false;
   parts.flat().forEach(({ bytes, isSealed }, place) => isSealed && core.adoptPage(bytes, place));
   for (const { from, to, frames, sums } of steps.filter(isOfPool))
     frames.forEach((frame, index) => holds(core.checksum(frame, from, to), sums[index]) && core.adoptFrame(frame));
   core.adopted();
+  return true;
 }
 
 /** Gives what is to be awaited between pieces of work that would hold up the page together. */

@@ -113,7 +113,7 @@ impl World {
                 let is_told = before == Phase::Live && self.is_of_its_life(place, &text);
                 let result = self.clients[place].replica.pong(&text, now);
                 if is_told {
-                    self.hear_life(place)?;
+                    self.hear_life(place, Seq::ZERO)?;
                     self.clients[place].asked += 1;
                 }
                 if before == Phase::Live && self.clients[place].replica.phase() != before {
@@ -127,8 +127,11 @@ impl World {
                 self.note_frame(&frame);
                 let before = self.clients[place].replica.epoch();
                 self.keep(place, &frame);
-                let is_welcome = matches!(wire::decode_down(&frame), Ok((Down::Welcome(_), _)));
-                if is_welcome {
+                let welcome = match wire::decode_down(&frame) {
+                    Ok((Down::Welcome(welcome), _)) => Some(welcome),
+                    _ => None,
+                };
+                if welcome.is_some() {
                     self.note_welcome(place);
                 }
                 let result = self.clients[place].replica.received(&frame, now);
@@ -137,8 +140,8 @@ impl World {
                     self.see("new epoch met");
                     self.forget_old_life(place);
                 }
-                if is_welcome {
-                    self.hear_life(place)?;
+                if let Some(welcome) = welcome {
+                    self.hear_life(place, welcome.head)?;
                 }
                 result
             }

@@ -121,11 +121,12 @@ impl Client {
     }
 
     /// The relay has been asked for its life, and this one it is: what was told before of another one is over.
-    fn tabs_are_over(&mut self, epoch: Option<Epoch>) {
+    fn tabs_are_over(&mut self, epoch: Option<Epoch>, head: Seq) {
+        let head = if self.is_stale() { head } else { self.replica.head() };
         for tab in &mut self.tabs {
             for one in &mut tab.awaited {
                 if one.epoch != epoch && one.heard < self.asked {
-                    (one.epoch, one.at, one.settled) = (epoch, self.replica.head(), Vec::new());
+                    (one.epoch, one.at, one.settled) = (epoch, head, Vec::new());
                 }
             }
         }
@@ -231,11 +232,11 @@ impl World {
         self.drain(place)
     }
 
-    /// The relay has told in which life it is.
-    pub(super) fn hear_life(&mut self, place: usize) -> Check {
+    /// The relay has told in which life it is, and how far that has come.
+    pub(super) fn hear_life(&mut self, place: usize, head: Seq) -> Check {
         let client = &mut self.clients[place];
         let (epoch, seq) = (client.replica.epoch(), client.replica.seq());
-        client.tabs_are_over(epoch);
+        client.tabs_are_over(epoch, head);
         if client.is_stale() { Ok(()) } else { self.settle_tabs(place, epoch, seq) }
     }
 

@@ -82,7 +82,7 @@ export async function writeConfirmed(writing: IDBTransaction, batch: Batch, step
     const { known, onto, overrules, seen, over } = batch.checkpoint;
     const isSameLife = row?.epoch === known.epoch;
     const ahead = isSameLife && row ? row.seq - known.seq : -1;
-    if (row && !isSameLife && !over.has(row.epoch)) return ["gap", []];
+    if (row?.epoch !== undefined && !isSameLife && !over.has(row.epoch)) return ["gap", []];
     if (onto !== undefined && row?.stamp !== onto) verdict = ahead >= 0 ? "behind" : "gap";
     else if (onto === undefined && ahead > 0 && !overrules) verdict = "behind";
     else if (onto === undefined && isSameLife && row?.stamp !== seen) return ["gap", []];

@@ -275,6 +275,7 @@ export class Disk {
   active = new Set();
   /** Says now and then that something is stored which is not: so that a world is seen to notice it. */
   lies = false;
+  writes = 0;
   /** What is there after each write since one that has reached the disk for certain. */
   #kept = [];
 
@@ -295,6 +296,7 @@ export class Disk {
   }
 
   keep(isStrict) {
+    this.writes += 1;
     const rows = [...this.databases.values()].flatMap(({ stores }) => [...stores.values()].map((store) => [store, store.all]));
     if (isStrict) this.#kept = [];
     this.#kept.push(rows);

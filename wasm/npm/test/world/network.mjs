@@ -35,6 +35,8 @@ export class Network {
   /** Whether new connections come through. */
   isUp = true;
   connections = new Map();
+  /** Called before a tab hears a frame. */
+  arrived = () => {};
   /** Marks that the relay had in lives of the datastore that are over. */
   past = new Set();
   #count = 0;
@@ -120,6 +122,7 @@ export class Network {
             connection.downs.post(() => {
               if (connection.isSilent || connection.isOver) return;
               if (type === "close") return connection.closed(code, reason);
+              if (bytes) network.arrived(tab, bytes);
               this.#fire(type, { data: text ?? (bytes && new Uint8Array(bytes).buffer) });
             });
           },

@@ -16,8 +16,9 @@ const NAMES = [
 const module = new WebAssembly.Module(readFileSync(join(dist, "neap_bg.wasm")));
 
 /** Bounds that a small world comes to. */
+const SMALL = { CATCH_UP_LOG_BYTES: 1500, LOG_BYTES_MIN: 3000 };
 const limits = (text) =>
-  text.replace(/CATCH_UP_LOG_BYTES = .*;/, "CATCH_UP_LOG_BYTES = 1500;").replace(/LOG_BYTES_MIN = .*;/, "LOG_BYTES_MIN = 3000;");
+  Object.entries(SMALL).reduce((text, [name, small]) => text.replace(new RegExp(`${name} = (.*);`), `${name} = globalThis.isLarge ? $1 : ${small};`), text);
 
 const inWorld = {
   name: "world",
@@ -41,6 +42,10 @@ const load = new Function(...NAMES, `${outputFiles[0].text}; return neap;`);
 /** One browser: the disk, the locks and the channels that its tabs share. */
 export class Browser {
   locks = new Map();
+  /** Not where a page is served over http. */
+  hasLocks = true;
+  /** Whether its bounds are those of any browser. */
+  isLarge = false;
   channels = new Set();
 
   constructor(world, disk, network) {
@@ -147,11 +152,12 @@ export class Tab {
       clearTimeout: (cancel) => cancel?.(),
       setImmediate: (work) => tasks.post(work),
       ...(browser && {
+        isLarge: browser.isLarge,
         window: this.window,
         document: this.document,
         indexedDB: browser.disk.of(this),
         IDBKeyRange: Range,
-        navigator: { locks: browser.locksOf(this) },
+        navigator: browser.hasLocks ? { locks: browser.locksOf(this) } : {},
         BroadcastChannel: browser.channelOf(this),
       }),
     };
