@@ -204,9 +204,14 @@ impl Replica {
                     me.birth.get_or_insert(0);
                 }
             }
-            // The ledger has forgotten this replica, or this replica has forgotten turns that it
-            // minted. Whether what is pending was applied nobody can tell any more.
-            Standing::Settled(_) | Standing::Forgotten => {
+            // Another life of it has gone on from the same disk, and what came too late for that is nobody else's.
+            Standing::Settled(_) => {
+                self.settle_told_elsewhere(self.authors.first().map_or(minted, |me| me.stored));
+                self.change_identity();
+                return Err(Reconnect::NewIdentity);
+            }
+            // Whether what is pending was applied nobody can tell any more.
+            Standing::Forgotten => {
                 self.refuse_up_to(self.ceiling.unwrap_or(minted));
                 self.change_identity();
                 return Err(Reconnect::NewIdentity);

@@ -244,3 +244,25 @@ fn ou4_a_disk_that_fails_in_another_place() {
     visit(&mut authority, 1, &mut here, NOW);
     assert_eq!((here.pending(), unknown(&mut here), keys(&here)), (0, 0, vec!["a".into()]));
 }
+
+/// [OU4] Where the other life has gone further than this one: what it was to deliver is settled, what came too late for the
+/// disk is delivered here.
+#[test]
+fn ou4_another_life_has_gone_further() {
+    let mut authority = authority();
+    let mut first = replica(1);
+    set(&mut first, "a");
+    let Some((turn, _, block)) = first.take_block() else { panic!("nothing to store") };
+    let mut here = replica(1);
+    assert_eq!(here.restore_block(turn, &block), Ok(()));
+    here.restored();
+    set(&mut here, "b");
+    assert!(here.mutate(OpKind::Set, "c", "late", r#"{"id":"late"}"#, Condition::None).is_ok());
+    for key in ["b", "c", "d", "e"] {
+        set(&mut first, key);
+    }
+    visit(&mut authority, 1, &mut first, NOW);
+    visit(&mut authority, 3, &mut here, NOW);
+    assert_eq!((here.pending(), unknown(&mut here)), (0, 1), "of b alone nobody can tell");
+    assert_eq!((keys(&here).len(), here.seq()), (6, Seq(6)), "each of them once");
+}

@@ -205,7 +205,8 @@ export class IndexedDbStorage implements Storage {
 
   private async takeOver(slot: string, heirs: Heirs): Promise<void> {
     const { signal } = this.end;
-    const release = await awaitLock(`${this.name}#${slot}`, signal);
+    // Where nobody can tell whether a tab still runs, its place is only looked at.
+    const release = hasSharedLocks() ? await awaitLock(`${this.name}#${slot}`, signal) : () => {};
     this.awaited.delete(slot);
     if (!release) return;
     try {
@@ -217,6 +218,7 @@ export class IndexedDbStorage implements Storage {
         request(reading.objectStore("replicas").get(slot)),
         readKnown(reading),
       ]);
+      if (count > 0 && !hasSharedLocks()) return;
       const db = count > 0 ? await openDatabase(this.name) : undefined;
       signal.removeEventListener("abort", release);
       if (signal.aborted) return db?.close();

@@ -205,9 +205,7 @@ class Episode {
       if (this.reader.ds && !this.reader.pools.kept) for (const name of ALL) this.openPool(this.reader, name);
     }
     await this.rest();
-    // Outboxes of tabs that are gone are delivered: without locks each by a tab that opens. Whose disk has failed keeps its place
-    // until it closes.
-    for (let left = 40; !this.browser.hasLocks && left > 0 && !this.disk.isEmpty("outbox"); left -= 1) await this.visit();
+    // Outboxes of tabs that are gone are delivered. Whose disk has failed keeps its place until it closes.
     const isDelivered = await world.until(() => this.disk.isEmpty("outbox"), this.sights.has("disk") ? 3000 : REST_STEPS);
     assert.ok(isDelivered || this.sights.has("disk"), "outboxes are delivered");
     // What tabs tell each other may still be on its way.
@@ -235,6 +233,8 @@ class Episode {
     for (const line of network.all) if (line.isSilent) network.cut(line);
     for (const tab of this.alive) if (tab.isFrozen) this.resume(tab);
     assert.ok(await world.until(() => !this.alive.some(({ isClosing }) => isClosing), REST_STEPS), "who closes comes to an end");
+    // Without locks it takes a tab that opens to deliver what another one has left.
+    for (let left = 40; !this.browser.hasLocks && left > 0 && !this.disk.isEmpty("outbox"); left -= 1) await this.visit();
     this.last = this.open(true);
     const isAtRest = () => {
       for (const tab of this.alive.filter(({ ds }) => ds)) {
@@ -273,7 +273,7 @@ class Episode {
     const { world, ledger, reader } = this;
     assert.deepEqual(world.errors, []);
     const all = this.recordsOf(reader);
-    ledger.check(all, reader.ds.seq, this.isReborn ? this.network.past : undefined);
+    ledger.check(all, reader.ds.seq, this.isReborn ? this.network.past : undefined, this.isReborn || !this.browser.hasLocks);
     // Whose disk has failed does not learn that a sibling is gone with what it had in memory.
     for (const tab of this.sound) {
       assert.deepEqual(this.recordsOf(tab), all, `${tab.name} shows what ${reader.name} does`);
