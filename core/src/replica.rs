@@ -129,7 +129,7 @@ pub struct Replica {
     phase: Phase,
     /// Connections that this machine has had.
     attempts: u64,
-    /// The newest turn on a disk that can be written no more.
+    /// The newest turn on a disk from which another life goes on, or may: it can be written no more, or somebody else has it.
     ceiling: Option<Turn>,
     /// Set when what it has is not on a disk that others can read.
     is_alone: bool,

@@ -86,9 +86,9 @@ impl Replica {
         changes.check().is_ok() && told.all(follows)
     }
 
-    /// Whether an outcome is that of another life of this replica, which has read the forsaken disk.
+    /// Whether an outcome is that of another life of this replica, which has read its disk: what was never there was never pushed.
     fn is_foreign(&self, told: &Settled) -> bool {
-        told.author == 0 && self.ceiling.is_some_and(|ceiling| told.turn > ceiling)
+        told.author == 0 && told.turn > self.kept()
     }
 
     /// The newest of its turns whose outcome another life of its id has acknowledged, so that the ledger
@@ -103,6 +103,7 @@ impl Replica {
     pub(super) fn settle(&mut self, settled: &[Settled], unsettled: &mut Unsettled) {
         for told in settled {
             if self.is_foreign(told) {
+                self.ceiling = Some(self.kept());
                 continue;
             }
             let Settled { author: place, turn, outcome } = told;

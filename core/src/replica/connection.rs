@@ -171,7 +171,6 @@ impl Replica {
         }
         self.outlive_siblings();
         let settled = self.settled();
-        let minted = self.minted();
         let is_strange = match standing {
             Standing::New(_) => settled > Turn::ZERO,
             Standing::Settled(known) => known < settled,
@@ -196,7 +195,7 @@ impl Replica {
                     (me.birth, me.known) = (Some(birth), Turn::ZERO);
                 }
             }
-            Standing::Settled(known) if known <= minted => {
+            Standing::Settled(known) if known <= self.kept() => {
                 if let Some(me) = self.me() {
                     (me.pushed, me.known) = (known, known);
                     // Another life of it has the stamp: it was born before all others.
@@ -206,13 +205,13 @@ impl Replica {
             }
             // Another life of it has gone on from the same disk, and what came too late for that is nobody else's.
             Standing::Settled(_) => {
-                self.settle_told_elsewhere(self.authors.first().map_or(minted, |me| me.stored));
+                self.settle_told_elsewhere(self.kept());
                 self.change_identity();
                 return Err(Reconnect::NewIdentity);
             }
             // Whether what is pending was applied nobody can tell any more.
             Standing::Forgotten => {
-                self.refuse_up_to(self.ceiling.unwrap_or(minted));
+                self.refuse_up_to(self.ceiling.unwrap_or(self.minted()));
                 self.change_identity();
                 return Err(Reconnect::NewIdentity);
             }

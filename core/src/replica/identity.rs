@@ -93,7 +93,13 @@ impl Replica {
         self.outgrow()
     }
 
-    /// Takes another id once all that the forsaken disk holds is settled.
+    /// The newest turn that another life of this replica can have read on its disk.
+    pub(super) fn kept(&self) -> Turn {
+        let stored = self.authors.first().map_or(Turn::ZERO, |me| me.stored.max(me.settled));
+        self.ceiling.unwrap_or(stored)
+    }
+
+    /// Takes another id once all that another life has read on the disk is settled.
     pub(super) fn outgrow(&mut self) -> Result<(), Reconnect> {
         if self.ceiling.is_none_or(|ceiling| self.settled() < ceiling) {
             return Ok(());

@@ -266,3 +266,16 @@ fn ou4_another_life_has_gone_further() {
     assert_eq!((here.pending(), unknown(&mut here)), (0, 1), "of b alone nobody can tell");
     assert_eq!((keys(&here).len(), here.seq()), (6, Seq(6)), "each of them once");
 }
+
+/// [OU4] Nor does the outcome of another life's turn become that of a turn which never came to the disk.
+#[test]
+fn ou4_the_same_turn_of_another_life() {
+    let mut authority = authority();
+    let (mut first, mut here) = (replica(1), replica(1));
+    set(&mut first, "a");
+    visit(&mut authority, 1, &mut first, NOW);
+    assert!(here.mutate(OpKind::Set, "c", "late", r#"{"id":"late"}"#, Condition::None).is_ok());
+    visit(&mut authority, 3, &mut here, NOW);
+    assert_eq!((here.pending(), unknown(&mut here), here.seq()), (0, 0, Seq(2)));
+    assert_eq!(keys(&here), ["a", "late"]);
+}

@@ -322,7 +322,8 @@ export class Journal {
 
   private async writeAll(): Promise<void> {
     try {
-      while (this.isDue()) await this.writeOnce();
+      // A rescue that has to begin anew after a sleep would come behind what is written now, and replace it.
+      while (this.isDue()) await (this.underWay.size > 0 ? this.rescuing : this.writeOnce());
     } catch (error) {
       this.failed(error);
     } finally {

@@ -342,7 +342,8 @@ export async function episode(seed, relay, { trace, judged = false, lies = false
   played.browser.hasLocks = !lockless;
   if (reborn) played.rates.reborn = 400;
   await played.play();
-  if (judged && !played.isReborn) {
+  // The judge knows of one life, and of one tab under each id.
+  if (judged && !played.isReborn && !lockless) {
     const verdict = judge(played.ledger.history(played.recordsOf(played.reader)));
     assert.equal(verdict.status, 0, verdict.stderr);
   }
