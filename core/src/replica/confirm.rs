@@ -88,7 +88,9 @@ impl Replica {
 
     /// Whether an outcome is that of another life of this replica, which has read its disk: what was never there was never pushed.
     fn is_foreign(&self, told: &Settled) -> bool {
-        told.author == 0 && told.turn > self.kept()
+        told.author == 0
+            && told.turn > self.kept()
+            && (self.ceiling.is_some() || told.turn <= self.minted())
     }
 
     /// The newest of its turns whose outcome another life of its id has acknowledged, so that the ledger

@@ -145,6 +145,10 @@ impl Replica {
 
     fn welcome(&mut self, welcome: Welcome) -> Result<(), Reconnect> {
         let standing = welcome.standings.first().copied().ok_or(Reconnect::BadFrame)?;
+        if matches!(standing, Standing::Settled(known) if known > self.kept()) {
+            // Another life of it has gone on from the same disk. What came too late for that is nobody else's.
+            self.ceiling = Some(self.kept());
+        }
         let standing = match (standing, self.ceiling) {
             // The turns above are those of whoever reads the disk.
             (Standing::Settled(known), Some(ceiling)) => Standing::Settled(known.min(ceiling)),
@@ -195,19 +199,13 @@ impl Replica {
                     (me.birth, me.known) = (Some(birth), Turn::ZERO);
                 }
             }
-            Standing::Settled(known) if known <= self.kept() => {
+            Standing::Settled(known) => {
                 if let Some(me) = self.me() {
                     (me.pushed, me.known) = (known, known);
                     // Another life of it has the stamp: it was born before all others.
                     has_news |= me.birth.is_none();
                     me.birth.get_or_insert(0);
                 }
-            }
-            // Another life of it has gone on from the same disk, and what came too late for that is nobody else's.
-            Standing::Settled(_) => {
-                self.settle_told_elsewhere(self.kept());
-                self.change_identity();
-                return Err(Reconnect::NewIdentity);
             }
             // Whether what is pending was applied nobody can tell any more.
             Standing::Forgotten => {

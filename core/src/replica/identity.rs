@@ -105,6 +105,8 @@ impl Replica {
             return Ok(());
         }
         self.change_identity();
+        // What was not on that disk then never comes there.
+        self.left = Turn::ZERO;
         Err(Reconnect::NewIdentity)
     }
 

@@ -279,3 +279,28 @@ fn ou4_the_same_turn_of_another_life() {
     assert_eq!((here.pending(), unknown(&mut here), here.seq()), (0, 0, Seq(2)));
     assert_eq!(keys(&here), ["a", "late"]);
 }
+
+/// [OU4] What the other life has not acknowledged is told here as it is, and no outcome is unknown.
+#[test]
+fn ou4_another_life_has_not_acknowledged() {
+    let mut authority = authority();
+    let (mut here, mut other) = (replica(1), replica(1));
+    set(&mut here, "a");
+    let Some((turn, _, block)) = here.take_block() else { panic!("nothing to store") };
+    assert!(here.mutate(OpKind::Set, "c", "late", r#"{"id":"late"}"#, Condition::None).is_ok());
+    assert!(here.take_block().is_some());
+    assert_eq!(other.restore_block(turn, &block), Ok(()));
+    other.restored();
+    set(&mut other, "b");
+    join(&mut authority, 1, &mut other, NOW);
+    authority.disconnect(1, NOW);
+    join(&mut authority, 2, &mut here, NOW);
+    let told: Vec<Event> = std::iter::from_fn(|| here.take_events()).collect();
+    assert!(told.contains(&Event::Accepted { turn: Turn(1), seq: Some(Seq(1)) }), "{told:?}");
+    here.closed(1006);
+    here.set_spare(ReplicaId([77; 16]));
+    assert_eq!(here.dispossess(), Err(Reconnect::NewIdentity));
+    visit(&mut authority, 3, &mut here, NOW);
+    assert_eq!((here.pending(), unknown(&mut here), here.seq()), (0, 0, Seq(3)));
+    assert_eq!(keys(&here), ["a", "b", "late"]);
+}

@@ -3,7 +3,7 @@
 
 import type { Connection } from "./api.js";
 import { after, now, soon, type Cancel } from "./clock.js";
-import { CATCHING_UP, LIVE, STOPPED, type Core, type CoreEvent } from "./core.js";
+import { CATCHING_UP, GREETING, LIVE, STOPPED, type Core, type CoreEvent } from "./core.js";
 import { Couriers } from "./couriers.js";
 import { randomBytes } from "./dice.js";
 import { Engine } from "./engine.js";
@@ -363,7 +363,8 @@ export class Driver {
     const error = core.received(bytes, now());
     if (phase < CATCHING_UP) this.home.journal.contact = now();
     this.engine.drain();
-    if (error === 0) this.home.journal.frame(bytes, from, phase);
+    // Who takes another id over a frame has taken the frame.
+    if (error === 0 || core.phase() < GREETING) this.home.journal.frame(bytes, from, phase);
     this.home.journal.flush();
     if (error !== 0) this.socket?.restart();
     this.goOut();

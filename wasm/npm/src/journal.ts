@@ -351,6 +351,8 @@ export class Journal {
       this.checkpointBytes = Math.max(this.checkpointBytes, sizeOf(batch.checkpoint.pages.values()));
     }
     if (verdict === "gap") {
+      // Reading takes a while, and the blocks are there.
+      if (life === this.life) this.listener.written(blocks.at(-1)?.last);
       const found = await this.storage.reload();
       if (found) this.seen = (await adoptPools(core, found)) ? found.stamp : undefined;
       // News of pools that were left out are nowhere else on the disk; those of a life that is over have no place there.
