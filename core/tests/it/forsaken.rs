@@ -48,6 +48,22 @@ fn ou4_a_forsaken_disk() {
     assert_eq!(later.keys("c").iter().map(|key| &**key).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
 }
 
+/// The life that reads a disk with account and info, and one block from turn `first` on.
+fn later_life((account, info): (&[u8], &[u8]), first: Turn, block: &[u8]) -> Replica {
+    let mut later = replica(1);
+    assert_eq!(later.restore_account(account), Ok(()));
+    assert_eq!(later.restore_info(info), Ok(()));
+    assert_eq!(later.restore_block(first, block), Ok(()));
+    later.restored();
+    later
+}
+
+/// An edit that is not on the disk.
+fn edit(one: &mut Replica, key: &str) {
+    let made = one.mutate(OpKind::Set, "c", key, &format!(r#"{{"id":"{key}"}}"#), Condition::None);
+    assert!(made.is_ok());
+}
+
 /// A replica with `a` and `b` on a disk that it then forsakes, and the later life that reads the disk.
 fn two_lives(authority: &mut Authority<MemoryStorage>, settled: usize) -> (Replica, Replica) {
     let mut here = replica(1);
@@ -67,13 +83,8 @@ fn two_lives(authority: &mut Authority<MemoryStorage>, settled: usize) -> (Repli
     // The spare id is on the disk as well.
     here.set_spare(ReplicaId([77; 16]));
     assert_eq!(here.forsake_disk(), Ok(()));
-    let mut later = replica(1);
-    assert_eq!(later.restore_account(&account), Ok(()));
-    assert_eq!(later.restore_info(&info), Ok(()));
-    assert_eq!(later.restore_block(first, &block), Ok(()));
-    later.restored();
     while here.take_events().is_some() {}
-    (here, later)
+    (here, later_life((&account, &info), first, &block))
 }
 
 /// Lets a replica say all that it has to say, under another id too.
@@ -179,22 +190,16 @@ fn between_ids(authority: &mut Authority<MemoryStorage>, now: u64) -> (Replica, 
     set(&mut here, "a");
     set(&mut here, "b");
     let Some((first, _, block)) = here.take_block() else { panic!("nothing to store") };
-    let only_if = Condition::None;
-    let made = here.mutate(OpKind::Set, "c", "c", r#"{"id":"c"}"#, only_if);
-    assert!(made.is_ok() && here.take_block().is_some());
-    assert!(here.mutate(OpKind::Set, "c", "d", r#"{"id":"d"}"#, only_if).is_ok());
+    edit(&mut here, "c");
+    assert!(here.take_block().is_some());
+    edit(&mut here, "d");
     join(authority, 9, &mut replica(9), now);
     join(authority, 1, &mut here, now);
     here.closed(1006);
     assert_eq!((here.id(), here.pending()), (ReplicaId([101; 16]), 4));
     here.set_spare(ReplicaId([77; 16]));
-    let mut later = replica(1);
-    assert_eq!(later.restore_account(&account), Ok(()));
-    assert_eq!(later.restore_info(&info), Ok(()));
-    assert_eq!(later.restore_block(first, &block), Ok(()));
-    later.restored();
     while here.take_events().is_some() {}
-    (here, later)
+    (here, later_life((&account, &info), first, &block))
 }
 
 /// [OU4] A disk that fails, or is another's, while it holds the outbox under an id that the replica has no more: what may lie
@@ -236,7 +241,7 @@ fn ou4_another_id_that_the_disk_has() {
 fn ou4_a_disk_that_fails_in_another_place() {
     let mut authority = authority();
     let mut here = replica(1);
-    assert!(here.mutate(OpKind::Set, "c", "a", r#"{"id":"a"}"#, Condition::None).is_ok());
+    edit(&mut here, "a");
     assert!(here.take_block().is_some());
     assert_eq!(here.dispossess(), Err(Reconnect::NewIdentity));
     here.set_spare(ReplicaId([77; 16]));
@@ -257,7 +262,7 @@ fn ou4_another_life_has_gone_further() {
     assert_eq!(here.restore_block(turn, &block), Ok(()));
     here.restored();
     set(&mut here, "b");
-    assert!(here.mutate(OpKind::Set, "c", "late", r#"{"id":"late"}"#, Condition::None).is_ok());
+    edit(&mut here, "late");
     for key in ["b", "c", "d", "e"] {
         set(&mut first, key);
     }
@@ -274,7 +279,7 @@ fn ou4_the_same_turn_of_another_life() {
     let (mut first, mut here) = (replica(1), replica(1));
     set(&mut first, "a");
     visit(&mut authority, 1, &mut first, NOW);
-    assert!(here.mutate(OpKind::Set, "c", "late", r#"{"id":"late"}"#, Condition::None).is_ok());
+    edit(&mut here, "late");
     visit(&mut authority, 3, &mut here, NOW);
     assert_eq!((here.pending(), unknown(&mut here), here.seq()), (0, 0, Seq(2)));
     assert_eq!(keys(&here), ["a", "late"]);
@@ -287,7 +292,7 @@ fn ou4_another_life_has_not_acknowledged() {
     let (mut here, mut other) = (replica(1), replica(1));
     set(&mut here, "a");
     let Some((turn, _, block)) = here.take_block() else { panic!("nothing to store") };
-    assert!(here.mutate(OpKind::Set, "c", "late", r#"{"id":"late"}"#, Condition::None).is_ok());
+    edit(&mut here, "late");
     assert!(here.take_block().is_some());
     assert_eq!(other.restore_block(turn, &block), Ok(()));
     other.restored();

@@ -40,8 +40,8 @@ fn ta3_another_life() {
         gossip(&mut [&mut one, &mut two]);
         assert!(two.meta("c", "k").pending, "it holds no effect yet");
         one.closed(1006);
-        let (mut second, now) = (authority(), NOW + 70_000);
-        join(&mut second, 9, &mut replica(9), now);
+        let now = NOW + 70_000;
+        let mut second = another_life(now);
         if two_is_first {
             join(&mut second, 3, &mut two, now);
         }
@@ -111,10 +111,8 @@ fn ta3_a_late_note() {
 /// [TA3] Also where the life that is over had come further than the present one has.
 #[test]
 fn ta3_a_longer_life_before() {
-    let (mut first, mut one, mut two) = (authority(), replica(1), replica(2));
-    for tab in [&mut one, &mut two] {
-        tab.meet_siblings();
-    }
+    let mut first = authority();
+    let (mut one, mut two) = tabs();
     for n in 0..5 {
         set(&mut one, &n.to_string());
     }
