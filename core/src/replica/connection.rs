@@ -145,15 +145,6 @@ impl Replica {
 
     fn welcome(&mut self, welcome: Welcome) -> Result<(), Reconnect> {
         let standing = welcome.standings.first().copied().ok_or(Reconnect::BadFrame)?;
-        if matches!(standing, Standing::Settled(known) if known > self.kept()) {
-            // Another life of it has gone on from the same disk. What came too late for that is nobody else's.
-            self.ceiling = Some(self.kept());
-        }
-        let standing = match (standing, self.ceiling) {
-            // The turns above are those of whoever reads the disk.
-            (Standing::Settled(known), Some(ceiling)) => Standing::Settled(known.min(ceiling)),
-            (standing, _) => standing,
-        };
         if welcome.version == 0 || welcome.version > VERSION {
             return Err(Reconnect::BadFrame);
         }
@@ -162,6 +153,18 @@ impl Replica {
             self.closed(Close::Options.code());
             return Ok(());
         }
+        let standing = match standing {
+            Standing::Settled(known) => {
+                let kept = self.kept();
+                if known > kept {
+                    // Another life of it has gone on from the same disk. What came too late for that is nobody else's.
+                    self.ceiling = Some(kept);
+                }
+                // The turns above are those of whoever reads the disk.
+                Standing::Settled(known.min(self.ceiling.unwrap_or(known)))
+            }
+            Standing::New(_) | Standing::Forgotten => standing,
+        };
         self.opens_anew = false;
         let is_reborn = self.epoch().is_some_and(|epoch| epoch != welcome.epoch);
         self.head = if is_reborn { welcome.head } else { self.head.max(welcome.head) };
