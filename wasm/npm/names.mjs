@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 
 /** Where a name means something to others. */
-const shared = ["api.ts", "errors.ts", "core.ts", "face.ts", "storage/storage.ts", "storage/rows.ts"];
+const shared = ["api.ts", "errors.ts", "core.ts", "face.ts", "storage/rows.ts"];
 /** Other bundles. */
 const apart = /^(react|tanstack|module)\b|\.d\.ts$/;
 

@@ -339,7 +339,7 @@ export class Driver {
   }
 
   private offlineUntil(): Date | null {
-    const { contact } = this.home.journal;
+    const { contact } = this.home.journal.outbox;
     if (contact === undefined) return null;
     const expiresAt = this.core.expiresAt();
     return new Date(expiresAt < 0 ? contact + LEDGER_MS : expiresAt);
@@ -361,7 +361,7 @@ export class Driver {
     const from = core.seq();
     const phase = core.phase();
     const error = core.received(bytes, now());
-    if (phase < CATCHING_UP) this.home.journal.contact = now();
+    if (phase < CATCHING_UP) this.home.journal.outbox.contact = now();
     this.engine.drain();
     // Who takes another id over a frame has taken the frame.
     if (error === 0 || core.phase() < GREETING) this.home.journal.frame(bytes, from, phase);

@@ -6,7 +6,8 @@ import type { NeapError } from "./errors.js";
 import { Journal } from "./journal.js";
 import type { Found } from "./restore.js";
 import { MemoryStorage } from "./storage/memory.js";
-import { newIdentity, type Heirs, type Storage } from "./storage/storage.js";
+import { newIdentity } from "./storage/rows.js";
+import type { Heirs, Storage } from "./storage/storage.js";
 import { troubleOf } from "./storage/trouble.js";
 
 /** Whoever lives there. */
@@ -135,8 +136,8 @@ export class Home {
       await disk.close();
       return false;
     }
-    const { id, spare, contact } = this.journal;
-    const nothing = { known: undefined, stamp: undefined, pageBytes: 0, steps: [], blocks: [], logBytes: 0, isDamaged: false };
+    const { id, spare, contact } = this.journal.outbox;
+    const nothing = { pageBytes: 0, steps: [], blocks: [], logBytes: 0, isDamaged: false };
     this.moveIn(disk, { ...nothing, replica: { ...newIdentity(), id, spare, contact } });
     // The spare id on the old disk may be taken by whoever goes on there.
     this.core.setSpare(randomBytes(16));

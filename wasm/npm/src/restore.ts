@@ -5,7 +5,8 @@ import type { Core } from "./core.js";
 import { NeapError } from "./errors.js";
 import { isFieldName } from "./key.js";
 import { SLICE_MS } from "./limits.js";
-import { isOfPool, newIdentity, type Confirmed, type Identity, type Stored, type Sum } from "./storage/storage.js";
+import { isOfPool, newIdentity, type Identity, type Sum } from "./storage/rows.js";
+import type { Confirmed, Stored } from "./storage/storage.js";
 
 /** What of the stored still counts when a core has it. */
 export interface Found extends Omit<Stored, "pages"> {

@@ -6,16 +6,10 @@
 
 import { PAGES_FIRST, PAGES_TOGETHER } from "../limits.js";
 import { request } from "./database.js";
-import { bytesIn, readPage, readStep } from "./rows.js";
-import { isOfPool, type Batch, type Checkpoint, type Confirmed, type Known, type Page, type Step, type Verdict } from "./storage.js";
+import { bytesIn, isOfPool, readPage, readStep, type Known, type KnownRow, type Page, type Step } from "./rows.js";
+import type { Batch, Checkpoint, Confirmed, Verdict } from "./storage.js";
 
 const CONFIRMED = "confirmed";
-
-type Row = Known & {
-  readonly stamp: string | undefined;
-  /** The key of the next step of the log: none is given twice. Missing where an older package has stored the row. */
-  readonly next: number | undefined;
-};
 
 /** Steps of the log that a replica has read, up to a key, and those that it has written. */
 export interface KnownSteps {
@@ -24,8 +18,8 @@ export interface KnownSteps {
 }
 
 /** What is known of the datastore. */
-export const readKnown = (using: IDBTransaction): Promise<Row | undefined> =>
-  request(using.objectStore("meta").get(CONFIRMED) as IDBRequest<Row | undefined>);
+export const readKnown = (using: IDBTransaction): Promise<KnownRow | undefined> =>
+  request(using.objectStore("meta").get(CONFIRMED) as IDBRequest<KnownRow | undefined>);
 
 /** Reads all of it; pages go on coming afterwards. */
 export async function readConfirmed(all: IDBTransaction): Promise<Confirmed & { readonly upTo: number }> {

@@ -9,8 +9,8 @@ import { LOOK_AGAIN_MS, LOOK_IN_MS } from "../limits.js";
 import { readConfirmed, readKnown, writeConfirmed, type KnownSteps, type Written } from "./confirmed.js";
 import { complete, openDatabase, request, STORES } from "./database.js";
 import { awaitLock, hasSharedLocks, tryLock } from "./slots.js";
-import { readBlock, readIdentity } from "./rows.js";
-import { newIdentity, type Batch, type Confirmed, type Heirs, type Owned, type Storage, type Stored, type Verdict } from "./storage.js";
+import { newIdentity, readBlock, readIdentity, type Owned } from "./rows.js";
+import type { Batch, Confirmed, Heirs, Storage, Stored, Verdict } from "./storage.js";
 import { lostError, newerError } from "./trouble.js";
 
 /** Opens the database `name`, makes it where there is none, and takes a slot in it. */

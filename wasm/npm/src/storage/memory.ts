@@ -1,6 +1,7 @@
 // No storage at all: the page's memory is the only copy.
 
-import { newIdentity, type Confirmed, type Storage, type Stored, type Verdict } from "./storage.js";
+import { newIdentity } from "./rows.js";
+import type { Confirmed, Storage, Stored, Verdict } from "./storage.js";
 
 export class MemoryStorage implements Storage {
   readonly kind = "memory";
@@ -11,7 +12,7 @@ export class MemoryStorage implements Storage {
   }
 
   reload(): Promise<Confirmed> {
-    return Promise.resolve({ known: undefined, stamp: undefined, pages: [], steps: [], logBytes: 0 });
+    return Promise.resolve({ pages: [], steps: [], logBytes: 0 });
   }
 
   write(): Promise<Verdict> {

@@ -1,44 +1,7 @@
 // What the driver asks of a place where a replica is kept. All of one `write` is stored, or nothing.
 
 import type { StorageKind } from "../api.js";
-import { randomBytes } from "../dice.js";
-
-/** A row of the outbox: mutations from `first` to `last`, in the core's own bytes. */
-export interface Block {
-  readonly first: number;
-  readonly last: number;
-  readonly bytes: Uint8Array;
-  readonly sum: Sum;
-}
-
-/** The core's checksum of bytes. What format 1 stored has none. */
-export type Sum = number | undefined;
-
-/** A page of confirmed records. The core has sealed it, or it was stored by an older package, with a checksum. */
-export interface Page {
-  readonly bytes: Uint8Array;
-  readonly isSealed: boolean;
-  readonly sum: Sum;
-}
-
-/** Frames that lead from one seq to another: a delta, or all pages of a catch-up. */
-export interface Step {
-  readonly from: number;
-  readonly to: number;
-  readonly frames: readonly Uint8Array[];
-  readonly sums: readonly Sum[];
-}
-
-/** Whether a step is of a pool, which counts its own seqs, or outcomes alone: it does not move the datastore's seq. */
-export const isOfPool = ({ from, to }: Step): boolean => from === to;
-
-/** What is known of the datastore, at a seq. */
-export interface Known {
-  readonly seq: number;
-  readonly epoch: string;
-  readonly info: Uint8Array;
-  readonly sum: Sum;
-}
+import type { Block, Identity, Known, Page, Step } from "./rows.js";
 
 /** Pages of the confirmed records that put a stored log out of use. */
 export interface Checkpoint {
@@ -71,40 +34,11 @@ export interface Outbox {
 /** One write. */
 export interface Batch extends Outbox {
   /** Of which life the steps are. */
-  readonly epoch: string | undefined;
+  readonly epoch?: string | undefined;
   readonly steps: readonly Step[];
-  readonly known: Known | undefined;
-  readonly checkpoint: Checkpoint | undefined;
+  readonly known?: Known | undefined;
+  readonly checkpoint?: Checkpoint | undefined;
 }
-
-/** Who a replica is. */
-export interface Identity {
-  /** 16 bytes, nobody else's business. */
-  readonly id: Uint8Array;
-  readonly spare: Uint8Array;
-  /** What the core wants to have stored of it. */
-  readonly account: Uint8Array | undefined;
-  readonly sum: Sum;
-  /** The primary field of what it has pending; `undefined` where an older package stored it. */
-  readonly primary: string | undefined;
-  /** When it last met the relay, in milliseconds since 1970. */
-  readonly contact: number | undefined;
-}
-
-/** A replica's row: its place on the disk belongs to whoever has left a mark there last. */
-export interface Owned extends Identity {
-  readonly owner: string;
-}
-
-/** A replica that nobody was before. */
-export const newIdentity = (): Identity => ({
-  id: randomBytes(16),
-  spare: randomBytes(16),
-  account: undefined,
-  sum: undefined,
-  primary: undefined,
-  contact: undefined,
-});
 
 /** What became of the confirmed part of a batch; the rest was stored. */
 export type Verdict =
@@ -123,8 +57,8 @@ export type Verdict =
 
 /** What was found of the records, which all tabs share. Foreign rows are empty bytes. */
 export interface Confirmed {
-  readonly known: Known | undefined;
-  readonly stamp: string | undefined;
+  readonly known?: Known | undefined;
+  readonly stamp?: string | undefined;
   /** In parts, the first of which can be taken while the others are still being read. */
   readonly pages: readonly Promise<readonly Page[]>[];
   readonly steps: readonly Step[];

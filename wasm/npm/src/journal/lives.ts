@@ -9,15 +9,19 @@ export class Lives {
 
   constructor(private present: string | undefined) {}
 
-  /** Another tab has stored this one. Tells whether the relay has to be asked about it. */
-  found(epoch: string | undefined): boolean {
-    this.strange = epoch === this.present || this.over.has(epoch as string) ? undefined : epoch;
+  /** Whether the relay has to be asked about one that was found. */
+  get isInDoubt(): boolean {
     return this.strange !== undefined;
+  }
+
+  /** Another tab has stored this one. */
+  found(epoch: string | undefined): void {
+    this.strange = epoch === this.present || this.over.has(epoch as string) ? undefined : epoch;
   }
 
   /** The relay, asked anew, is in this one. Tells whether that answers what was asked, and no other life is met. */
   met(epoch: string | undefined): boolean {
-    const isAnswer = this.strange !== undefined && epoch === this.present;
+    const isAnswer = this.isInDoubt && epoch === this.present;
     for (const one of [this.present, this.strange]) if (one !== undefined) this.over.add(one);
     this.over.delete(epoch as string);
     [this.present, this.strange] = [epoch, undefined];
