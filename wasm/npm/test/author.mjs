@@ -16,11 +16,14 @@ export function listen(ds, tell) {
   ds.on("error", ({ code }) => tell({ error: code }));
 }
 
+/** The record of a mark, which may be so many characters heavier than it has to be. */
+export const markOf = (id, by, weight) => ({ id, by, ...(weight > 0 && { text: by.at(0).repeat(weight) }) });
+
 /**
  * Gives what makes one edit. Each mutation also sets a mark of its own, so its effect can be recognized: in the same seq,
  * by one record that nobody else writes. `tell` hears of each mark when it is made, durable and settled.
  */
-export function editor(ds, dice, name, tell) {
+export function editor(ds, dice, name, tell, weight = 0) {
   listen(ds, tell);
   const all = ["red", "green"].map((collection) => ds.collection(collection));
   let n = 0;
@@ -34,7 +37,7 @@ export function editor(ds, dice, name, tell) {
     const data = kind === "set" ? { id: key, mark, n } : { [name]: n };
     const from = ds.seq;
     const mutation = ds.transact((tx) => {
-      tx.collection("marks").set({ id: mark, by: name });
+      tx.collection("marks").set(markOf(mark, name, weight));
       const contended = tx.collection(collection.name);
       if (kind === "set") contended.set(data, condition);
       else if (kind === "patch") contended.patch(key, data, condition);

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { markOf } from "./author.mjs";
 
 export const COLLECTIONS = ["red", "green", "marks"];
 
@@ -13,6 +14,10 @@ export class Ledger {
   errors = new Map();
   /** Authors whose memory is gone: what they had not settled may be lost. */
   forgetful = new Set();
+
+  constructor(weight = 0) {
+    this.weight = weight;
+  }
 
   hear({ mark, error, ...news }) {
     if (error) this.errors.set(error, (this.errors.get(error) ?? 0) + 1);
@@ -67,7 +72,7 @@ export class Ledger {
       const found = this.marks.get(key);
       // A killed page may not have told of it.
       if (!found) continue;
-      assert.deepEqual(data, { id: key, by: found.name });
+      assert.deepEqual(data, markOf(key, found.name, this.weight));
       // What one life has answered, and the disk has not kept, another one may answer otherwise.
       if (past || (mayBeUnknown && isUnknown(found))) continue;
       assert.equal(this.isRefused(found), false, `${key} was refused and is there`);

@@ -19,7 +19,6 @@ const ALL = Object.keys(POOLS);
 const EXPECTED = ["unreachable", "too-slow"];
 
 class Episode {
-  ledger = new Ledger();
   /** What became of items: by pool, of each its author and what was told. */
   items = { kept: new Map(), passing: new Map() };
   /** Items that a tab of the browser has called converged: they are never gone from it. */
@@ -30,7 +29,8 @@ class Episode {
   sights = new Map();
   count = 0;
 
-  constructor(seed, relay, trace) {
+  constructor(seed, relay, { trace, weight = 0 }) {
+    this.ledger = new Ledger(weight);
     this.world = new World(seed, trace);
     this.network = new Network(this.world, relay);
     this.disk = new Disk(this.world);
@@ -56,7 +56,7 @@ class Episode {
     tab.pools = {};
     tab.open().then(
       (ds) => {
-        tab.edit = editor(ds, this.world.dice, tab.name, (news) => tab.isDead || this.hear(tab, news));
+        tab.edit = editor(ds, this.world.dice, tab.name, (news) => tab.isDead || this.hear(tab, news), this.ledger.weight);
       },
       (error) => this.world.errors.push(error),
     );
@@ -138,8 +138,9 @@ class Episode {
     if (frozen.length > 0 && happens("resume")) this.resume(world.pick(frozen));
     const lines = [...network.all];
     if (lines.length > 0 && happens("cut")) {
-      this.see("cut");
-      network.cut(world.pick(lines));
+      const line = world.pick(lines);
+      this.see(line.tab.ds?.status.connection === "catching-up" ? "cut, amid a catch-up" : "cut");
+      network.cut(line);
     }
     if (lines.length > 0 && happens("silence")) {
       this.see("silence");
@@ -335,11 +336,15 @@ class Episode {
   }
 }
 
-/** Plays one world, where the datastore may be `reborn` now and then; judges its history if that is wanted. Gives what was seen. */
-export async function episode(seed, relay, { trace, judged = false, lies = false, reborn = false, lockless = false } = {}) {
-  const played = new Episode(seed, relay, trace);
+/**
+ * Plays one world, where the datastore may be `reborn` now and then, and each edit have so much `weight` that a catch-up takes
+ * several pages; judges its history if that is wanted. Gives what was seen.
+ */
+export async function episode(seed, relay, { trace, judged = false, lies = false, reborn = false, lockless = false, weight, isLarge = false } = {}) {
+  const played = new Episode(seed, relay, { trace, weight });
   played.disk.lies = lies;
   played.browser.hasLocks = !lockless;
+  played.browser.isLarge = isLarge;
   if (reborn) played.rates.reborn = 400;
   await played.play();
   // The judge knows of one life, and of one tab under each id.
