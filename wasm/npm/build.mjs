@@ -11,6 +11,7 @@ import { gzipSync } from "node:zlib";
 import { deflateAsync } from "@gfx/zopfli";
 import { build } from "esbuild";
 import { minify } from "terser";
+import { renameExports } from "./exports.mjs";
 import { ownNames } from "./names.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -33,24 +34,28 @@ if (!existsSync(wasm)) {
 }
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
-const packed = await deflated();
 const own = ownNames(src);
+/** Their short names: the same in all bundles, and in the wasm that these call. */
+let short = {};
+await bundle("index.workerd.js", { format: "esm", module: "workerd.ts" });
+// What the linker exports for its own ends nobody calls.
+const called = renameExports(readFileSync(wasm), (name) => (name.startsWith("__") ? undefined : (short[name] ?? name)));
+writeFileSync(join(dist, "neap_bg.wasm"), called);
+const packed = await deflated(called);
 await bundle("index.js", { format: "esm", module: "inline.ts" });
 await bundle("index.cjs", { format: "cjs", module: "inline.ts" });
-await bundle("index.workerd.js", { format: "esm", module: "workerd.ts" });
 for (const entry of ["react", "tanstack"]) {
   await bundle(`${entry}.js`, { entry: `${entry}.ts`, format: "esm" });
   await bundle(`${entry}.cjs`, { entry: `${entry}.ts`, format: "cjs" });
 }
 copyRelay();
-copyFileSync(wasm, join(dist, "neap_bg.wasm"));
 for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(join(here, "..", "..", licence), join(dist, licence));
 writeTypes();
 printSize();
 
 async function bundle(file, { entry = "index.ts", format, module }) {
   const outfile = join(dist, file);
-  await build({
+  const { mangleCache } = await build({
     entryPoints: [join(src, entry)],
     outfile,
     format,
@@ -62,13 +67,15 @@ async function bundle(file, { entry = "index.ts", format, module }) {
     charset: "utf8",
     sourcemap: true,
     external: ["./neap_bg.wasm", "react"],
-    ...(module && { mangleProps: own }),
+    ...(module && { mangleProps: own, mangleCache: short }),
     // Server components may import hooks, which run in the browser only.
     banner: entry === "react.ts" ? { js: '"use client";' } : {},
     logLevel: "warning",
     plugins: [module ? core(module) : mainEntry()],
   });
-  if (module) await shorten(outfile, format);
+  if (!module) return;
+  short = mangleCache;
+  await shorten(outfile, format);
 }
 
 /** What esbuild bundles in a moment Terser goes through three times more. Then the wasm is put in. */
@@ -76,7 +83,7 @@ async function shorten(outfile, format) {
   const { code, map } = await minify(readFileSync(outfile, "utf8"), {
     module: format === "esm",
     ecma: 2022,
-    compress: { passes: 3, hoist_funs: true },
+    compress: { passes: 3, hoist_funs: true, unsafe_arrows: true },
     sourceMap: { content: readFileSync(`${outfile}.map`, "utf8"), filename: basename(outfile), url: `${basename(outfile)}.map` },
   });
   if (!code.includes(BYTES)) return write(outfile, code, map);
@@ -127,8 +134,8 @@ function core(module) {
 }
 
 /** Zopfli's deflate is a twentieth smaller than zlib's, and any inflater reads it. */
-async function deflated() {
-  return Buffer.from(await deflateAsync(readFileSync(wasm), { numiterations: 40, blocksplittingmax: 0 })).toString("base64");
+async function deflated(bytes) {
+  return Buffer.from(await deflateAsync(bytes, { numiterations: 40, blocksplittingmax: 0 })).toString("base64");
 }
 
 /** Declarations that can be reached from the entry, once for ESM and once for CommonJS. */

@@ -27,7 +27,7 @@ const all = (next) => {
 
 test("a replica gives the same frames, blocks, views and digests in wasm as natively", async (t) => {
   const { makeCore } = await import(join(here, "src", "face.ts"));
-  const module = await WebAssembly.compile(readFileSync(join(here, "dist", "neap_bg.wasm")));
+  const module = await WebAssembly.compile(readFileSync(join(here, "src", "generated", "neap.wasm")));
   const hash = createHash("sha256");
   let inputs = 0;
   let frames = 0;

@@ -4,7 +4,7 @@ import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
-import { dist, here } from "../house.mjs";
+import { here } from "../house.mjs";
 import { Range } from "./disk.mjs";
 
 /** What the package reaches for in its surroundings. */
@@ -13,7 +13,7 @@ const NAMES = [
   "setImmediate", "BroadcastChannel", "console",
 ];
 
-const module = new WebAssembly.Module(readFileSync(join(dist, "neap_bg.wasm")));
+const module = new WebAssembly.Module(readFileSync(join(here, "src", "generated", "neap.wasm")));
 
 /** Bounds that a small world comes to. */
 const SMALL = { CATCH_UP_LOG_BYTES: 1500, LOG_BYTES_MIN: 3000 };
