@@ -46,7 +46,9 @@ impl Malformed {
             Malformed::Data(invalid) => invalid.message(),
             Malformed::KeyMismatch => "the primary field must be there and equal to the key",
             Malformed::RecordSize => "a record is larger than 256 KiB",
-            Malformed::MutationSize => "a mutation, or what it changes, is larger than 900 KiB",
+            Malformed::MutationSize => {
+                "a mutation or what it changes is larger than 900 KiB, or a record than 256 KiB"
+            }
             Malformed::OpCount => "a mutation has more than 10 000 ops",
             Malformed::Mixed => "a mutation adds to one pool or changes records, not both",
         }

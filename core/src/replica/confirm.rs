@@ -9,7 +9,7 @@ use super::{
     Event, Origin, Replica,
     author::Placed,
     event::event_of,
-    outbox::{Ordinal, Outbox},
+    outbox::{Ordinal, Outbox, Pending},
     table::{Collection, Held},
 };
 use crate::{
@@ -22,6 +22,10 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
     ordinals: BinaryHeap<Reverse<Ordinal>>,
+    /// Whether what is confirmed now are own effects, as they were shown.
+    pub(super) is_own: bool,
+    /// Whether something else has been, so that the app may not know any more what own effects stand on.
+    pub(super) has_others: bool,
 }
 
 impl Unsettled {
@@ -50,7 +54,8 @@ impl Replica {
         self.unsettle((collection, key), Outbox::START, unsettled);
     }
 
-    /// Notes the pending mutations from `start` on that speak of a key and depend on what is there.
+    /// Notes the pending mutations from `start` on that speak of a key and depend on what is there, or are own ones of which
+    /// the app wants to know what is there.
     pub(super) fn unsettle(
         &self,
         place: (Collection, &str),
@@ -58,9 +63,11 @@ impl Replica {
         unsettled: &mut Unsettled,
     ) {
         if self.outbox.speaks_of(place) {
-            let depends =
-                |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(|entry| entry.depends);
-            let later = self.outbox.since(place, start).into_iter().filter(depends);
+            let is_own = unsettled.is_own;
+            unsettled.has_others |= !is_own;
+            let is_concerned = |entry: &Pending| entry.depends || (entry.author == 0 && !is_own);
+            let concerns = |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(is_concerned);
+            let later = self.outbox.since(place, start).into_iter().filter(concerns);
             unsettled.ordinals.extend(later.map(Reverse));
         }
     }
@@ -135,9 +142,10 @@ impl Replica {
         unsettled: &mut Unsettled,
     ) {
         self.place_conditions(author, turn, outcome, unsettled);
-        let Some(entry) = self.take_out(ordinal, unsettled) else {
-            return;
-        };
+        unsettled.is_own = author == 0 && outcome.seq().is_some();
+        let entry = self.take_out(ordinal, unsettled);
+        unsettled.is_own = false;
+        let Some(entry) = entry else { return };
         if entry.adds {
             if !matches!(outcome, Outcome::Refused(_))
                 && self.keep_accepted(author, &entry.ops(), unsettled)
@@ -172,7 +180,7 @@ impl Replica {
         };
         let seq = outcome.seq().unwrap_or(Seq::ZERO);
         for ordinal in waiting {
-            self.outbox.rewrite(ordinal, |condition| match condition {
+            self.outbox.rewrite(ordinal, &|condition| match condition {
                 Condition::Mine(awaited) if awaited == turn => Condition::Seq(seq),
                 Condition::None
                 | Condition::Seq(_)
@@ -191,6 +199,7 @@ impl Replica {
     /// ground for those after it.
     pub(super) fn rebase(&mut self, mut unsettled: Unsettled) {
         let mut decided = None;
+        unsettled.is_own = false;
         while let Some(Reverse(ordinal)) = unsettled.ordinals.pop() {
             if decided.replace(ordinal) == Some(ordinal) {
                 continue;
@@ -204,16 +213,15 @@ impl Replica {
             for (collection, key) in &moved {
                 self.unsettle((*collection, key), ordinal.next(), &mut unsettled);
             }
+            self.tell_ground(ordinal);
         }
         self.report(Origin::Remote);
     }
 
     /// Decides everything pending anew.
     pub(super) fn rebase_all(&mut self) {
-        let depends =
-            |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(|entry| entry.depends);
-        let ordinals = self.outbox.ordinals().filter(depends).map(Reverse).collect();
-        self.rebase(Unsettled { ordinals });
+        let ordinals = self.outbox.ordinals().map(Reverse).collect();
+        self.rebase(Unsettled { ordinals, ..Unsettled::default() });
     }
 
     /// Decides every pending mutation anew, also those that depend on nothing: nothing shows yet.
@@ -229,7 +237,7 @@ impl Replica {
     /// Conditions of stored mutations on turns that have been settled since they were stored.
     pub(super) fn place_restored_conditions(&mut self, settled: Turn, placed: &[Placed]) {
         for ordinal in self.outbox.take_waiting(0, settled) {
-            self.outbox.rewrite(ordinal, |condition| match condition {
+            self.outbox.rewrite(ordinal, &|condition| match condition {
                 Condition::Mine(turn) if turn <= settled => {
                     let found = placed.iter().find(|placed| placed.turn == turn);
                     Condition::Seq(found.map_or(Seq::ZERO, |placed| placed.seq))

@@ -27,7 +27,7 @@ impl Replica {
     pub(super) fn let_go_of_seqs(&mut self) {
         let ordinals: Vec<_> = self.outbox.ordinals().collect();
         for ordinal in ordinals {
-            self.outbox.rewrite(ordinal, |condition| match condition {
+            self.outbox.rewrite(ordinal, &|condition| match condition {
                 Condition::Seq(_) => Condition::Seq(Seq::ZERO),
                 Condition::None | Condition::Absent | Condition::Present | Condition::Mine(_) => {
                     condition

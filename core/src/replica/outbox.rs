@@ -277,7 +277,7 @@ impl Outbox {
     }
 
     /// Gives an entry other ops, with the same keys.
-    pub(super) fn rewrite(&mut self, ordinal: Ordinal, change: impl Fn(Condition) -> Condition) {
+    pub(super) fn rewrite(&mut self, ordinal: Ordinal, change: &dyn Fn(Condition) -> Condition) {
         let Some(entry) = self.get_mut(ordinal) else {
             return;
         };
@@ -312,7 +312,7 @@ impl Outbox {
             .filter(|ordinal| self.get(*ordinal).is_some_and(|entry| entry.author == author))
             .collect();
         for ordinal in own {
-            self.rewrite(ordinal, |condition| match condition {
+            self.rewrite(ordinal, &|condition| match condition {
                 Condition::Mine(turn) => Condition::Mine(shift(turn)),
                 Condition::None | Condition::Seq(_) | Condition::Absent | Condition::Present => {
                     condition
@@ -329,11 +329,14 @@ impl Outbox {
 
     /// Who waits for the seqs of an author's turns up to `turn`; they wait no longer.
     pub(super) fn take_waiting(&mut self, author: usize, turn: Turn) -> Vec<Ordinal> {
-        let is_before = |waiting: &Waiting| waiting.author < author;
-        let is_due = |waiting: &Waiting| (waiting.author, waiting.turn) <= (author, turn);
-        let start = self.waiting.partition_point(is_before);
-        let end = self.waiting.partition_point(is_due);
-        self.waiting.drain(start..end.max(start)).map(|waiting| waiting.who).collect()
+        let start = self.waiting.partition_point(|waiting| waiting.author < author);
+        let is_due = |waiting: &&Waiting| (waiting.author, waiting.turn) <= (author, turn);
+        let due = self.waiting.iter().skip(start).take_while(is_due);
+        let due: Vec<Ordinal> = due.map(|waiting| waiting.who).collect();
+        for _ in &due {
+            self.waiting.remove(start);
+        }
+        due
     }
 
     /// The newest entry before `end` that has an effect on a key, and what it shows.
@@ -370,6 +373,11 @@ impl Outbox {
     /// All keys that entries speak of, in no order.
     pub(super) fn places(&self) -> Vec<Place> {
         self.chains.places().cloned().collect()
+    }
+
+    /// The ordinal of the oldest of so many newest entries.
+    pub(super) fn newest_ones(&self, count: u64) -> Ordinal {
+        Ordinal(self.next().0.saturating_sub(count))
     }
 
     /// The very first ordinal there may be.

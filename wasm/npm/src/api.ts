@@ -6,7 +6,8 @@ import type { ErrorCode, NeapError } from "./errors.js";
 export interface OpenOptions {
   /**
    * Origin of a relay, like `https://relay.example.com`. In a browser it defaults to the page's own origin.
-   * `null`: no relay, this device only; mutations stay pending.
+   * `null`: no relay, this device only; mutations stay pending. What is stored so is a copy of its own: opened with a relay the
+   * same id does not find it.
    */
   relay?: string | null;
   /** Public id of the datastore, 1 to 64 of `A-Z a-z 0-9 _ -`. Left out: a fresh one of 32 hex digits, made here. */
@@ -73,7 +74,10 @@ export interface Status {
 export type Outcome =
   /** In the order at `seq`; `null`: it changed nothing and took no seq. */
   | { readonly status: "accepted"; readonly seq: number | null }
-  /** Not applied. `code` is `not-found`, `precondition-failed`, `too-large`, `storage-full`, `forbidden` or `outcome-unknown`. */
+  /**
+   * Not applied. `code` is `not-found`, `precondition-failed`, `too-large`, `storage-full`, `forbidden`, `outcome-unknown`, or
+   * `options-mismatch`, for additions to a pool that has other options.
+   */
   | { readonly status: "refused"; readonly code: string; readonly message: string };
 
 /** A mutation on its way. */
@@ -371,8 +375,10 @@ export interface Datastore {
   /** Who else is here, and what they show. */
   readonly presence: Presence;
   /**
-   * Takes back this replica's newest mutation of this life by another one; `null` where there is none. It
-   * never overwrites what somebody else has written since: then it is refused.
+   * Takes back the newest mutation of this page that has an effect, by another one; `null` where there is none, or more than the
+   * last 200 have been taken back. What others wrote before it in the order, while it was on its way, is there again. It never
+   * overwrites what somebody else has written since: then it is refused `precondition-failed`, here and at once where that is
+   * known here. So is one of which nobody can tell what it would bring back, and one that would be `too-large`.
    */
   undo(): Mutation | null;
   /** Takes back the newest `undo`, as long as nothing else was written here since. */

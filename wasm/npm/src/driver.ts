@@ -209,7 +209,7 @@ export class Driver {
     // Whoever closes may be about to go.
     this.home.journal.rescue();
     this.isClosed = true;
-    this.status.take({ ...this.status.current, connection: "closed" });
+    this.status.take(this.lookAround());
     queueMicrotask(() => this.engine.emitter.emit("status", this.status.current));
     for (const waiter of [...this.readyWaiters, ...this.settledWaiters]) waiter.reject(closedError());
     this.readyWaiters = [];
@@ -296,6 +296,7 @@ export class Driver {
       case "presence":
         this.presence.heard(event);
         break;
+      case "ground":
       case "reset":
       case "expired":
       case "pool":
@@ -414,7 +415,7 @@ export class Driver {
 
   // What the disk tells.
 
-  written(turn: number | undefined): void {
+  stored(turn: number | undefined): void {
     if (turn !== undefined) {
       this.core.durable(turn);
       this.engine.turns.durable(turn);

@@ -6,7 +6,7 @@ import { LiveCollection } from "./collection.js";
 import type { ConditionKind, Core, CoreChanges, CoreEvent, OpKind } from "./core.js";
 import { MALFORMED, NeapError } from "./errors.js";
 import { Emitter } from "./events.js";
-import { History, type Restoring, type Traces } from "./history.js";
+import { History, type Restoring, type Trace } from "./history.js";
 import { checkName } from "./key.js";
 import { Turns, type Handle } from "./mutation.js";
 import { LivePool } from "./pool.js";
@@ -34,7 +34,7 @@ export class Engine {
   readonly history = new History({
     read: (collection, key) => this.collection(collection).get(key) as Plain | undefined,
     restore: (writes) => this.restore(writes),
-    refuse: () => this.refuse(),
+    refuse: (code, message) => this.refuse(code, message),
   });
   /** Name of the field that holds a record's key. */
   primary: string;
@@ -45,7 +45,7 @@ export class Engine {
   private workIsDue = false;
   /** There may be no macrotask any more. */
   isHurried = false;
-  private changed: { notify(): void }[] = [];
+  private touched: { notify(): void }[] = [];
   private news: (() => void)[] = [];
   private tellIsDue = false;
   private isClosed = false;
@@ -62,8 +62,12 @@ export class Engine {
 
   // Commands.
 
-  checkOpen(): void {
+  checkNotClosed(): void {
     if (this.isClosed) throw closedError();
+  }
+
+  checkOpen(): void {
+    this.checkNotClosed();
     if (this.draft) throw new NeapError("invalid-options", "inside transact write through the transaction");
   }
 
@@ -139,8 +143,8 @@ export class Engine {
   }
 
   transact(fn: (transaction: Transaction) => void): Mutation {
-    const [handle, traces] = this.runDraft(fn);
-    if (traces) this.history.made(handle, traces);
+    const [handle, draft] = this.runDraft(fn);
+    this.history.made(handle, draft.traces());
     return handle;
   }
 
@@ -164,14 +168,13 @@ export class Engine {
     return handle;
   }
 
-  private refuse(): Handle {
-    const [code, message] = ["precondition-failed", "somebody else has written what this would overwrite"];
+  private refuse(code: string, message: string): Handle {
     const handle = this.turns.refusedHere(code, message);
     this.tell(() => this.emitter.emit("refused", { id: handle.id, ops: [], code, message }));
     return handle;
   }
 
-  private runDraft(fn: (transaction: Transaction) => void): [Handle, Traces | undefined] {
+  private runDraft(fn: (transaction: Transaction) => void): [Handle, Draft] {
     this.checkOpen();
     const draft = new Draft(this, this.flushed());
     this.draft = draft;
@@ -183,8 +186,8 @@ export class Engine {
     } finally {
       this.draft = undefined;
     }
-    const handle = this.minted(draft.written);
-    return [handle, draft.traces()];
+    const handle = this.minted(draft.effects);
+    return [handle, draft];
   }
 
   private minted(written: Written | undefined): Handle {
@@ -238,6 +241,12 @@ export class Engine {
         this.tell(() => this.emitter.emit("refused", { id, ops, code, message }));
         break;
       }
+      case "ground": {
+        const [, turn, collection, [key, before, after] = []] = event;
+        const ground = { collection, key, before: before ?? undefined, after: after ?? undefined } as Trace;
+        this.turns.moved(turn, collection ? ground : null);
+        break;
+      }
       case "renumbered":
         // What the core has not taken yet has a turn after all that it has.
         this.turns.renumbered(this.core.replicaTag(), this.core.lastTurn() + this.queued.size);
@@ -287,7 +296,7 @@ export class Engine {
   }
 
   notifyLater(collection: { notify(): void }): void {
-    this.changed.push(collection);
+    this.touched.push(collection);
     this.tellLater();
   }
 
@@ -301,11 +310,11 @@ export class Engine {
     this.tellIsDue = true;
     queueMicrotask(() => {
       this.tellIsDue = false;
-      const changed = this.changed;
+      const touched = this.touched;
       const news = this.news;
-      this.changed = [];
+      this.touched = [];
       this.news = [];
-      for (const collection of changed) collection.notify();
+      for (const collection of touched) collection.notify();
       for (const tell of news) tell();
       this.surroundings.look();
     });

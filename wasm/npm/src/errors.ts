@@ -1,10 +1,11 @@
 /**
  * What went wrong, for a program. Thrown at the call: `invalid-key`, `invalid-data`, `invalid-name`,
  * `too-large`, `key-mismatch`, `closed`, `invalid-options`. Told by the `error` event:
- * `options-mismatch` (the relay knows the datastore with another kind or primary field),
+ * `options-mismatch` (the relay knows the datastore with another kind or primary field, or a pool with other options),
  * `user-mismatch` (the token is not for `user`), `token-failed` (the token function threw, or hung), `unreachable`
  * (the page may not connect to the relay),
- * `unauthorized`, `forbidden`, `not-found`, `bad-request`, `superseded` (the relay turned the connection away),
+ * `unauthorized`, `forbidden`, `not-found`, `bad-request`, `superseded`, `too-many-sockets`, `rate-limited`, `too-slow` (the
+ * relay turned the connection away),
  * `storage-failed` (IndexedDB is refused or has failed), `storage-full` (no room on the disk),
  * `storage-newer` (a newer version of the app has changed the local copy), `storage-lost` (it was
  * deleted under the open page): after these four `status.storage` is `"memory"`, edits on the disk stay
@@ -60,7 +61,7 @@ export const MALFORMED: readonly (readonly [code: ErrorCode, message: string])[]
   ["invalid-data", "this is not JSON"],
   ["key-mismatch", "the primary field must be there and equal to the key"],
   ["too-large", "a record is larger than 256 KiB"],
-  ["too-large", "a mutation, or what it changes, is larger than 900 KiB"],
+  ["too-large", "a mutation or what it changes is larger than 900 KiB, or a record than 256 KiB"],
   ["too-large", "a mutation has more than 10 000 ops"],
   ["invalid-options", "a mutation adds to one pool or changes records, not both"],
 ];

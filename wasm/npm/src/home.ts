@@ -14,7 +14,7 @@ import { troubleOf } from "./storage/trouble.js";
 export interface Resident {
   readonly isClosed: boolean;
   /** Something is on the disk, mutations up to `turn` if it is told. */
-  written(turn: number | undefined): void;
+  stored(turn: number | undefined): void;
   /** It goes on, after sleep or in another place, and there perhaps under another id. */
   goOn(isAnother: boolean): void;
   report(error: NeapError): void;
@@ -86,8 +86,8 @@ export class Home {
 
   // What the journal tells.
 
-  written(turn: number | undefined): void {
-    this.resident.written(turn);
+  stored(turn: number | undefined): void {
+    this.resident.stored(turn);
   }
 
   async failed(error: unknown): Promise<void> {

@@ -13,7 +13,7 @@ import type { Batch, Checkpoint, Storage, Verdict } from "./storage/storage.js";
 /** What the journal tells its owner. */
 export interface JournalListener {
   /** Something is on the disk, mutations up to `turn` if it is told: there may be more to send. */
-  written(turn: number | undefined): void;
+  stored(turn: number | undefined): void;
   /** The disk is of no more use. */
   failed(error: unknown): void;
   /** Somebody else has the replica's place on the disk. */
@@ -184,7 +184,7 @@ export class Journal {
   /** What has become of that. */
   rescued(verdict: Verdict, turn: number | undefined, life: number): void {
     if (verdict === "dispossessed") this.outlived();
-    else if (life === this.outbox.life) this.listener.written(turn);
+    else if (life === this.outbox.life) this.listener.stored(turn);
   }
 
   /** Memory is as durable as it gets: everything may go on at once. */
@@ -194,7 +194,7 @@ export class Journal {
     this.core.infoSaved();
     if (this.hasHeard) this.core.poolNewsSaved(this.core.poolNews());
     this.core.saved(this.core.settled());
-    this.listener.written(this.core.lastTurn());
+    this.listener.stored(this.core.lastTurn());
   }
 
   private isDue(): boolean {
@@ -241,7 +241,7 @@ export class Journal {
     }
     if (verdict === "gap") {
       // Reading takes a while, and the blocks are there.
-      if (life === outbox.life) this.listener.written(blocks.at(-1)?.last);
+      if (life === outbox.life) this.listener.stored(blocks.at(-1)?.last);
       const found = await this.storage.reload();
       if (found) this.seen = (await adoptPools(core, found)) ? found.stamp : undefined;
       // News of pools that were left out are nowhere else on the disk; those of a life that is over have no place there.
@@ -261,7 +261,7 @@ export class Journal {
       outbox.letGo(batch.gone);
       if (batch.replica) core.saved(settled);
     }
-    this.listener.written(blocks.at(-1)?.last);
+    this.listener.stored(blocks.at(-1)?.last);
   }
 
   private outlived(): void {

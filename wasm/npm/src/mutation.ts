@@ -1,6 +1,8 @@
 // Mutations on their way, by their turns.
 
 import type { Mutation, Outcome } from "./api.js";
+import type { Trace } from "./history.js";
+import { HISTORY_MAX } from "./limits.js";
 
 const PENDING = 0;
 const ACCEPTED = 1;
@@ -9,9 +11,11 @@ const REFUSED = 2;
 /** What the app holds of a mutation. Promises are made only when asked for: a write must cost next to nothing. */
 export class Handle implements Mutation {
   private fixedId: string | undefined = undefined;
-  private state: typeof PENDING | typeof ACCEPTED | typeof REFUSED = PENDING;
+  private verdict: typeof PENDING | typeof ACCEPTED | typeof REFUSED = PENDING;
   /** The seq that it took, once it is known. */
   seq: number | null = null;
+  /** Records that others have written beneath it, and what it makes of them; `null`: what was there nobody can tell. */
+  grounds: Trace[] | null | undefined = undefined;
   private refusal: { code: string; message: string } | undefined = undefined;
   private promise: Promise<Outcome> | undefined = undefined;
   private resolve: ((outcome: Outcome) => void) | undefined = undefined;
@@ -32,27 +36,27 @@ export class Handle implements Mutation {
 
   get settled(): Promise<Outcome> {
     if (this.promise) return this.promise;
-    if (this.state !== PENDING) return (this.promise = Promise.resolve(this.outcome()));
+    if (this.verdict !== PENDING) return (this.promise = Promise.resolve(this.outcome()));
     return (this.promise = new Promise((resolve) => (this.resolve = resolve)));
   }
 
   /** Whether it is known to have changed nothing. */
   get isVoid(): boolean {
-    return this.state === REFUSED || (this.state === ACCEPTED && this.seq === null);
+    return this.verdict === REFUSED || (this.verdict === ACCEPTED && this.seq === null);
   }
 
   get isSettled(): boolean {
-    return this.state !== PENDING;
+    return this.verdict !== PENDING;
   }
 
   accept(seq: number | null): void {
-    this.state = ACCEPTED;
+    this.verdict = ACCEPTED;
     this.seq = seq;
     this.resolve?.(this.outcome());
   }
 
   refuse(code: string, message: string): void {
-    this.state = REFUSED;
+    this.verdict = REFUSED;
     this.refusal = { code, message };
     this.resolve?.(this.outcome());
   }
@@ -111,6 +115,12 @@ export class Turns {
 
   private mintHere(): Handle {
     return new Handle(this, `${this.tag}-here`, ++this.unsent);
+  }
+
+  /** A pending turn, unless it is of an earlier life, stands on another ground than the app saw. */
+  moved(turn: number, ground: Trace | null): void {
+    const handle = this.handles.slice(-2 * HISTORY_MAX).find((handle) => handle.turn === turn);
+    if (handle && handle.grounds !== null) handle.grounds = ground && [...(handle.grounds ?? []), ground];
   }
 
   /** The handle of a pending turn, which may be of an earlier life. */

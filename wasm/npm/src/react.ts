@@ -53,7 +53,7 @@ export function useRecords<T extends object>(
 ): readonly Readonly<T>[] {
   const where = query?.where;
   const predicate = typeof where === "function" ? where : undefined;
-  const content = JSON.stringify([predicate ? null : where, query?.orderBy, query?.limit], (_, value: unknown) => value === undefined ? "undefined" : value);
+  const content = JSON.stringify([predicate ? null : where, query?.orderBy, query?.limit], (_, value: unknown) => (typeof value === "string" ? `"${value}` : value === undefined ? "" : value));
   const reader = useMemo(
     () => collection && new QueryReader(collection, query),
     [collection, predicate, content],

@@ -41,10 +41,10 @@ const BROKEN = 1006;
 /** The relay has enough. */
 const TOO_MUCH = 4429;
 
-type State = "off" | "waiting" | "pausing" | "connecting" | "open";
+type Stage = "off" | "waiting" | "pausing" | "connecting" | "open";
 
 export class Socket {
-  private state: State = "off";
+  private stage: Stage = "off";
   private socket: WebSocketLike | undefined = undefined;
   private retries = 0;
   /** Counts the tries: what comes of one that another has overtaken counts for nothing. */
@@ -76,12 +76,12 @@ export class Socket {
 
   /** Whether a connection stands. */
   get isOpen(): boolean {
-    return this.state === "open";
+    return this.stage === "open";
   }
 
   /** Whether one is being made. */
   get isConnecting(): boolean {
-    return this.state === "connecting";
+    return this.stage === "connecting";
   }
 
   /** Connects, and stays connected. Before somebody listens it tries once, so that the road is there when it is needed. */
@@ -90,7 +90,7 @@ export class Socket {
       this.listener = listener;
       this.missed?.(listener);
     }
-    if (this.state !== "off") return;
+    if (this.stage !== "off") return;
     this.retries = 0;
     void this.connect();
   }
@@ -102,9 +102,9 @@ export class Socket {
 
   /** Ends the connection, and makes no other. */
   stop(): void {
-    if (this.state === "off") return;
+    if (this.stage === "off") return;
     this.cancelRetry();
-    this.state = "off";
+    this.stage = "off";
     this.drop(GOING);
   }
 
@@ -116,17 +116,17 @@ export class Socket {
 
   /** Whether more can be sent now: what waits in the platform's buffer is lost with the connection and holds up pings. */
   get hasRoom(): boolean {
-    return this.state === "open" && (this.socket?.bufferedAmount ?? 0) < SEND_BUFFER_BYTES;
+    return this.stage === "open" && (this.socket?.bufferedAmount ?? 0) < SEND_BUFFER_BYTES;
   }
 
   /** Sends a frame. What has not left when the connection breaks is lost; the core sends it again. */
   send(bytes: Uint8Array): void {
-    if (this.state === "open") this.socket?.send(bytes as Uint8Array<ArrayBuffer>);
+    if (this.stage === "open") this.socket?.send(bytes as Uint8Array<ArrayBuffer>);
   }
 
   /** The connection is of no use: ends it and makes another, at once unless that has just been tried. */
   restart(): void {
-    if (this.state === "open") this.lost(this.socket, DEAD);
+    if (this.stage === "open") this.lost(this.socket, DEAD);
   }
 
   /** The relay has answered well: the next break is a new one. */
@@ -135,11 +135,11 @@ export class Socket {
   }
 
   private async connect(): Promise<void> {
-    this.state = "connecting";
+    this.stage = "connecting";
     this.tries += 1;
     const mine = this.tries;
     // Stopped meanwhile, or overtaken by another start.
-    const isOver = () => this.state !== "connecting" || mine !== this.tries;
+    const isOver = () => this.stage !== "connecting" || mine !== this.tries;
     let target: Target;
     try {
       target = await this.target();
@@ -169,7 +169,7 @@ export class Socket {
   }
 
   private fail(error: unknown): void {
-    this.state = "waiting";
+    this.stage = "waiting";
     this.tell((listener) => {
       listener.targetFailed(error);
       this.retryUnlessStopped();
@@ -178,14 +178,14 @@ export class Socket {
 
   /** The listener may have stopped it. */
   private retryUnlessStopped(least = 0): void {
-    if (this.state === "waiting") this.retryLater(least);
+    if (this.stage === "waiting") this.retryLater(least);
   }
 
   private opened(socket: WebSocketLike, target: Target): void {
     if (socket !== this.socket) return;
     this.renewLater(target);
     this.cancelPong();
-    this.state = "open";
+    this.stage = "open";
     this.tell((listener) => {
       this.pingLater();
       listener.opened();
@@ -202,7 +202,7 @@ export class Socket {
 
   private lost(socket: WebSocketLike | undefined, code: number, reason = ""): void {
     if (socket === undefined || socket !== this.socket) return;
-    this.state = "waiting";
+    this.stage = "waiting";
     this.drop(code === BROKEN ? GOING : code);
     this.tell((listener) => {
       listener.closed(code, reason);
@@ -245,7 +245,7 @@ export class Socket {
   }
 
   private retryLater(least = 0): void {
-    this.state = least > 0 ? "pausing" : "waiting";
+    this.stage = least > 0 ? "pausing" : "waiting";
     const most = Math.min(RETRY_CAP_MS, RETRY_MS * 2 ** this.retries);
     this.retries += 1;
     this.cancelRetry();
@@ -254,10 +254,10 @@ export class Socket {
 
   /** Something has changed in the world: asks whether the connection stands, or tries for one at once. */
   private hurry(): void {
-    if (this.state === "waiting") {
+    if (this.stage === "waiting") {
       this.cancelRetry();
       void this.connect();
-    } else if (this.state === "open") this.ping();
+    } else if (this.stage === "open") this.ping();
   }
 
   private pingLater(): void {
@@ -266,7 +266,7 @@ export class Socket {
   }
 
   private ping(patience = this.listener?.patience()): void {
-    if (this.state !== "open" || patience === undefined) return;
+    if (this.stage !== "open" || patience === undefined) return;
     this.pingLater();
     // An answer that is due sooner stays due, or one that is late for the next question would never be missed.
     const due = now() + patience;

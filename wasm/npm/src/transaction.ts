@@ -40,6 +40,7 @@ export class Draft implements Transaction {
         throw new NeapError("invalid-options", "a transaction cannot wait: its function may not be async");
       }
       this.cross();
+      this.engine.checkNotClosed();
       for (const collection of this.collections.values()) this.look(collection);
       const turn = this.core.commit();
       if (turn < 0) throw this.engine.errorOf(-turn);
@@ -53,29 +54,28 @@ export class Draft implements Transaction {
   private look(collection: DraftCollection<object>): void {
     if (this.isPlain) return collection.know();
     const { name, base } = collection;
-    for (const key of collection.written.keys())
+    for (const key of collection.effects.keys())
       this.befores.push({ collection: name, key, before: base.get(key) as Plain | undefined });
   }
 
   /** What the draft has made of keys, by collection, where it is not shown yet. */
-  get written(): Written | undefined {
+  get effects(): Written | undefined {
     if (this.isPlain) return undefined;
-    return new Map([...this.collections].map(([name, { written }]) => [name, written]));
+    return new Map([...this.collections].map(([name, { effects }]) => [name, effects]));
   }
 
-  /** What the mutation has made of the view, once the core's changes have been taken; nothing where that is nothing. */
-  traces(): Traces | undefined {
+  /** What the mutation has made of the view, once the core's changes have been taken. */
+  traces(): Traces {
     if (this.isPlain) {
-      const touched = [...this.collections.values()].filter(({ isTouched }) => isTouched);
       let all: readonly Trace[] | undefined;
-      return touched.length > 0 ? () => (all ??= touched.flatMap((collection) => collection.traces())) : undefined;
+      return () => (all ??= [...this.collections.values()].flatMap((collection) => collection.traces()));
     }
     const made: Trace[] = [];
     for (const { collection, key, before } of this.befores) {
       const after = this.engine.collection<object>(collection).get(key) as Plain | undefined;
       if (after !== before) made.push({ collection, key, before, after });
     }
-    return made.length > 0 ? () => made : undefined;
+    return () => made;
   }
 
   collection<T extends object>(name: string): TransactionCollection<T> {
@@ -143,12 +143,8 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
     this.primary = draft.primary;
   }
 
-  get isTouched(): boolean {
-    return this.sets.length > 0;
-  }
-
   /** What the draft has made of keys. */
-  get written(): Map<string, Plain | null> {
+  get effects(): Map<string, Plain | null> {
     return (this.byKey ??= new Map(this.sets.map((record) => [this.keyOf(record), record])));
   }
 
@@ -194,25 +190,25 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
     }
     this.draft.op(SET, this.name, key, JSON.stringify(copy), conditionKind(condition), conditionSeq(condition));
     // A condition that fails leaves what was there.
-    this.written.set(key, this.draft.read(this.name, key));
+    this.effects.set(key, this.draft.read(this.name, key));
   }
 
   patch(key: string, partial: Patch<T>, condition?: Condition): void {
     checkKey(key);
     const json = patchText(partial, key, this.primary);
     this.draft.op(PATCH, this.name, key, json, conditionKind(condition), conditionSeq(condition));
-    this.written.set(key, this.draft.read(this.name, key));
+    this.effects.set(key, this.draft.read(this.name, key));
   }
 
   delete(key: string, condition?: Condition): void {
     checkKey(key);
     this.draft.op(DELETE, this.name, key, "", conditionKind(condition), conditionSeq(condition));
-    this.written.set(key, this.draft.read(this.name, key));
+    this.effects.set(key, this.draft.read(this.name, key));
   }
 
   get(key: string): Readonly<T> | undefined {
     this.draft.checkRunning();
-    const own = this.written.get(key);
+    const own = this.effects.get(key);
     return own === undefined ? this.base.get(key) : ((own ?? undefined) as Readonly<T> | undefined);
   }
 
@@ -223,7 +219,7 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
   get size(): number {
     this.draft.checkRunning();
     let size = this.base.size;
-    for (const [key, own] of this.written) size += Number(own !== null) - Number(this.base.has(key));
+    for (const [key, own] of this.effects) size += Number(own !== null) - Number(this.base.has(key));
     return size;
   }
 
@@ -237,7 +233,7 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
 
   *entries(): IterableIterator<[string, Readonly<T>]> {
     this.draft.checkRunning();
-    const keys = new Set([...this.base.keys(), ...this.written.keys()]);
+    const keys = new Set([...this.base.keys(), ...this.effects.keys()]);
     for (const key of [...keys].sort(compareKeys)) {
       const record = this.get(key);
       if (record !== undefined) yield [key, record];

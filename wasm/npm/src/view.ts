@@ -32,7 +32,7 @@ const MANY = 1000;
 export class View {
   private readonly nodes = new Map<string, Node>();
   /** Whether every record has a node. */
-  private complete = false;
+  private hasAll = false;
   /** All nodes in order, once somebody has asked for the order; those in `added` are still to come. */
   private sorted: Node[] | undefined = undefined;
   private added: Node[] = [];
@@ -48,12 +48,12 @@ export class View {
   }
 
   get isComplete(): boolean {
-    return this.complete && this.stale.size === 0;
+    return this.hasAll && this.stale.size === 0;
   }
 
   /** Nothing is in the core that is not here. */
   startComplete(): void {
-    this.complete = true;
+    this.hasAll = true;
   }
 
   get(key: string): Plain | undefined {
@@ -62,7 +62,7 @@ export class View {
   }
 
   private fetch(key: string, node: Node | undefined): Plain | undefined {
-    if (node ? node.value === null : this.complete || !isKey(key)) return undefined;
+    if (node ? node.value === null : this.hasAll || !isKey(key)) return undefined;
     const record = this.source.fetch(key);
     if (node) this.write(node, record ?? null);
     else if (record) this.insert(key, record);
@@ -72,12 +72,12 @@ export class View {
   has(key: string): boolean {
     const node = this.nodes.get(key);
     if (node && node.value !== undefined) return node.value !== null;
-    if (!node && (this.complete || !isKey(key))) return false;
+    if (!node && (this.hasAll || !isKey(key))) return false;
     return this.source.has(key);
   }
 
   size(): number {
-    if (!this.complete) return this.source.size();
+    if (!this.hasAll) return this.source.size();
     for (const node of [...this.stale]) this.read(node);
     return this.live;
   }
@@ -85,7 +85,7 @@ export class View {
   /** What is known here of a key: a record, that there is none, or nothing. */
   peek(key: string): Plain | null | undefined {
     const node = this.nodes.get(key);
-    return node ? node.value : this.complete ? null : undefined;
+    return node ? node.value : this.hasAll ? null : undefined;
   }
 
   /** Puts a record, and tells what was there if that is known here. */
@@ -93,7 +93,7 @@ export class View {
     const node = this.nodes.get(key);
     if (!node) {
       this.insert(key, record);
-      return this.complete ? null : undefined;
+      return this.hasAll ? null : undefined;
     }
     const before = node.value;
     if (before) node.value = record;
@@ -116,8 +116,8 @@ export class View {
       if (node) this.spoil(node);
       else unknown += 1;
     }
-    if (unknown === 0 || !this.complete) return;
-    if (unknown >= MANY) this.complete = false;
+    if (unknown === 0 || !this.hasAll) return;
+    if (unknown >= MANY) this.hasAll = false;
     else for (const key of keys) if (!this.nodes.has(key)) this.insert(key, undefined);
   }
 
@@ -153,7 +153,7 @@ export class View {
 
   /** All nodes in order, some of them without a record. It never changes: the next one is another list. */
   order(): readonly Node[] {
-    if (!this.complete) this.sorted = this.fetchAll();
+    if (!this.hasAll) this.sorted = this.fetchAll();
     else if (!this.sorted) this.sorted = this.sort([...this.nodes.values()]);
     else if (this.added.length > 0) this.sorted = this.merge(this.sorted, this.sort(this.added));
     if (this.added.length > 0) this.added = [];
@@ -175,7 +175,7 @@ export class View {
       this.write(node, null);
       this.nodes.delete(node.key);
     }
-    this.complete = true;
+    this.hasAll = true;
     return sorted;
   }
 

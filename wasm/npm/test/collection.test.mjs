@@ -414,11 +414,11 @@ test("after close everything throws closed, and what waits for the relay rejects
   const waiting = assert.rejects(ds.settled(), { code: "closed" });
   const ready = assert.rejects(ds.ready, { code: "closed" });
   const heard = [];
-  ds.on("status", ({ connection }) => heard.push(connection));
+  ds.on("status", ({ connection, pending }) => heard.push([connection, pending]));
   const closing = ds.close();
   assert.deepEqual(heard, [], "never during a call");
   await closing;
-  assert.deepEqual(heard, ["closed"]);
+  assert.deepEqual(heard, [["closed", 1]], "what it was is told as it was at last");
   await Promise.all([waiting, ready, open.durable]);
   for (const fn of [() => tasks.set({ id: "b" }), () => tasks.delete("a"), () => tasks.patch("a", {}), () => ds.transact(() => {}), () => ds.goOffline()])
     assert.equal(codeOf(fn), "closed");
@@ -427,6 +427,17 @@ test("after close everything throws closed, and what waits for the relay rejects
   assert.deepEqual(tasks.get("a"), { id: "a" });
   await ds.close();
   await ds.forget();
+});
+
+test("a transaction in which the datastore is closed makes nothing", async (t) => {
+  const ds = await local(t);
+  const tasks = ds.collection("tasks");
+  const close = (tx) => {
+    tx.collection("tasks").set({ id: "a" });
+    void ds.close();
+  };
+  assert.equal(codeOf(() => ds.transact(close)), "closed");
+  assert.deepEqual([tasks.size, ds.status.pending], [0, 0]);
 });
 
 test("bad options reject", async () => {

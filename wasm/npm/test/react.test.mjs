@@ -207,6 +207,12 @@ test("records follow writes; another query shows at once; the end stops listenin
   // A predicate that is another one each time must not make it render for ever.
   await page.show(h(() => useRecords(tasks, { where: ({ n }) => n > 0 }).length));
   assert.equal(page.text, "2");
+  // What is left open is not the text of that name.
+  await act(async () => void tasks.set({ id: "d", n: 9, done: "undefined" }));
+  for (const [done, found] of [[undefined, ""], ["undefined", "d"], [undefined, ""]]) {
+    await page.show(h(List, { query: { where: { done } } }));
+    assert.equal(page.text, found);
+  }
   await page.show(h(() => useRecords(undefined).length));
   assert.equal(page.text, "0");
   await page.end();
