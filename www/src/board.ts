@@ -73,6 +73,12 @@ export class Board {
     return this.#tasks.meta(key).pending;
   }
 
+  /** Edits without an answer: this tab's, or as many as there are tasks that wait where another tab has made them. */
+  get pending(): number {
+    const waiting = [...this.#tasks.keys()].filter((key) => this.isPending(key));
+    return Math.max(this.status.pending, waiting.length);
+  }
+
   /** The person's own switch: nothing is sent or received while it is on. */
   get workOffline(): boolean {
     return this.#workOffline;

@@ -12,13 +12,13 @@ const ICONS: Record<Status["connection"], () => VNode> = {
 };
 
 /** The connection in the package's own words, announced when it changes. */
-export function Connection({ status }: { status: Status }): VNode {
+export function Connection({ status, pending }: { status: Status; pending: number }): VNode {
   const Icon = ICONS[status.connection];
   return (
     <p class="status" role="status" data-connection={status.connection}>
       <Icon />
       <span>{status.connection}</span>
-      {status.pending > 0 && <span class="count"> · {status.pending} pending</span>}
+      {pending > 0 && <span class="count"> · {pending} pending</span>}
     </p>
   );
 }
@@ -35,10 +35,10 @@ export function OfflineSwitch({ board }: { board: Board }): VNode {
 }
 
 /** What the connection means for one's edits, in plain words. */
-export function Gauge({ status, byChoice, fate }: { status: Status; byChoice: boolean; fate: Fate }): VNode {
+export function Gauge({ status, pending, byChoice, fate }: { status: Status; pending: number; byChoice: boolean; fate: Fate }): VNode {
   return (
     <p class="gauge">
-      {fate === "here" ? meaning(status, byChoice) : FATES[fate]}
+      {fate === "here" ? meaning(status, pending, byChoice) : FATES[fate]}
       {status.storage === "memory" && " This browser keeps nothing for this page: closing it loses what is pending."}
     </p>
   );
@@ -49,10 +49,11 @@ const FATES: Record<Exclude<Fate, "here">, string> = {
   returning: "The board is put back as soon as the relay answers.",
 };
 
-function meaning(status: Status, byChoice: boolean): string {
+function meaning(status: Status, pending: number, byChoice: boolean): string {
   switch (status.connection) {
     case "live":
-      return status.pending > 0 ? "Sending what you did." : "Everyone with the link sees your edits at once.";
+      if (status.pending > 0) return "Sending what you did.";
+      return pending > 0 ? "What another tab of yours has made waits there." : "Everyone with the link sees your edits at once.";
     case "offline":
       return byChoice ? waiting(status) : `The relay is out of reach. ${waiting(status)}`;
     case "connecting":

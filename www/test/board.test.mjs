@@ -234,6 +234,7 @@ test("an edit of what another tab has not sent yet waits for it, and floods nobo
   await held.offlineSwitch.click();
   for (const title of ["Tick", "Rename", "Delete"]) await held.add(title);
   await other.shows("Delete");
+  await other.says("live", 3);
   let frames = 0;
   const session = await context.newCDPSession(other.page);
   await session.send("Network.enable");
