@@ -13,8 +13,10 @@ const SIGHTS = [
   "disk", "converged", "rest", "reborn",
 ];
 
+/** Marks of so much weight that a catch-up takes several pages, in a browser of small or of usual bounds. They take their time. */
+const heavy = (seed) => ({ weight: 6000, isLarge: seed % 2 === 0 });
 /** In every third the datastore is born anew now and then, and every eighth has no locks. */
-const kindOf = (seed) => ({ reborn: seed % 3 === 0, lockless: seed % 8 === 4 });
+const kindOf = (seed) => ({ reborn: seed % 3 === 0, lockless: seed % 8 === 4, ...(seed % (process.env.NEAP_LONG ? 10 : 60) === 9 && heavy(seed)) });
 
 let relay;
 before(() => (relay = new RelayProcess()));

@@ -40,7 +40,7 @@ class Episode {
     const rate = (most) => (world.once(3) ? Infinity : most * (1 + world.dice(4)));
     this.rates = {
       edit: 4 + world.dice(20), add: rate(20), pool: 20, tab: 60, close: rate(200), kill: rate(150), leave: rate(200), freeze: rate(100), resume: 60,
-      reborn: Infinity, cut: rate(80), silence: rate(300), down: rate(400), up: 80, sleep: rate(100), browser: rate(700), power: rate(900), disk: rate(900), offline: rate(200), online: 40,
+      reborn: Infinity, cut: rate(80), amid: weight > 0 ? 12 : Infinity, silence: rate(300), down: rate(400), up: 80, sleep: rate(100), browser: rate(700), power: rate(900), disk: rate(900), offline: rate(200), online: 40,
     };
   }
 
@@ -138,9 +138,13 @@ class Episode {
     if (frozen.length > 0 && happens("resume")) this.resume(world.pick(frozen));
     const lines = [...network.all];
     if (lines.length > 0 && happens("cut")) {
-      const line = world.pick(lines);
-      this.see(line.tab.ds?.status.connection === "catching-up" ? "cut, amid a catch-up" : "cut");
-      network.cut(line);
+      this.see("cut");
+      network.cut(world.pick(lines));
+    }
+    const catching = lines.filter(({ tab }) => tab.ds?.status.connection === "catching-up");
+    if (catching.length > 0 && happens("amid")) {
+      this.see("cut, amid a catch-up");
+      network.cut(world.pick(catching));
     }
     if (lines.length > 0 && happens("silence")) {
       this.see("silence");
@@ -296,7 +300,7 @@ class Episode {
       return isPromised && outcome?.status !== "refused" && !isHere.has(id);
     });
     assert.deepEqual(lost, [], `items of ${name} are lost`);
-    for (const tab of this.ofBrowser) {
+    for (const tab of this.ofBrowser.filter(({ hasBadDisk }) => !hasBadDisk)) {
       const mine = this.itemsOf(tab, name);
       if (POOLS[name].retain) {
         const has = new Set(mine);
