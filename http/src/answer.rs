@@ -114,6 +114,12 @@ impl Answer {
         Answer::problem(413, "too-large", "a body is at most 1 MiB")
     }
 
+    /// Where a body has broken off.
+    #[must_use]
+    pub fn torn() -> Answer {
+        Answer::problem(400, "invalid-json", "the body has broken off")
+    }
+
     /// Says that it was too fast, and after how many seconds it is not.
     pub(crate) fn too_fast(seconds: u64) -> Answer {
         let mut answer = Answer::problem(429, "rate-limited", "too much in a short time");

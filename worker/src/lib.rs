@@ -114,7 +114,11 @@ async fn let_in(
     let (bytes, payload) = if head.is_streamed() {
         (Vec::new(), request.inner().body().map(JsValue::from))
     } else {
-        let Some(bytes) = body(&mut request).await? else { return respond(Answer::too_large()) };
+        let bytes = match body(&mut request).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return respond(Answer::too_large()),
+            Err(_) => return respond(Answer::torn()),
+        };
         // A request that reads may bring a body, which means nothing, and of which the platform makes no request.
         let has_body = !bytes.is_empty() && !is_reading(&request.method());
         let payload = has_body.then(|| to_js(&bytes));

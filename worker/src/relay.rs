@@ -109,26 +109,7 @@ impl Relay {
     /// Takes a socket that the worker has let in.
     pub(crate) fn welcome(&self, socket: &Socket, admission: Admission) {
         self.flush();
-        let taken = self.with_engine(|engine| {
-            if engine.links.len() >= self.settings.sockets_max {
-                return Ok(false);
-            }
-            self.state.accept(socket)?;
-            let id = links::mint();
-            engine.links.add(id, Link::new(socket.clone(), admission.until));
-            engine.machine.connect(id, admission, now());
-            Ok(true)
-        });
-        // A commit may find something to write, and writes all of it or nothing.
-        let taken = taken.and_then(|taken| {
-            if taken {
-                self.run(&RefCell::default())?;
-                self.with_present_engine(|engine| {
-                    self.log.tell(Event::Connect, "", 1, engine.stats());
-                });
-            }
-            Ok(taken)
-        });
+        let taken = self.take_in(socket, admission);
         match taken {
             Ok(true) => {}
             Ok(false) => {
@@ -141,6 +122,33 @@ impl Relay {
                 let _ = socket.close(1011, "internal");
             }
         }
+    }
+
+    /// Takes a socket in where there is room for one more.
+    fn take_in(&self, socket: &Socket, admission: Admission) -> Result<bool, Fault> {
+        let is_full = |engine: &Engine| engine.links.len() >= self.settings.sockets_max;
+        if self.with_engine(|engine| Ok(is_full(engine)))? {
+            // Whoever has not said Hello in good time gives up its place.
+            self.run(&RefCell::default())?;
+        }
+        let taken = self.with_engine(|engine| {
+            if is_full(engine) {
+                return Ok(false);
+            }
+            self.state.accept(socket)?;
+            let id = links::mint();
+            engine.links.add(id, Link::new(socket.clone(), admission.until));
+            engine.machine.connect(id, admission, now());
+            Ok(true)
+        })?;
+        if taken {
+            // A commit may find something to write, and writes all of it or nothing.
+            self.run(&RefCell::default())?;
+            self.with_present_engine(|engine| {
+                self.log.tell(Event::Connect, "", 1, engine.stats());
+            });
+        }
+        Ok(taken)
     }
 
     pub(crate) fn hear(&self, socket: &Socket, message: &JsValue) {

@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { request as ask } from "node:http";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { before, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { long, Raw, relay, set, token, until } from "./house.mjs";
@@ -214,6 +216,16 @@ test("what a reading request brings as its body is not looked at", async () => {
     });
     assert.equal(status, path.endsWith("none") ? 404 : 200, `${method} ${path}`);
   }
+});
+
+test("a body that breaks off is the sender's fault, and stores nothing", async () => {
+  assert.equal((await r.call("POST", "/v1/datastores", { id: "torn" })).status, 201);
+  const { hostname, port } = new URL(r.url());
+  const tcp = connect(Number(port), hostname);
+  const heard = text(tcp);
+  tcp.end(`PUT /v1/datastores/torn/collections/c/records/k HTTP/1.1\r\nHost: ${hostname}\r\nContent-Length: 100\r\n\r\n{"id":"`);
+  assert.match(await heard, /^HTTP\/1\.1 400 [^]*"code":"invalid-json"/);
+  assert.equal((await r.call("GET", "/v1/datastores/torn")).body.seq, 0);
 });
 
 test("hostile tokens open nothing", async (t) => {

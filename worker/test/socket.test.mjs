@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { before, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
-import { assertProblem, Bare, Raw, relay, set, sleep, until } from "./house.mjs";
+import { assertProblem, Bare, long, Raw, relay, set, sleep, until } from "./house.mjs";
 import { hello, next, push } from "./wire.mjs";
 
 let r;
@@ -271,4 +271,12 @@ test("a datastore takes so many sockets and no more", async (t) => {
   a.socket.close();
   await a.whenClosed();
   await (await own.socket("a")).greet();
+});
+
+test("who never says Hello gives its place up to whoever comes", { skip: !long && "31 s of waiting: NEAP_LONG=1" }, async (t) => {
+  const own = await relay(t, { vars: { NEAP_MAX_SOCKETS: "1" } });
+  const silent = await own.socket("a");
+  await sleep(31_000);
+  await (await own.socket("a")).greet();
+  assert.deepEqual(await silent.whenClosed(), { code: 4408, reason: "too-slow" });
 });
