@@ -102,8 +102,6 @@ pub const GREETING_MS: u64 = 30_000;
 pub const BLOCK_BYTES: usize = 256 * 1024;
 /// Turns in a row of a stored outbox that may be torn or missing: more than one block holds.
 pub const GAP_TURNS_MAX: u64 = 65_536;
-/// So many of the newest mutations an app may still take back.
-pub const HISTORY_MAX: u64 = 400;
 /// Records in one page of a checkpoint.
 pub const SNAPSHOT_PAGE_RECORDS: usize = 1_024;
 /// Life of a temporary datastore whose creator named none, in seconds.

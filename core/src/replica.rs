@@ -17,7 +17,6 @@ mod confirm;
 mod connection;
 mod draft;
 mod event;
-mod ground;
 mod identity;
 mod index;
 mod outbox;

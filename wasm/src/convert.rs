@@ -73,16 +73,6 @@ pub(crate) fn events_to_json(take: &mut dyn FnMut() -> Option<Event>) -> Option<
                 out.push(b',');
                 out.extend(ops_to_json(&ops).bytes());
             }
-            Event::Ground(turn, change) => {
-                tagged(&mut out, "ground", &[]);
-                write_number(&mut out, turn.0);
-                if let Some(change) = change {
-                    out.push(b',');
-                    write_string(&mut out, &change.collection);
-                    out.push(b',');
-                    write_change(&mut out, &change);
-                }
-            }
             Event::Welcome => tagged(&mut out, "welcome", &[]),
             Event::Turned => tagged(&mut out, "turned", &[]),
             Event::Live => tagged(&mut out, "live", &[]),
@@ -135,7 +125,7 @@ fn tagged(out: &mut Vec<u8>, name: &str, texts: &[&str]) {
         out.push(b',');
         write_string(out, text);
     }
-    if matches!(name, "settled" | "refused" | "ground") {
+    if matches!(name, "settled" | "refused") {
         out.push(b',');
     }
 }

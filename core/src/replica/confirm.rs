@@ -9,7 +9,7 @@ use super::{
     Event, Origin, Replica,
     author::Placed,
     event::event_of,
-    outbox::{Ordinal, Outbox, Pending},
+    outbox::{Ordinal, Outbox},
     table::{Collection, Held},
 };
 use crate::{
@@ -22,10 +22,6 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
     ordinals: BinaryHeap<Reverse<Ordinal>>,
-    /// Whether what is confirmed now are own effects, as they were shown.
-    pub(super) is_own: bool,
-    /// Whether something else has been, so that the app may not know any more what own effects stand on.
-    pub(super) has_others: bool,
 }
 
 impl Unsettled {
@@ -54,8 +50,7 @@ impl Replica {
         self.unsettle((collection, key), Outbox::START, unsettled);
     }
 
-    /// Notes the pending mutations from `start` on that speak of a key and depend on what is there, or are own ones of which
-    /// the app wants to know what is there.
+    /// Notes the pending mutations from `start` on that speak of a key and depend on what is there.
     pub(super) fn unsettle(
         &self,
         place: (Collection, &str),
@@ -63,11 +58,9 @@ impl Replica {
         unsettled: &mut Unsettled,
     ) {
         if self.outbox.speaks_of(place) {
-            let is_own = unsettled.is_own;
-            unsettled.has_others |= !is_own;
-            let is_concerned = |entry: &Pending| entry.depends || (entry.author == 0 && !is_own);
-            let concerns = |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(is_concerned);
-            let later = self.outbox.since(place, start).into_iter().filter(concerns);
+            let depends =
+                |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(|entry| entry.depends);
+            let later = self.outbox.since(place, start).into_iter().filter(depends);
             unsettled.ordinals.extend(later.map(Reverse));
         }
     }
@@ -142,10 +135,9 @@ impl Replica {
         unsettled: &mut Unsettled,
     ) {
         self.place_conditions(author, turn, outcome, unsettled);
-        unsettled.is_own = author == 0 && outcome.seq().is_some();
-        let entry = self.take_out(ordinal, unsettled);
-        unsettled.is_own = false;
-        let Some(entry) = entry else { return };
+        let Some(entry) = self.take_out(ordinal, unsettled) else {
+            return;
+        };
         if entry.adds {
             if !matches!(outcome, Outcome::Refused(_))
                 && self.keep_accepted(author, &entry.ops(), unsettled)
@@ -199,7 +191,6 @@ impl Replica {
     /// ground for those after it.
     pub(super) fn rebase(&mut self, mut unsettled: Unsettled) {
         let mut decided = None;
-        unsettled.is_own = false;
         while let Some(Reverse(ordinal)) = unsettled.ordinals.pop() {
             if decided.replace(ordinal) == Some(ordinal) {
                 continue;
@@ -213,15 +204,16 @@ impl Replica {
             for (collection, key) in &moved {
                 self.unsettle((*collection, key), ordinal.next(), &mut unsettled);
             }
-            self.tell_ground(ordinal);
         }
         self.report(Origin::Remote);
     }
 
     /// Decides everything pending anew.
     pub(super) fn rebase_all(&mut self) {
-        let ordinals = self.outbox.ordinals().map(Reverse).collect();
-        self.rebase(Unsettled { ordinals, ..Unsettled::default() });
+        let depends =
+            |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(|entry| entry.depends);
+        let ordinals = self.outbox.ordinals().filter(depends).map(Reverse).collect();
+        self.rebase(Unsettled { ordinals });
     }
 
     /// Decides every pending mutation anew, also those that depend on nothing: nothing shows yet.

@@ -12,8 +12,8 @@ use crate::{
     limits::{READ_STEP_BYTES, STRIDE_BYTES, STRIDE_BYTES_MIN, UNACKED_MAX},
     record::Digest,
     wire::{
-        self, Changes, Close, Delta, Down, Hello, Introduction, Pong, Push, Role, Settled,
-        Standing, Up, VERSION, Welcome,
+        self, Changes, Close, Delta, Down, Hello, Introduction, Pong, Push, Role, Standing, Up,
+        VERSION, Welcome,
     },
 };
 
@@ -232,30 +232,12 @@ impl Replica {
             return;
         }
         let mut unsettled = Unsettled::default();
-        let mut settled = &delta.settled[..];
-        let (mut last, mut is_as_shown) = (Seq::ZERO, false);
         for row in changes.rows().flatten() {
             let collection = self.names.intern(row.collection);
             let held = Held { seq: row.seq, data: row.data.unwrap_or("") };
-            // What was ordered before this row does not stand on it.
-            let is_before = |told: &&Settled| told.outcome.seq().is_none_or(|seq| seq < row.seq);
-            let before = settled.iter().take_while(is_before).count();
-            let (earlier, later) = settled.split_at(before);
-            self.settle(earlier, &mut unsettled);
-            settled = later;
-            let told = settled.first().filter(|told| told.outcome.seq() == Some(row.seq));
-            if let Some(told) = told.filter(|_| last != row.seq) {
-                last = row.seq;
-                is_as_shown = !unsettled.has_others && !self.stands_on_siblings();
-                if !is_as_shown {
-                    self.events.push_back(Event::Ground(told.turn, None));
-                }
-            }
-            unsettled.is_own = told.is_some() && is_as_shown;
             self.confirm(collection, row.key, held, &mut unsettled);
         }
-        unsettled.is_own = false;
-        self.settle(settled, &mut unsettled);
+        self.settle(&delta.settled, &mut unsettled);
         self.settle_siblings(delta.to, &mut unsettled);
         self.rebase(unsettled);
         self.seq = delta.to;

@@ -2,7 +2,6 @@
 
 use alloc::{boxed::Box, string::String};
 
-use super::Change;
 use crate::{
     id::{Seq, Turn},
     mutation::{Op, Outcome, Refusal},
@@ -40,9 +39,6 @@ pub enum Event {
         /// Its ops, as [`crate::wire::encode_ops`] made them.
         ops: Box<[u8]>,
     },
-    /// Others have come in between: a pending mutation of this replica stands on another record than the app saw under a key
-    /// when it made it, or makes another one of it. `None`: what it stood on nobody can tell any more.
-    Ground(Turn, Option<Change>),
     /// What is known of datastore or replica has changed and wants to be stored: see
     /// [`super::Replica::info`] and [`super::Replica::account`]. Pushes wait for [`super::Replica::info_saved`].
     Welcome,

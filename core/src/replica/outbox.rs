@@ -375,11 +375,6 @@ impl Outbox {
         self.chains.places().cloned().collect()
     }
 
-    /// The ordinal of the oldest of so many newest entries.
-    pub(super) fn newest_ones(&self, count: u64) -> Ordinal {
-        Ordinal(self.next().0.saturating_sub(count))
-    }
-
     /// The very first ordinal there may be.
     pub(super) const START: Ordinal = Ordinal(0);
 }

@@ -57,18 +57,8 @@ impl Replica {
 
     /// The data that is shown for a key.
     pub(super) fn shown(&self, collection: Collection, key: &str) -> Option<&str> {
-        self.shown_before(self.outbox.next(), collection, key)
-    }
-
-    /// The data that is shown to the pending mutation `end`.
-    pub(super) fn shown_before(
-        &self,
-        end: Ordinal,
-        collection: Collection,
-        key: &str,
-    ) -> Option<&str> {
         if self.outbox.speaks_of((collection, key))
-            && let Some((_, shown)) = self.outbox.newest((collection, key), end)
+            && let Some((_, shown)) = self.outbox.newest((collection, key), self.outbox.next())
         {
             return shown;
         }

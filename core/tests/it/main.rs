@@ -9,7 +9,6 @@ mod forgotten;
 mod forsaken;
 mod frozen;
 mod golden;
-mod ground;
 mod laws;
 mod led;
 mod lives;

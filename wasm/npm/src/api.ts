@@ -375,10 +375,10 @@ export interface Datastore {
   /** Who else is here, and what they show. */
   readonly presence: Presence;
   /**
-   * Takes back the newest mutation of this page that has an effect, by another one; `null` where there is none, or more than the
-   * last 200 have been taken back. What others wrote before it in the order, while it was on its way, is there again. It never
-   * overwrites what somebody else has written since: then it is refused `precondition-failed`, here and at once where that is
-   * known here. So is one of which nobody can tell what it would bring back, and one that would be `too-large`.
+   * Takes back the newest mutation of this page that had an effect, by another one; `null` where there is none, or more than the
+   * last 200 have been taken back. What it brings back is what was seen before that mutation. It never overwrites what somebody
+   * else has written since: then it is refused `precondition-failed`, here and at once where that is known here. So is one that
+   * would be `too-large`.
    */
   undo(): Mutation | null;
   /** Takes back the newest `undo`, as long as nothing else was written here since. */

@@ -158,7 +158,6 @@ export interface Core {
 export type CoreEvent =
   | ["settled", turn: number, seqs: (number | null)[]]
   | ["refused", turn: number, code: string, message: string, ops: Op[]]
-  | ["ground", turn: number, collection?: string, change?: CoreChange]
   | ["welcome"]
   | ["turned"]
   | ["live"]
@@ -179,7 +178,5 @@ export type CorePresence = ["presence", isWhole: 0 | 1, states: [who: string, st
 export type CoreChanges = [
   collection: string,
   origin: 0 | 1,
-  changes: CoreChange[],
+  changes: [key: string, before?: object | null, after?: object | null][],
 ];
-
-export type CoreChange = [key: string, before?: object | null, after?: object | null];

@@ -296,7 +296,6 @@ export class Driver {
       case "presence":
         this.presence.heard(event);
         break;
-      case "ground":
       case "reset":
       case "expired":
       case "pool":

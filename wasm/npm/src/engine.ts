@@ -6,7 +6,7 @@ import { LiveCollection } from "./collection.js";
 import type { ConditionKind, Core, CoreChanges, CoreEvent, OpKind } from "./core.js";
 import { MALFORMED, NeapError } from "./errors.js";
 import { Emitter } from "./events.js";
-import { History, type Restoring, type Trace } from "./history.js";
+import { History, type Restoring, type Traces } from "./history.js";
 import { checkName } from "./key.js";
 import { Turns, type Handle } from "./mutation.js";
 import { LivePool } from "./pool.js";
@@ -143,8 +143,8 @@ export class Engine {
   }
 
   transact(fn: (transaction: Transaction) => void): Mutation {
-    const [handle, draft] = this.runDraft(fn);
-    this.history.made(handle, draft.traces());
+    const [handle, traces] = this.runDraft(fn);
+    if (traces) this.history.made(handle, traces);
     return handle;
   }
 
@@ -174,7 +174,7 @@ export class Engine {
     return handle;
   }
 
-  private runDraft(fn: (transaction: Transaction) => void): [Handle, Draft] {
+  private runDraft(fn: (transaction: Transaction) => void): [Handle, Traces | undefined] {
     this.checkOpen();
     const draft = new Draft(this, this.flushed());
     this.draft = draft;
@@ -187,7 +187,7 @@ export class Engine {
       this.draft = undefined;
     }
     const handle = this.minted(draft.effects);
-    return [handle, draft];
+    return [handle, draft.traces()];
   }
 
   private minted(written: Written | undefined): Handle {
@@ -239,12 +239,6 @@ export class Engine {
         const [, turn, code, message, ops] = event;
         const id = this.turns.refused(turn, code, message);
         this.tell(() => this.emitter.emit("refused", { id, ops, code, message }));
-        break;
-      }
-      case "ground": {
-        const [, turn, collection, [key, before, after] = []] = event;
-        const ground = { collection, key, before: before ?? undefined, after: after ?? undefined } as Trace;
-        this.turns.moved(turn, collection ? ground : null);
         break;
       }
       case "renumbered":

@@ -11,8 +11,8 @@ import { same, type Plain } from "./record.js";
 export interface Trace {
   readonly collection: string;
   readonly key: string;
-  readonly before?: Plain | undefined;
-  readonly after?: Plain | undefined;
+  readonly before: Plain | undefined;
+  readonly after: Plain | undefined;
 }
 
 /** What a mutation has made of records. A load may have made much, and few are ever undone. */
@@ -50,7 +50,7 @@ export class History {
 
   /** Takes a mutation that the app has made. */
   made(handle: Handle, traces: Traces): void {
-    if (this.undone.length > 0 && traces().length > 0) this.undone.length = 0;
+    if (this.undone.length > 0) this.undone.length = 0;
     this.keep(this.done, { handle, traces });
   }
 
@@ -79,11 +79,11 @@ export class History {
   private takeBack(from: Step[], to: Step[]): Mutation | null {
     const step = newest(from);
     if (!step) return null;
-    from.splice(from.lastIndexOf(step), 1);
+    from.pop();
     const { ground } = this;
     const isAsLeft = ({ collection, key, after }: Trace) => same(ground.read(collection, key), after);
-    const traces = tracesOf(step);
-    if (!traces?.every(isAsLeft))
+    const traces = step.traces();
+    if (!traces.every(isAsLeft))
       return ground.refuse("precondition-failed", "somebody else has written what this would overwrite");
     try {
       const handle = ground.restore(this.writesBack(traces, step.handle));
@@ -108,10 +108,9 @@ export class History {
       const ofCollection = writers.get(collection) ?? new Map<string, Handle>();
       writers.set(collection, ofCollection.set(key, own));
     }
-    for (const step of this.all) {
-      const { handle } = step;
+    for (const { handle, traces } of this.all) {
       if (handle.isVoid) continue;
-      for (const { collection, key } of tracesOf(step) ?? []) {
+      for (const { collection, key } of traces()) {
         const ofCollection = writers.get(collection);
         if (ofCollection?.has(key)) ofCollection.set(key, handle);
       }
@@ -136,14 +135,11 @@ function push(steps: Step[], step: Step): void {
   if (steps.length >= 2 * HISTORY_MAX) steps.splice(0, HISTORY_MAX);
 }
 
-/** The newest step that has an effect. One that has none, as far as the app saw, may come to have one where others come in between. */
-const newest = (steps: readonly Step[]): Step | undefined =>
-  [...steps].reverse().find((step) => !step.handle.isVoid && tracesOf(step)?.length !== 0);
-
-/** What a step has made of records, with what others have written beneath it; nothing where nobody can tell. */
-function tracesOf({ handle, traces }: Step): readonly Trace[] | undefined {
-  const { grounds } = handle;
-  if (!grounds) return grounds === null ? undefined : traces();
-  const latest = new Map([...traces(), ...grounds].map((trace) => [JSON.stringify([trace.collection, trace.key]), trace]));
-  return [...latest.values()].filter(({ before, after }) => !same(before, after));
+/** The newest step that had an effect; those without one are let go. */
+function newest(steps: Step[]): Step | undefined {
+  for (let step = steps.at(-1); step; step = steps.at(-1)) {
+    if (!step.handle.isVoid) return step;
+    steps.pop();
+  }
+  return undefined;
 }

@@ -1,8 +1,6 @@
 // Mutations on their way, by their turns.
 
 import type { Mutation, Outcome } from "./api.js";
-import type { Trace } from "./history.js";
-import { HISTORY_MAX } from "./limits.js";
 
 const PENDING = 0;
 const ACCEPTED = 1;
@@ -14,8 +12,6 @@ export class Handle implements Mutation {
   private verdict: typeof PENDING | typeof ACCEPTED | typeof REFUSED = PENDING;
   /** The seq that it took, once it is known. */
   seq: number | null = null;
-  /** Records that others have written beneath it, and what it makes of them; `null`: what was there nobody can tell. */
-  grounds: Trace[] | null | undefined = undefined;
   private refusal: { code: string; message: string } | undefined = undefined;
   private promise: Promise<Outcome> | undefined = undefined;
   private resolve: ((outcome: Outcome) => void) | undefined = undefined;
@@ -115,12 +111,6 @@ export class Turns {
 
   private mintHere(): Handle {
     return new Handle(this, `${this.tag}-here`, ++this.unsent);
-  }
-
-  /** A pending turn, unless it is of an earlier life, stands on another ground than the app saw. */
-  moved(turn: number, ground: Trace | null): void {
-    const handle = this.handles.slice(-2 * HISTORY_MAX).find((handle) => handle.turn === turn);
-    if (handle && handle.grounds !== null) handle.grounds = ground && [...(handle.grounds ?? []), ground];
   }
 
   /** The handle of a pending turn, which may be of an earlier life. */

@@ -64,18 +64,19 @@ export class Draft implements Transaction {
     return new Map([...this.collections].map(([name, { effects }]) => [name, effects]));
   }
 
-  /** What the mutation has made of the view, once the core's changes have been taken. */
-  traces(): Traces {
+  /** What the mutation has made of the view, once the core's changes have been taken; nothing where that is nothing. */
+  traces(): Traces | undefined {
     if (this.isPlain) {
+      const touched = [...this.collections.values()].filter(({ isTouched }) => isTouched);
       let all: readonly Trace[] | undefined;
-      return () => (all ??= [...this.collections.values()].flatMap((collection) => collection.traces()));
+      return touched.length > 0 ? () => (all ??= touched.flatMap((collection) => collection.traces())) : undefined;
     }
     const made: Trace[] = [];
     for (const { collection, key, before } of this.befores) {
       const after = this.engine.collection<object>(collection).get(key) as Plain | undefined;
       if (after !== before) made.push({ collection, key, before, after });
     }
-    return () => made;
+    return made.length > 0 ? () => made : undefined;
   }
 
   collection<T extends object>(name: string): TransactionCollection<T> {
@@ -173,6 +174,10 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
 
   private keyOf(record: Plain): string {
     return record[this.primary] as string;
+  }
+
+  get isTouched(): boolean {
+    return this.sets.length > 0;
   }
 
   get name(): string {

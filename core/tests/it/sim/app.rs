@@ -274,10 +274,8 @@ impl World {
         let id = self.oracle.record(ops);
         self.said.push(Said::Invoked(id));
         let ops = Rc::clone(&self.oracle.mutations[id].ops);
-        let (view, _) = self.view_of(place, self.confirmed_of(place)?);
-        let entry = self.clients[place].entry_of(id, ops);
-        self.stands_on(place, &view, &entry);
         let client = &mut self.clients[place];
+        let entry = client.entry_of(id, ops);
         client.pending.push_back(entry);
         if refused {
             client.doomed.insert(id);

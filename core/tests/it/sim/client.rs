@@ -16,7 +16,6 @@ use super::{
     Check, Lanes,
     disk::{Disk, Entry, Note, Transaction, Write},
     fail,
-    ground::Ground,
     naive::{COLLECTIONS, Id, Op, Place},
     pools::{POOLS, Terms},
     random::Random,
@@ -50,12 +49,8 @@ pub(crate) struct Client {
     pub(crate) disk: Disk,
     /// What has no outcome, in order.
     pub(crate) pending: VecDeque<Entry>,
-    /// The newest turn of its own whose outcome its app has heard.
-    pub(crate) told: Turn,
     /// Mutations that were predicted to be refused when they were made.
     pub(crate) doomed: BTreeSet<Id>,
-    /// What the app knows of what its own mutations stand on and make of it, unless nobody can tell.
-    pub(crate) grounds: BTreeMap<Id, Option<Ground>>,
     /// The epoch of the confirmed records.
     pub(crate) records: Option<Epoch>,
     /// Whether stored records were lost, so that settled turns may have no effect yet.
@@ -128,9 +123,7 @@ impl Client {
             connection: None,
             disk: Disk::default(),
             pending: VecDeque::new(),
-            told: Turn::ZERO,
             doomed: BTreeSet::new(),
-            grounds: BTreeMap::new(),
             records: None,
             has_amnesia: false,
             watched: [false; COLLECTIONS.len()],

@@ -49,11 +49,7 @@ impl World {
         while let Some(event) = self.clients[place].replica.take_events() {
             trace!(self, "replica {place}: {event:?}");
             match event {
-                Event::Ground(turn, change) => self.ground_moved(place, turn, change)?,
                 Event::Accepted { turn, seq } => {
-                    if let Some(entry) = self.clients[place].pending.front() {
-                        self.stands(place, entry.id, seq)?;
-                    }
                     let outcome = seq.map_or(Outcome::Unchanged, Outcome::Accepted);
                     self.told(place, turn, outcome)?;
                     wanted.account = true;
@@ -109,7 +105,6 @@ impl World {
             client.replica.set_spare(spare);
         }
         let mut turn = client.replica.settled();
-        client.told = turn;
         for entry in &client.pending {
             turn = turn.next();
             self.oracle.name(client.id, turn, entry.id)?;

@@ -33,7 +33,6 @@ impl World {
         let Some(entry) = client.pending.pop_front() else {
             return fail("RE7", format!("told of turn {}, and nothing is pending", turn.0));
         };
-        client.told = turn;
         let id = entry.id;
         let named = self.oracle.names.get(&(client.id, turn)).map(|(id, _)| *id);
         if named != Some(id) {

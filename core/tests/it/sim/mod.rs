@@ -14,7 +14,6 @@ mod events;
 mod flush;
 mod forsake;
 mod frozen;
-mod ground;
 mod history;
 mod journal;
 mod lanes;
@@ -73,7 +72,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 103] = [
+pub(crate) const SIGHTS: [&str; 101] = [
     "added what nothing was told of",
     "led ahead",
     "cut by the replica",
@@ -116,8 +115,6 @@ pub(crate) const SIGHTS: [&str; 103] = [
     "accepted, unchanged",
     "predicted refusal accepted",
     "prediction overturned",
-    "ground moved",
-    "ground lost",
     "checkpoint page by page",
     "log replayed",
     "pong told of news",

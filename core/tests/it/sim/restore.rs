@@ -148,8 +148,6 @@ impl World {
         client.records = replica.epoch();
         client.has_amnesia = amnesia;
         client.doomed.clear();
-        client.grounds.clear();
-        client.told = replica.settled();
         client.is_ready = false;
         client.replica = replica;
         client.begin(&mut self.random);
