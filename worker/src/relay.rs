@@ -109,8 +109,7 @@ impl Relay {
     /// Takes a socket that the worker has let in.
     pub(crate) fn welcome(&self, socket: &Socket, admission: Admission) {
         self.flush();
-        let taken = self.take_in(socket, admission);
-        match taken {
+        match self.take_in(socket, admission) {
             Ok(true) => {}
             Ok(false) => {
                 self.log.tell(Event::Refusal, "too-many-sockets", 1, Stats::default());

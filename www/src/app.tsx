@@ -21,7 +21,7 @@ export function App({ board }: { board: Board }): VNode {
     },
     [board],
   );
-  const { status } = board;
+  const { status, pending } = board;
   return (
     <>
       <div class="page" data-connection={status.connection}>
@@ -35,8 +35,8 @@ export function App({ board }: { board: Board }): VNode {
             It works without a network. <strong>Open this link on your phone or in another browser, switch one of them offline, edit both.</strong>
           </p>
           <section class="tide" aria-label="Connection">
-            <Connection status={status} pending={board.pending} />
-            <Gauge status={status} pending={board.pending} byChoice={board.workOffline} fate={board.fate} />
+            <Connection status={status} pending={pending} />
+            <Gauge status={status} pending={pending} byChoice={board.workOffline} fate={board.fate} />
             <OfflineSwitch board={board} />
           </section>
         </header>

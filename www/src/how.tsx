@@ -36,7 +36,7 @@ export function HowItWorks({ board }: { board: Board }): VNode {
         </p>
       </details>
       <p class="numbers">
-        seq {status.seq} · head {status.head} · {status.pending} pending · {stored}
+        seq {status.seq} · head {status.head} · {board.pending} pending · {stored}
         {epoch !== null && ` · epoch ${epoch.slice(0, 8)}`}
       </p>
     </footer>

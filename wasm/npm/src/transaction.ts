@@ -144,6 +144,10 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
     this.primary = draft.primary;
   }
 
+  get isTouched(): boolean {
+    return this.sets.length > 0;
+  }
+
   /** What the draft has made of keys. */
   get effects(): Map<string, Plain | null> {
     return (this.byKey ??= new Map(this.sets.map((record) => [this.keyOf(record), record])));
@@ -174,10 +178,6 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
 
   private keyOf(record: Plain): string {
     return record[this.primary] as string;
-  }
-
-  get isTouched(): boolean {
-    return this.sets.length > 0;
   }
 
   get name(): string {

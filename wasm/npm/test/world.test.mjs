@@ -10,11 +10,11 @@ const WORLDS = only ? 1 : process.env.NEAP_LONG ? 3000 : 120;
 /** Each is seen in every run, or the worlds are no longer what they were. */
 const SIGHTS = [
   "tab", "client", "kill", "close", "closed", "leave", "freeze", "freeze, and it closes", "resume", "cut", "silence", "down", "browser", "power", "power, and writes are lost",
-  "disk", "converged", "rest", "reborn",
+  "disk", "converged", "rest", "reborn", "cut, amid a catch-up",
 ];
 
 /** Marks of so much weight that a catch-up takes several pages, in a browser of small or of usual bounds. They take their time. */
-const heavy = (seed) => ({ weight: 6000, isLarge: seed % 2 === 0 });
+const heavy = (seed) => ({ weight: 6000, isLarge: seed % 20 === 9 });
 /** In every third the datastore is born anew now and then, and every eighth has no locks. */
 const kindOf = (seed) => ({ reborn: seed % 3 === 0, lockless: seed % 8 === 4, ...(seed % (process.env.NEAP_LONG ? 10 : 60) === 9 && heavy(seed)) });
 
