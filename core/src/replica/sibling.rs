@@ -207,7 +207,8 @@ impl Replica {
         let count = usize::try_from(last.0 - settled.0).unwrap_or(usize::MAX);
         let theirs: Vec<Ordinal> = (0..count).map_while(|_| me.queue.pop_front()).collect();
         me.settled = last;
-        let place = self.seat(id);
+        // Where the disk never had the id, nobody delivers anything under it yet.
+        let place = if theirs.is_empty() { None } else { self.seat(id) };
         self.outbox.hand_over(last, place.unwrap_or(usize::MAX));
         self.change_identity();
         // What was not on the disk then never comes there.

@@ -53,6 +53,8 @@ pub(crate) struct Client {
     pub(crate) doomed: BTreeSet<Id>,
     /// The epoch of the confirmed records.
     pub(crate) records: Option<Epoch>,
+    /// The epoch in which it was first welcomed, until it has records.
+    pub(crate) welcomed: Option<Epoch>,
     /// Whether stored records were lost, so that settled turns may have no effect yet.
     pub(crate) has_amnesia: bool,
     pub(crate) watched: [bool; COLLECTIONS.len()],
@@ -125,6 +127,7 @@ impl Client {
             pending: VecDeque::new(),
             doomed: BTreeSet::new(),
             records: None,
+            welcomed: None,
             has_amnesia: false,
             watched: [false; COLLECTIONS.len()],
             opens: POOLS.map(|_| lanes.pools && !random.once_in(4)),

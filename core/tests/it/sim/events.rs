@@ -58,12 +58,16 @@ impl World {
                     self.told(place, turn, Outcome::Refused(refusal))?;
                     wanted.account = true;
                 }
-                Event::Welcome => wanted.info = true,
+                Event::Welcome => {
+                    let client = &mut self.clients[place];
+                    client.welcomed = client.welcomed.or(client.replica.epoch());
+                    wanted.info = true;
+                }
                 Event::Turned => {}
                 Event::Unseen => self.see("added what nothing was told of"),
                 Event::Live => {
                     let client = &mut self.clients[place];
-                    client.records = client.replica.epoch();
+                    (client.records, client.welcomed) = (client.replica.epoch(), None);
                     client.has_amnesia = false;
                 }
                 Event::Reset(ResetReason::History) => self.see("history too short"),

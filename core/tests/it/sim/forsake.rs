@@ -40,6 +40,7 @@ impl World {
         let ceiling = if id == client.id { last } else { Turn::ZERO };
         (client.ceiling, client.in_memory, client.checkpoint) = (Some(ceiling), true, None);
         self.oracle.left.extend(disk.held());
+        self.oracle.forget_unknown(&disk.image);
         let (own, minted, contact) = (client.id, client.replica.minted(), client.stored_contact);
         self.oracle.free_names(id, last);
         trace!(self, "replica {place}: its disk holds {id:?} to {} and is forsaken", last.0);

@@ -96,7 +96,9 @@ impl World {
         if !client.pending.is_empty() {
             self.report.sights.see("too late for a place that is another's");
         }
-        client.tabs.push(Tab::of_another(id, settled, (settled.0 + 1..).zip(theirs)));
+        if !theirs.is_empty() {
+            client.tabs.push(Tab::of_another(id, settled, (settled.0 + 1..).zip(theirs)));
+        }
         client.spare = spare;
         client.replica.set_spare(spare);
         let _ = client.replica.dispossess();

@@ -44,7 +44,8 @@ impl World {
             journal => journal,
         };
         let frame = client.frame.take();
-        let pages = client.pages.take_if(|_| client.replica.phase() != Phase::CatchingUp);
+        // A catch-up that was cut goes on from its last page.
+        let pages = client.pages.take_if(|_| client.replica.phase() == Phase::Live);
         match journal {
             Journal::Nothing => {}
             Journal::Frame | Journal::Pages => {

@@ -12,7 +12,9 @@ use neap_core::{
 };
 
 use super::{
-    Check, fail,
+    Check,
+    disk::Image,
+    fail,
     naive::{COLLECTIONS, Cond, Id, KEYS, Op, Place, Record, State, resolve},
     once::Kept,
     pools::{Addition, NaivePool, POOLS},
@@ -222,6 +224,13 @@ impl Oracle {
 
     pub(crate) fn life(&self, epoch: Epoch) -> Option<&Life> {
         self.lives.iter().rev().find(|life| life.epoch == epoch)
+    }
+
+    /// What lies on a disk that has not heard that nobody knows of it can be applied yet.
+    pub(crate) fn forget_unknown(&mut self, image: &Image) {
+        for entry in image.outbox() {
+            self.unknown.remove(&entry.id);
+        }
     }
 
     pub(crate) fn newest(&mut self) -> Option<&mut Life> {

@@ -30,11 +30,13 @@ impl World {
             return if self.close_page(place) { self.restore(place) } else { Ok(()) };
         }
         let client = &mut self.clients[place];
-        if !client.disk.queue.is_empty() {
-            self.report.sights.see("writes lost in a crash");
-        }
+        let loses = !client.disk.queue.is_empty();
         if client.disk.crash(&mut self.random) {
             self.report.sights.see("torn write");
+        }
+        if loses {
+            self.see("writes lost in a crash");
+            self.oracle.forget_unknown(&self.clients[place].disk.image);
         }
         self.restore(place)
     }
@@ -145,7 +147,7 @@ impl World {
         (client.id, client.spare) = (id, spare);
         client.contact = client.stored_contact;
         client.next_frame = next_frame;
-        client.records = replica.epoch();
+        (client.records, client.welcomed) = (replica.epoch(), None);
         client.has_amnesia = amnesia;
         client.doomed.clear();
         client.is_ready = false;

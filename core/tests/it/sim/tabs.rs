@@ -109,10 +109,10 @@ impl Client {
         all
     }
 
-    /// Whether its records are of another life than it has been welcomed in.
+    /// Whether its records, or what it was welcomed in before it had any, are of another life than it has been welcomed in.
     pub(super) fn is_stale(&self) -> bool {
-        let epoch = self.replica.epoch();
-        self.records != epoch && epoch.is_some() && self.records.is_some()
+        let (epoch, before) = (self.replica.epoch(), self.records.or(self.welcomed));
+        before != epoch && epoch.is_some() && before.is_some()
     }
 
     /// Whether a pending mutation is its own.
