@@ -35,8 +35,10 @@ impl Settings {
         };
         let usual = Rate { per_second: OPENINGS_PER_SECOND, burst: OPENINGS_BURST };
         let openings = rate("NEAP_RATE_OPENINGS", usual);
-        let mut number = |name, default| number(get(name), name, default, &mut complain);
-        let ttl_max = number("NEAP_MAX_TTL", u64::from(defaults.ttl_max));
+        // No temporary datastore lives for no time.
+        let ttl_max = u64::from(defaults.ttl_max);
+        let ttl_max = number(get("NEAP_MAX_TTL"), "NEAP_MAX_TTL", ttl_max, 1, &mut complain);
+        let mut number = |name, default| number(get(name), name, default, 0, &mut complain);
         let sockets_max = number("NEAP_MAX_SOCKETS", SOCKETS_MAX as u64);
         let bounds = authority::Settings {
             ttl_max: u32::try_from(ttl_max).unwrap_or(u32::MAX),
@@ -55,10 +57,18 @@ impl Settings {
     }
 }
 
-fn number(text: Option<String>, name: &str, default: u64, complain: &mut impl FnMut(&str)) -> u64 {
+fn number(
+    text: Option<String>,
+    name: &str,
+    default: u64,
+    least: u64,
+    complain: &mut impl FnMut(&str),
+) -> u64 {
     let Some(text) = text else { return default };
-    text.trim().parse().unwrap_or_else(|_| {
-        complain(&format!("{name} is not a whole number; {default} holds"));
+    let whole = text.trim().parse().ok().filter(|number| *number >= least);
+    whole.unwrap_or_else(|| {
+        let above = if least > 0 { " above zero" } else { "" };
+        complain(&format!("{name} is not a whole number{above}; {default} holds"));
         default
     })
 }
@@ -72,17 +82,25 @@ fn rate(text: Option<String>, name: &str, default: Rate, complain: &mut impl FnM
     })
 }
 
-/// A secret that is set but empty signs nothing: the relay is then closed to everybody, not open.
+/// A secret that is set but empty signs nothing: the relay is then closed to everybody, not open. Nor does a previous one
+/// alone leave it open: somebody has forgotten the other.
 fn secrets(
     get: &impl Fn(&str) -> Option<String>,
     complain: &mut impl FnMut(&str),
 ) -> Option<Vec<String>> {
-    let current = get("NEAP_SECRET")?;
-    if current.is_empty() {
-        complain("NEAP_SECRET is set to nothing; nobody is admitted");
+    let current = get("NEAP_SECRET");
+    let previous = get("NEAP_SECRET_PREVIOUS").filter(|secret| !secret.is_empty());
+    match &current {
+        Some(secret) if secret.is_empty() => {
+            complain("NEAP_SECRET is set to nothing; nobody is admitted");
+        }
+        None if previous.is_some() => {
+            complain("NEAP_SECRET is not set; only tokens under NEAP_SECRET_PREVIOUS are admitted");
+        }
+        None => return None,
+        Some(_) => {}
     }
-    let previous = get("NEAP_SECRET_PREVIOUS");
-    let all = [Some(current), previous].into_iter().flatten();
+    let all = [current, previous].into_iter().flatten();
     Some(all.filter(|secret| !secret.is_empty()).collect())
 }
 
@@ -151,6 +169,26 @@ mod tests {
         let mut known = defaults.map(|(name, _)| name);
         known.sort_unstable();
         assert_eq!(asked, known, "the table is whole");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_complained_of_and_opens_nothing() {
+        let read = |of: &str, is: &str| {
+            let mut complaints = Vec::new();
+            let get = |name: &str| (name == of).then(|| is.into());
+            let settings = Settings::read(get, |text| complaints.push(text.to_owned()));
+            (settings, complaints)
+        };
+        let (settings, complaints) = read("NEAP_SECRET_PREVIOUS", "old");
+        assert_eq!(settings.secrets, Some(vec!["old".into()]));
+        let why = "NEAP_SECRET is not set; only tokens under NEAP_SECRET_PREVIOUS are admitted";
+        assert_eq!(complaints, [why]);
+        assert_eq!(read("NEAP_SECRET_PREVIOUS", "").0.secrets, None);
+        assert_eq!(read("NEAP_SECRET", "").0.secrets, Some(Vec::new()));
+        let (settings, complaints) = read("NEAP_MAX_TTL", "0");
+        assert_eq!(settings.bounds.ttl_max, authority::Settings::default().ttl_max);
+        assert_eq!(complaints, ["NEAP_MAX_TTL is not a whole number above zero; 2592000 holds"]);
+        assert_eq!(read("NEAP_MAX_RECORDS", "0").1, Vec::<String>::new(), "that takes nothing new");
     }
 
     #[test]
