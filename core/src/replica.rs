@@ -17,6 +17,7 @@ mod confirm;
 mod connection;
 mod draft;
 mod event;
+mod ground;
 mod identity;
 mod index;
 mod outbox;

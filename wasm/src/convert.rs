@@ -63,6 +63,10 @@ pub(crate) fn events_to_json(take: &mut dyn FnMut() -> Option<Event>) -> Option<
                 }
                 out.push(b']');
             }
+            Event::Overtaken(turn) => {
+                tagged(&mut out, "overtaken", &[]);
+                write_number(&mut out, turn.0);
+            }
             Event::Refused { turn, refusal, ops } => {
                 tagged(&mut out, "refused", &[]);
                 write_number(&mut out, turn.0);
@@ -125,7 +129,7 @@ fn tagged(out: &mut Vec<u8>, name: &str, texts: &[&str]) {
         out.push(b',');
         write_string(out, text);
     }
-    if matches!(name, "settled" | "refused") {
+    if matches!(name, "settled" | "refused" | "overtaken") {
         out.push(b',');
     }
 }

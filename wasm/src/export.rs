@@ -145,6 +145,9 @@ exports! {
     /// Completes the mutation that was begun: its turn, or minus an error's number.
     "commit" fn commit(core, _input) -> f64 { turn_or_error(core.replica.commit()) }
 
+    /// The mutation that was begun undoes a pending one: whether nobody is known to have come in between.
+    "undo" fn undo(core, _input, undone: f64) -> bool { core.replica.undo(turn(undone)) }
+
     /// Drops the mutation that was begun.
     "abort" fn abort(core, _input) { core.replica.abort(); }
 

@@ -127,6 +127,9 @@ impl Replica {
         let had_something = self.is_stale || self.seq > Seq::ZERO;
         let changed = staging.rows.page_count() > 0 || !last.settled.is_empty() || seq != self.seq;
         let mut unsettled = Unsettled::default();
+        if !staging.is_whole || !had_something {
+            self.look_beneath_all(&last.settled);
+        }
         if staging.is_whole {
             self.replace(staging.rows);
         } else {

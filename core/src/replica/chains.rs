@@ -50,15 +50,15 @@ impl Chains {
         self.slots.iter().map(|chain| &chain.place)
     }
 
-    /// The key of a slot.
-    pub(super) fn place(&self, slot: usize) -> Option<&Place> {
-        self.slots.get(slot).map(|chain| &chain.place)
-    }
-
     /// What speaks of a key, oldest first.
     pub(super) fn links(&self, place: (Collection, &str)) -> &[Link] {
         let slot = self.find(self.hash(place), place).and_then(|slot| self.slots.get(slot));
         slot.map_or(&[], |chain| &chain.links)
+    }
+
+    /// The key of a slot, and what speaks of it, oldest first.
+    pub(super) fn at(&self, slot: usize) -> Option<(&Place, &[Link])> {
+        self.slots.get(slot).map(|chain| (&chain.place, &chain.links[..]))
     }
 
     pub(super) fn links_mut(&mut self, slot: usize) -> Option<&mut SmallVec<[Link; 1]>> {

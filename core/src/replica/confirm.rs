@@ -87,7 +87,7 @@ impl Replica {
     }
 
     /// Whether an outcome is that of another life of this replica, which has read its disk: what was never there was never pushed.
-    fn is_foreign(&self, told: &Settled) -> bool {
+    pub(super) fn is_foreign(&self, told: &Settled) -> bool {
         told.author == 0
             && told.turn > self.kept()
             && (self.ceiling.is_some() || told.turn <= self.minted())
@@ -135,6 +135,9 @@ impl Replica {
         unsettled: &mut Unsettled,
     ) {
         self.place_conditions(author, turn, outcome, unsettled);
+        if author == 0 {
+            self.let_stand(turn, outcome, ordinal, unsettled);
+        }
         let Some(entry) = self.take_out(ordinal, unsettled) else {
             return;
         };

@@ -232,8 +232,18 @@ impl Replica {
             return;
         }
         let mut unsettled = Unsettled::default();
+        let mut next = 0;
         for row in changes.rows().flatten() {
             let collection = self.names.intern(row.collection);
+            while let Some(told) = delta.settled.get(next)
+                && told.outcome.seq() <= Some(row.seq)
+            {
+                if told.outcome.seq() == Some(row.seq) {
+                    self.look_beneath(told, (collection, row.key));
+                    break;
+                }
+                next += 1;
+            }
             let held = Held { seq: row.seq, data: row.data.unwrap_or("") };
             self.confirm(collection, row.key, held, &mut unsettled);
         }
@@ -322,7 +332,7 @@ impl Replica {
         let room = self.pace.room(end.0 - pushed.0)?;
         let end = end.min(Turn(pushed.0.saturating_add(room)));
         let (first, last, block) =
-            self.block_after(pushed, end, self.pace.push_bytes().min(most))?;
+            self.block_after(pushed, end, self.pace.push_bytes().min(most), true)?;
         if !is_live && block.len() > most {
             return None;
         }

@@ -3,7 +3,11 @@
 use alloc::{borrow::Cow, boxed::Box, rc::Rc, vec::Vec};
 use core::ops::Range;
 
-use super::{OpKind, Replica, outbox::Place, table::Names};
+use super::{
+    OpKind, Replica,
+    outbox::{Ordinal, Place},
+    table::Names,
+};
 use crate::{
     id::Turn,
     limits::{MUTATION_BYTES_MAX, OPS_MAX, RECORD_BYTES_MAX},
@@ -60,6 +64,7 @@ pub(super) struct Draft {
     steps: Vec<Step>,
     resolution: Resolution,
     refusal: Option<Refusal>,
+    pub(super) undoes: Option<Ordinal>,
 }
 
 impl Replica {
@@ -182,7 +187,11 @@ impl Replica {
             return self.append(draft.sets);
         }
         let ops: Vec<Op<'_>> = draft.steps.iter().map(Step::op).collect();
-        self.finish_draft(&ops, draft.resolution, draft.refusal)
+        let turn = self.finish_draft(&ops, draft.resolution, draft.refusal)?;
+        if let Some((undo, undone)) = self.own(turn).zip(draft.undoes) {
+            self.outbox.undo(undo, undone);
+        }
+        Ok(turn)
     }
 
     /// Drops the mutation that was begun.

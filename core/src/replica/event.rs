@@ -30,6 +30,9 @@ pub enum Event {
         /// from a disk and another life of this replica has told its app of the outcome.
         seq: Option<Seq>,
     },
+    /// What comes next is that a mutation of this replica was accepted, but the order may have had other records right before it
+    /// than the app saw when it made it: to take it back could overwrite what others wrote.
+    Overtaken(Turn),
     /// A mutation of this replica was refused; it is gone from the view.
     Refused {
         /// Which.

@@ -16,6 +16,8 @@ use crate::{
     wire,
 };
 
+mod ground;
+
 /// Where a pending mutation stands among all: they are shown in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ordinal(u64);
@@ -52,10 +54,12 @@ struct Touch {
     /// The slot of the key's chain.
     chain: usize,
     shown: Shown,
+    /// The hash of what the app saw there before the mutation, which it changes; zero once the order has had the same there.
+    ground: u32,
 }
 
 /// A mutation without an answer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Pending {
     /// Whose: the place in the list of authors.
     pub(super) author: usize,
@@ -68,6 +72,12 @@ pub(super) struct Pending {
     pub(super) depends: bool,
     /// Whether it adds to a pool.
     pub(super) adds: bool,
+    /// The mutation that it undoes. It goes out when that has an outcome.
+    pub(super) undoes: Option<Ordinal>,
+    /// The mutation that undoes it.
+    pub(super) undone_by: Option<Ordinal>,
+    /// Whether the order had something else beneath it than the app saw, or it came to change more.
+    is_overtaken: bool,
 }
 
 impl Pending {
@@ -154,8 +164,7 @@ impl Outbox {
         bytes: Box<[u8]>,
         mut collection: impl FnMut(&str) -> Collection,
     ) -> Ordinal {
-        let touches = SmallVec::new();
-        let mut entry = Pending { author, turn, bytes, touches, depends: false, adds: false };
+        let mut entry = Pending { author, turn, bytes, ..Pending::default() };
         let ordinal = self.next();
         let mut places: SmallVec<[Place; 1]> = SmallVec::new();
         let (mut depends, mut adds) = (false, false);
@@ -191,8 +200,7 @@ impl Outbox {
         shift: usize,
         records: Vec<(Place, Range<usize>)>,
     ) -> Ordinal {
-        let touches = SmallVec::new();
-        let mut entry = Pending { author, turn, bytes, touches, depends: false, adds: false };
+        let mut entry = Pending { author, turn, bytes, ..Pending::default() };
         let ordinal = self.next();
         for (place, Range { start, end }) in records {
             self.touch(&mut entry, ordinal, place, Shown::Within(start + shift..end + shift));
@@ -210,7 +218,7 @@ impl Outbox {
             return;
         }
         links.push(Link { ordinal, touch: entry.touches.len() });
-        entry.touches.push(Touch { chain: slot, shown });
+        entry.touches.push(Touch { chain: slot, shown, ground: 0 });
     }
 
     /// The keys that an entry speaks of.
@@ -220,7 +228,7 @@ impl Outbox {
     }
 
     fn place(&self, touch: &Touch) -> Option<Place> {
-        self.chains.place(touch.chain).cloned()
+        self.chains.at(touch.chain).map(|(place, _)| place.clone())
     }
 
     /// What an entry would show by each of its touches, given its effects.
@@ -332,10 +340,12 @@ impl Outbox {
         let start = self.waiting.partition_point(|waiting| waiting.author < author);
         let is_due = |waiting: &&Waiting| (waiting.author, waiting.turn) <= (author, turn);
         let due = self.waiting.iter().skip(start).take_while(is_due);
-        let due: Vec<Ordinal> = due.map(|waiting| waiting.who).collect();
+        let mut due: Vec<Ordinal> = due.map(|waiting| waiting.who).collect();
         for _ in &due {
             self.waiting.remove(start);
         }
+        // Many ops of one mutation may wait for the same turn.
+        due.dedup();
         due
     }
 
@@ -345,7 +355,11 @@ impl Outbox {
         place: (Collection, &str),
         end: Ordinal,
     ) -> Option<(&Pending, Option<&str>)> {
-        let earlier = self.chains.links(place).iter().rev().filter(|link| link.ordinal < end);
+        self.newest_of(self.chains.links(place), end)
+    }
+
+    fn newest_of(&self, links: &[Link], end: Ordinal) -> Option<(&Pending, Option<&str>)> {
+        let earlier = links.iter().rev().filter(|link| link.ordinal < end);
         earlier.filter_map(|link| self.effect(link)).next()
     }
 

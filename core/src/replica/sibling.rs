@@ -107,7 +107,7 @@ impl Replica {
         let is_due = core::mem::take(&mut self.siblings.all_is_due);
         let has_moved = core::mem::take(&mut self.siblings.has_moved);
         let after = if is_due { acked } else { self.siblings.told };
-        let found = self.block_after(after, self.shared(), BLOCK_BYTES);
+        let found = self.block_after(after, self.shared(), BLOCK_BYTES, false);
         let is_news = asks || is_due || has_moved || !self.siblings.settled.is_empty();
         if found.is_none() && !is_news {
             return None;
@@ -207,7 +207,7 @@ impl Replica {
         let count = usize::try_from(last.0 - settled.0).unwrap_or(usize::MAX);
         let theirs: Vec<Ordinal> = (0..count).map_while(|_| me.queue.pop_front()).collect();
         me.settled = last;
-        // Where the disk never had the id, nobody delivers anything under it yet.
+        // Where nothing is handed over, as under an id that the disk never had, nobody need be known.
         let place = if theirs.is_empty() { None } else { self.seat(id) };
         self.outbox.hand_over(last, place.unwrap_or(usize::MAX));
         self.change_identity();
@@ -215,6 +215,9 @@ impl Replica {
         self.left = Turn::ZERO;
         self.siblings.was = None;
         let mut unsettled = Unsettled::default();
+        for ordinal in &theirs {
+            self.let_fail(*ordinal, &mut unsettled);
+        }
         if let Some(author) = place.and_then(|place| self.authors.get_mut(place)) {
             (author.settled, author.minted) = (settled, last);
             author.queue.extend(theirs);

@@ -68,6 +68,7 @@ impl Replica {
         }
         let turn = self.mint().ok_or(Malformed::MutationSize)?;
         let ordinal = self.outbox.append_sets(0, turn, bytes, shift, records);
+        self.outbox.see(ordinal, &self.table);
         self.queue(0, ordinal);
         Ok(turn)
     }
@@ -152,6 +153,7 @@ impl Replica {
         let ordinal = self.enqueue(0, turn, bytes.into());
         let prepared = self.outbox.prepare(ordinal, effects);
         self.outbox.show(ordinal, prepared);
+        self.outbox.see(ordinal, &self.table);
         self.report(Origin::Local);
         Ok(turn)
     }
@@ -196,18 +198,21 @@ impl Replica {
     /// Outbox entries that are to be stored under their first turn: that turn, the last one, and the
     /// block. Ask until there is none, then say [`durable`](Self::durable) when they are stored.
     pub fn take_block(&mut self) -> Option<(Turn, Turn, Vec<u8>)> {
-        let (first, last, block) = self.block_after(self.blocked, self.minted(), BLOCK_BYTES)?;
+        let (first, last, block) =
+            self.block_after(self.blocked, self.minted(), BLOCK_BYTES, false)?;
         self.blocked = last;
         self.handed = self.handed.max(last);
         Some((first, last, block))
     }
 
-    /// Packs its own turns after `after` up to `end`, as many as so many bytes hold, and one at least.
+    /// Packs its own turns after `after` up to `end`, as many as so many bytes hold, and one at least. What goes out stops before
+    /// what takes back an own mutation without an outcome.
     pub(super) fn block_after(
         &self,
         after: Turn,
         end: Turn,
         bytes: usize,
+        goes_out: bool,
     ) -> Option<(Turn, Turn, Vec<u8>)> {
         let me = self.authors.first()?;
         let first = after.max(me.settled).next();
@@ -219,7 +224,9 @@ impl Replica {
                 break;
             };
             let is_full = !block.is_empty() && block.len() + entry.bytes.len() > bytes;
-            if entry.turn > end || is_full {
+            let awaited = entry.undoes.and_then(|awaited| self.outbox.get(awaited));
+            let waits = goes_out && awaited.is_some_and(|awaited| awaited.author == 0);
+            if entry.turn > end || is_full || waits {
                 break;
             }
             wire::append_to_block(&mut block, &entry.bytes);

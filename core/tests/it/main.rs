@@ -9,6 +9,7 @@ mod forgotten;
 mod forsaken;
 mod frozen;
 mod golden;
+mod ground;
 mod laws;
 mod led;
 mod lives;

@@ -294,7 +294,7 @@ impl World {
             match event {
                 Event::Accepted { turn, seq } => side.told.push((turn, seq)),
                 Event::Refused { turn, .. } => side.told.push((turn, None)),
-                Event::Welcome | Event::Turned | Event::Live => {}
+                Event::Welcome | Event::Turned | Event::Live | Event::Overtaken(_) => {}
                 other => self.broken = Some(format!("replica {at}: {other:?}")),
             }
         }

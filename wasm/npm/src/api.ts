@@ -376,9 +376,12 @@ export interface Datastore {
   readonly presence: Presence;
   /**
    * Takes back the newest mutation of this page that had an effect, by another one; `null` where there is none, or more than the
-   * last 200 have been taken back. What it brings back is what was seen before that mutation. It never overwrites what somebody
-   * else has written since: then it is refused `precondition-failed`, here and at once where that is known here. So is one that
-   * would be `too-large`.
+   * last 200 have been taken back. It brings back what was seen before that mutation. It never overwrites what somebody else
+   * wrote, since, or before the mutation while that was on its way: then it is refused `precondition-failed`, here and at once
+   * where that is known here. So is one of which nobody can tell, as of what was made while a large datastore was still coming,
+   * and one that would be `too-large`. What was made and deleted again by others in between it does not see. What undoes a
+   * pending mutation waits for that one's answer, and what is written after it waits too; should the page go, or freeze, before
+   * it has an answer of its own, it is sent as it is.
    */
   undo(): Mutation | null;
   /** Takes back the newest `undo`, as long as nothing else was written here since. */

@@ -63,6 +63,8 @@ export interface Core {
   sets(collection: string, jsonArray: string): number;
   op(kind: OpKind, collection: string, key: string, json: string, condition: ConditionKind, seq: number): number;
   draftGet(collection: string, key: string): string | undefined;
+  /** What was begun undoes a pending mutation: whether nobody is known to have come in between. */
+  undo(turn: number): boolean;
   commit(): number;
   abort(): void;
   lastTurn(): number;
@@ -157,6 +159,8 @@ export interface Core {
 /** What has happened, as `Core.events` tells it. */
 export type CoreEvent =
   | ["settled", turn: number, seqs: (number | null)[]]
+  /** What is settled next stands on other records than the app saw, or nobody can tell. */
+  | ["overtaken", turn: number]
   | ["refused", turn: number, code: string, message: string, ops: Op[]]
   | ["welcome"]
   | ["turned"]

@@ -296,6 +296,7 @@ export class Driver {
       case "presence":
         this.presence.heard(event);
         break;
+      case "overtaken":
       case "reset":
       case "expired":
       case "pool":

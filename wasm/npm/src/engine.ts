@@ -6,7 +6,7 @@ import { LiveCollection } from "./collection.js";
 import type { ConditionKind, Core, CoreChanges, CoreEvent, OpKind } from "./core.js";
 import { MALFORMED, NeapError } from "./errors.js";
 import { Emitter } from "./events.js";
-import { History, type Restoring, type Traces } from "./history.js";
+import { History, overwrites, type Restoring, type Traces } from "./history.js";
 import { checkName } from "./key.js";
 import { Turns, type Handle } from "./mutation.js";
 import { LivePool } from "./pool.js";
@@ -33,7 +33,7 @@ export class Engine {
   readonly turns: Turns;
   readonly history = new History({
     read: (collection, key) => this.collection(collection).get(key) as Plain | undefined,
-    restore: (writes) => this.restore(writes),
+    restore: (writes, undone) => this.restore(writes, undone),
     refuse: (code, message) => this.refuse(code, message),
   });
   /** Name of the field that holds a record's key. */
@@ -158,8 +158,9 @@ export class Engine {
     return this.history.redo();
   }
 
-  private restore(writes: readonly Restoring[]): Handle {
+  private restore(writes: readonly Restoring[], undone: Handle): Handle {
     const [handle] = this.runDraft((tx) => {
+      if (!undone.isSettled && !this.core.undo(undone.turn)) throw overwrites();
       for (const { collection, key, record, condition } of writes) {
         if (record) tx.collection(collection).set(record, condition);
         else tx.collection(collection).delete(key, condition);
@@ -234,6 +235,9 @@ export class Engine {
     switch (event[0]) {
       case "settled":
         this.turns.accepted(event[1], event[2]);
+        break;
+      case "overtaken":
+        this.turns.overtaken(event[1]);
         break;
       case "refused": {
         const [, turn, code, message, ops] = event;

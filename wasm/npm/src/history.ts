@@ -2,7 +2,7 @@
 // back; it is refused where somebody else has written one of them since.
 
 import type { Condition, Mutation } from "./api.js";
-import type { NeapError } from "./errors.js";
+import { NeapError } from "./errors.js";
 import { HISTORY_MAX } from "./limits.js";
 import type { Handle } from "./mutation.js";
 import { same, type Plain } from "./record.js";
@@ -29,11 +29,17 @@ export interface Restoring {
 /** What history asks of the store. */
 export interface Ground {
   read(collection: string, key: string): Plain | undefined;
-  /** Makes one mutation of all these writes. */
-  restore(writes: readonly Restoring[]): Handle;
+  /** Makes one mutation of all these writes, which undoes another one. Throws where it is known that it cannot. */
+  restore(writes: readonly Restoring[], undone: Handle): Handle;
   /** A mutation that is refused here, and never sent. */
   refuse(code: string, message: string): Handle;
 }
+
+const PRECONDITION_FAILED = "precondition-failed";
+
+/** What others wrote would be lost. */
+export const overwrites = (): NeapError =>
+  new NeapError(PRECONDITION_FAILED, "somebody else has written what this would overwrite, or nobody can tell");
 
 interface Step {
   readonly handle: Handle;
@@ -83,17 +89,16 @@ export class History {
     const { ground } = this;
     const isAsLeft = ({ collection, key, after }: Trace) => same(ground.read(collection, key), after);
     const traces = step.traces();
-    if (!traces.every(isAsLeft))
-      return ground.refuse("precondition-failed", "somebody else has written what this would overwrite");
     try {
-      const handle = ground.restore(this.writesBack(traces, step.handle));
+      if (step.handle.isOvertaken || !traces.every(isAsLeft)) throw overwrites();
+      const handle = ground.restore(this.writesBack(traces, step.handle), step.handle);
       const back = traces.map(({ collection, key, before, after }) => ({ collection, key, before: after, after: before }));
       this.keep(to, { handle, traces: () => back });
       return handle;
     } catch (error) {
-      // Many small deletes are one mutation, and what they have deleted is none.
       const { code, message } = error as NeapError;
-      if (code !== "too-large") throw error;
+      // Many small deletes are one mutation, and what they have deleted is none.
+      if (code !== PRECONDITION_FAILED && code !== "too-large") throw error;
       return ground.refuse(code, message);
     }
   }

@@ -12,6 +12,8 @@ export class Handle implements Mutation {
   private verdict: typeof PENDING | typeof ACCEPTED | typeof REFUSED = PENDING;
   /** The seq that it took, once it is known. */
   seq: number | null = null;
+  /** Whether the order may have had other records right before it than the app saw. */
+  isOvertaken = false;
   private refusal: { code: string; message: string } | undefined = undefined;
   private promise: Promise<Outcome> | undefined = undefined;
   private resolve: ((outcome: Outcome) => void) | undefined = undefined;
@@ -122,6 +124,11 @@ export class Turns {
     const handle = new Handle(this, this.tag, turn);
     this.handles.splice(at, 0, handle);
     return handle;
+  }
+
+  overtaken(turn: number): void {
+    const handle = this.handles[this.head];
+    if (handle?.turn === turn) handle.isOvertaken = true;
   }
 
   accepted(first: number, seqs: readonly (number | null)[]): void {

@@ -188,3 +188,91 @@ test("alone one takes back whatever one has made, refused and repeated edits amo
     assert.deepEqual(states, ["a3 b4", "a3", "a1", ""]);
   }
 });
+
+/** Two replicas of one datastore, one of which is away for a while. */
+async function pair(t) {
+  const relay = await startRelay({ port: 0, data: mkdtempSync(join(tmpdir(), "neap-history-")) });
+  t.after(() => relay.stop());
+  const [ada, bob] = await Promise.all([0, 1].map(() => open({ relay: relay.url, id: "undo", storage: "memory" })));
+  t.after(() => Promise.all([ada.close(), bob.close()]));
+  const equal = () => until(() => ada.seq === bob.seq && ada.status.pending + bob.status.pending === 0 && ada.digest === bob.digest);
+  const [mine, theirs] = [ada.collection("tasks"), bob.collection("tasks")];
+  /** `act` happens while Ada is away; gives what `act.mine` gave. */
+  const meanwhile = async (act) => {
+    await equal();
+    ada.goOffline();
+    const made = act.mine();
+    await act.theirs().settled;
+    ada.goOnline();
+    await equal();
+    return made;
+  };
+  return { ada, mine, theirs, equal, meanwhile };
+}
+
+test("what others wrote before a mutation, while it was on its way, undo does not overwrite", async (t) => {
+  const { ada, mine, theirs, equal, meanwhile } = await pair(t);
+  await mine.set({ id: "a", n: 1 }).settled;
+  await meanwhile({ mine: () => mine.delete("a"), theirs: () => theirs.patch("a", { n: 2 }) });
+  assert.equal(read(mine), "");
+  const { code } = await ada.undo().settled;
+  assert.equal(code, "precondition-failed", "n was 2 when it was deleted, and 1 is all that was seen");
+  await meanwhile({ mine: () => mine.set({ id: "b", n: 3 }), theirs: () => theirs.set({ id: "b", n: 4 }) });
+  assert.equal((await ada.undo().settled).code, "precondition-failed");
+  await equal();
+  assert.equal(read(theirs), "b3", "it is not deleted for everybody");
+  // What somebody else wrote elsewhere is in nobody's way.
+  await meanwhile({ mine: () => mine.patch("b", { n: 5 }), theirs: () => theirs.set({ id: "c", n: 6 }) });
+  assert.equal((await ada.undo().settled).status, "accepted");
+  await equal();
+  assert.equal(read(theirs), "b3 c6");
+});
+
+test("an undo of what is on its way is refused where somebody else has come in between", async (t) => {
+  const { ada, mine, theirs, equal, meanwhile } = await pair(t);
+  await mine.set({ id: "a", n: 1 }).settled;
+  const both = (act) => () => [act(), ada.undo(), mine.set({ id: "after", n: 9 })];
+  for (const act of [() => mine.delete("a"), () => mine.set({ id: "a", n: 7 })]) {
+    const made = await meanwhile({ mine: both(act), theirs: () => theirs.patch("a", { n: 2 }) });
+    const [own, undone, after] = await Promise.all(made.map(({ settled }) => settled));
+    assert.deepEqual([own.status, undone.code, after.status], ["accepted", "precondition-failed", "accepted"]);
+    assert.notEqual(mine.get("a")?.n, 1, "what was overwritten comes back in nobody's name");
+    await theirs.set({ id: "a", n: 1 }).settled;
+  }
+  // Where nobody has, it goes through, and so does what undoes it in its turn.
+  const made = await meanwhile({
+    mine: () => [mine.delete("a"), ada.undo(), ada.redo(), ada.undo()],
+    theirs: () => theirs.set({ id: "b", n: 2 }),
+  });
+  for (const { settled } of made) assert.equal((await settled).status, "accepted");
+  await equal();
+  assert.equal(read(theirs), "a1 after9 b2");
+});
+
+test("what has moved beneath a pending mutation is seen at once", async (t) => {
+  const { ada, mine, theirs, equal } = await pair(t);
+  await mine.set({ id: "a", n: 1 }).settled;
+  await equal();
+  const their = theirs.patch("a", { n: 2 });
+  const own = mine.delete("a");
+  await Promise.all([their.settled, own.settled]);
+  await equal();
+  const undone = await ada.undo().settled;
+  await equal();
+  const isFirst = (await own.settled).seq < (await their.settled).seq;
+  assert.deepEqual([undone.status, mine.get("a")], isFirst ? ["accepted", { id: "a", n: 1 }] : ["refused", undefined]);
+});
+
+test("alone one takes back whatever one has done while away", async (t) => {
+  const { ada, mine, theirs, equal } = await pair(t);
+  await equal();
+  ada.goOffline();
+  for (let n = 0; n < 30; n += 1) mine.set({ id: `k${n % 3}`, n });
+  mine.delete("k0");
+  ada.goOnline();
+  await equal();
+  for (let n = 0; n < 31; n += 1) assert.equal((await ada.undo().settled).status, "accepted");
+  await equal();
+  assert.equal(read(theirs), "");
+  assert.equal(ada.canUndo, false);
+});

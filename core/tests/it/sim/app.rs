@@ -140,6 +140,9 @@ impl World {
         if self.random.once_in(20) {
             return self.edit_many(place);
         }
+        if self.random.once_in(8) {
+            return self.undo(place);
+        }
         let confirmed = self.confirmed_of(place)?;
         let (view, newest) = self.view_of(place, confirmed);
         let id = self.oracle.mutations.len();
@@ -196,7 +199,7 @@ impl World {
     }
 
     /// Adds an op to the real mutation.
-    fn say(&mut self, place: usize, op: &Op, only_if: Condition) -> Check {
+    pub(super) fn say(&mut self, place: usize, op: &Op, only_if: Condition) -> Check {
         let (collection, key) = names_of(op.place);
         let (kind, data) = match &op.act {
             Act::Set(json) => (OpKind::Set, json.text()),
@@ -270,12 +273,20 @@ impl World {
         settled.0 + client.pending.len() as u64 - before.0
     }
 
-    fn enqueue(&mut self, place: usize, turn: Turn, ops: Vec<Op>, refused: bool) -> Check {
+    pub(super) fn enqueue(
+        &mut self,
+        place: usize,
+        turn: Turn,
+        ops: Vec<Op>,
+        refused: bool,
+    ) -> Check {
         let id = self.oracle.record(ops);
         self.said.push(Said::Invoked(id));
         let ops = Rc::clone(&self.oracle.mutations[id].ops);
+        let (view, _) = self.view_of(place, self.confirmed_of(place)?);
+        let entry = self.clients[place].entry_of(id, ops);
+        self.sees(place, &view, &entry);
         let client = &mut self.clients[place];
-        let entry = client.entry_of(id, ops);
         client.pending.push_back(entry);
         if refused {
             client.doomed.insert(id);

@@ -16,6 +16,7 @@ use super::{
     Check, Lanes,
     disk::{Disk, Entry, Note, Transaction, Write},
     fail,
+    ground::Ground,
     naive::{COLLECTIONS, Id, Op, Place},
     pools::{POOLS, Terms},
     random::Random,
@@ -51,6 +52,11 @@ pub(crate) struct Client {
     pub(crate) pending: VecDeque<Entry>,
     /// Mutations that were predicted to be refused when they were made.
     pub(crate) doomed: BTreeSet<Id>,
+    /// What the app saw its own pending mutations change, and which of them undo which.
+    pub(crate) grounds: BTreeMap<Id, Ground>,
+    pub(crate) undos: BTreeMap<Id, Id>,
+    /// Where and in which life its own mutations were accepted, as the app was told.
+    pub(crate) accepted: BTreeMap<Id, (Seq, Epoch)>,
     /// The epoch of the confirmed records.
     pub(crate) records: Option<Epoch>,
     /// The epoch in which it was first welcomed, until it has records.
@@ -126,6 +132,9 @@ impl Client {
             disk: Disk::default(),
             pending: VecDeque::new(),
             doomed: BTreeSet::new(),
+            grounds: BTreeMap::new(),
+            undos: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             records: None,
             welcomed: None,
             has_amnesia: false,

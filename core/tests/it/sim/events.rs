@@ -46,15 +46,19 @@ impl World {
 
     pub(super) fn take_events(&mut self, place: usize) -> Result<Wanted, super::Violation> {
         let mut wanted = Wanted::default();
+        let mut overtaken = None;
         while let Some(event) = self.clients[place].replica.take_events() {
             trace!(self, "replica {place}: {event:?}");
             match event {
+                Event::Overtaken(turn) => overtaken = Some(turn),
                 Event::Accepted { turn, seq } => {
+                    self.stands(place, seq, overtaken == Some(turn))?;
                     let outcome = seq.map_or(Outcome::Unchanged, Outcome::Accepted);
                     self.told(place, turn, outcome)?;
                     wanted.account = true;
                 }
                 Event::Refused { turn, refusal, .. } => {
+                    self.stands(place, None, false)?;
                     self.told(place, turn, Outcome::Refused(refusal))?;
                     wanted.account = true;
                 }

@@ -93,6 +93,7 @@ impl World {
         for entry in &mut client.pending {
             entry.ops = Rc::new(without(&entry.ops, &self.oracle.unheard));
         }
+        handed.into_iter().for_each(|id| client.undo_fails(id));
         if !client.pending.is_empty() {
             self.report.sights.see("too late for a place that is another's");
         }

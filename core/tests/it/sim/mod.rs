@@ -14,6 +14,7 @@ mod events;
 mod flush;
 mod forsake;
 mod frozen;
+mod ground;
 mod history;
 mod journal;
 mod lanes;
@@ -72,7 +73,7 @@ pub(crate) struct Plan {
 
 /// Faults that were done and states that are reached only sometimes: all must have been seen for a
 /// green run to mean anything.
-pub(crate) const SIGHTS: [&str; 101] = [
+pub(crate) const SIGHTS: [&str; 104] = [
     "added what nothing was told of",
     "led ahead",
     "cut by the replica",
@@ -115,6 +116,9 @@ pub(crate) const SIGHTS: [&str; 101] = [
     "accepted, unchanged",
     "predicted refusal accepted",
     "prediction overturned",
+    "overtaken",
+    "undone",
+    "undo refused here",
     "checkpoint page by page",
     "log replayed",
     "pong told of news",

@@ -214,6 +214,8 @@ pub(crate) struct Oracle {
     pub(crate) left: BTreeSet<Id>,
     /// What came back from a disk that did not know of which life its seqs are.
     pub(crate) lifeless: BTreeSet<Id>,
+    /// What undoes another one, and is refused where others have come in between.
+    pub(crate) undos: BTreeSet<Id>,
 }
 
 impl Oracle {
@@ -285,7 +287,12 @@ impl Oracle {
                 without_seqs(&mut ops);
             }
             if life.arrive(id, &ops, seen).is_err() {
-                return Ok(Err(wanted));
+                ops.iter_mut()
+                    .filter(|_| self.undos.contains(&id))
+                    .for_each(|op| op.cond = Cond::Never);
+                if life.arrive(id, &ops, seen).is_err() {
+                    return Ok(Err(wanted));
+                }
             }
             life.bent.insert(id, Rc::new(ops));
         }

@@ -150,6 +150,8 @@ impl World {
         (client.records, client.welcomed) = (replica.epoch(), None);
         client.has_amnesia = amnesia;
         client.doomed.clear();
+        client.grounds.clear();
+        client.undos.clear();
         client.is_ready = false;
         client.replica = replica;
         client.begin(&mut self.random);

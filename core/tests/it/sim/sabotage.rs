@@ -56,10 +56,12 @@ pub(crate) enum Sabotage {
     WakeUnaware,
     /// A note is lost between two tabs that run.
     LoseNote,
+    /// An app does not hear that others have come in between.
+    DeafToOthers,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Sabotage; 25] = [
+    pub(crate) const ALL: [Sabotage; 26] = [
         Sabotage::SendBeforePersist,
         Sabotage::DropTurn,
         Sabotage::ReuseTurns,
@@ -85,6 +87,7 @@ impl Sabotage {
         Sabotage::LoseAnswer,
         Sabotage::LoseImportedLedger,
         Sabotage::WakeUnaware,
+        Sabotage::DeafToOthers,
     ];
 
     /// The lanes in which it shows.
@@ -111,7 +114,8 @@ impl Sabotage {
             | Sabotage::SendBeforeCommit
             | Sabotage::DeltaBeforePage
             | Sabotage::LoseSessions
-            | Sabotage::FeedTheStalled => Lanes::NONE,
+            | Sabotage::FeedTheStalled
+            | Sabotage::DeafToOthers => Lanes::NONE,
         }
     }
 
@@ -137,8 +141,9 @@ impl Sabotage {
             Sabotage::LoseItem => &["PO2", "PO3", "PO5"],
             Sabotage::DeafToPongs => &["LI1"],
             Sabotage::StampLate => &["LE7"],
-            Sabotage::ForgetTooSoon => &["LE1", "LE2", "LE6", "RE5"],
+            Sabotage::ForgetTooSoon => &["LE1", "LE2", "LE6", "RE5", "AP2"],
             Sabotage::LoseNote => &["TA1"],
+            Sabotage::DeafToOthers => &["RE13"],
             Sabotage::WakeUnaware => &["OU1", "RE7", "TA1", "LE1"],
             Sabotage::LoseAnswer => &["ON1", "ON2"],
             Sabotage::LoseImportedLedger => &["LE5"],

@@ -1,0 +1,187 @@
+//! An app that undoes what it has done: what it brings back must be what the order had right before that.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use neap_core::{
+    id::{Seq, Turn},
+    mutation::Condition,
+};
+
+use super::{
+    Check,
+    client::Client,
+    disk::Entry,
+    fail,
+    naive::{Act, Cond, Draft, Id, Op, Place, Record, State, resolve},
+    sabotage::Sabotage,
+    world::{World, trace},
+};
+
+/// The record under each key that a mutation changes, before it and after it.
+pub(crate) type Ground = BTreeMap<Place, [Option<Rc<Record>>; 2]>;
+
+fn text(record: Option<&Rc<Record>>) -> Option<&str> {
+    record.map(|record| &*record.text)
+}
+
+impl Client {
+    /// What undoes a mutation will be refused.
+    pub(super) fn undo_fails(&mut self, undone: Id) {
+        for entry in &mut self.pending {
+            if self.undos.get(&entry.id) == Some(&undone) {
+                let mut ops = (*entry.ops).clone();
+                ops.iter_mut().for_each(|op| op.cond = Cond::Never);
+                entry.ops = Rc::new(ops);
+            }
+        }
+    }
+}
+
+impl World {
+    /// The app sees what its new mutation changes.
+    pub(super) fn sees(&mut self, place: usize, view: &State, entry: &Entry) {
+        let client = &mut self.clients[place];
+        let draft = resolve(view, entry.id, &entry.ops, client.replica.epoch());
+        if draft.refusal.is_some() {
+            return;
+        }
+        let sides = |at| (at, [view.get(&at).cloned(), draft.now.get(&at).cloned()]);
+        let ground = draft.changed().into_iter().map(sides).collect();
+        client.grounds.insert(entry.id, ground);
+    }
+
+    /// The app undoes one of its pending mutations, if that is as it left it.
+    pub(super) fn undo(&mut self, place: usize) -> Check {
+        let confirmed = self.confirmed_of(place)?;
+        let (view, newest) = self.view_of(place, confirmed);
+        let client = &self.clients[place];
+        let is_as_left = |entry: &Entry| {
+            let is_undone = client.undos.values().any(|undone| *undone == entry.id);
+            let ground = client.grounds.get(&entry.id);
+            let ground = ground.filter(|ground| !ground.is_empty() && !is_undone);
+            let as_left = |(at, [_, after]): (&Place, &[Option<Rc<Record>>; 2])| {
+                text(view.get(at)) == text(after.as_ref())
+            };
+            ground.is_some_and(|ground| ground.iter().all(as_left))
+        };
+        let all: Vec<usize> =
+            (0..client.pending.len()).filter(|at| is_as_left(&client.pending[*at])).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let at = self.random.pick(&all);
+        let client = &self.clients[place];
+        let entry = client.pending[at].clone();
+        let ground = client.grounds[&entry.id].clone();
+        let beneath = self.beneath(place, &entry)?;
+        let stands =
+            ground.iter().all(|(at, [before, _])| text(beneath.get(at)) == text(before.as_ref()));
+        let turn = Turn(client.replica.settled().0 + 1 + at as u64);
+        let (records, epoch) = (client.records, client.replica.epoch());
+        let replica = &mut self.clients[place].replica;
+        replica.begin();
+        if replica.undo(turn) != stands {
+            return fail("RE13", format!("turn {} stands as it was seen: {stands}", turn.0));
+        }
+        if !stands {
+            replica.abort();
+            self.see("undo refused here");
+            return Ok(());
+        }
+        let id = self.oracle.mutations.len();
+        let mut draft = Draft::new(&view, id, epoch);
+        let mut ops = Vec::new();
+        for (at, [before, after]) in ground {
+            let (wanted, cond) = match (&after, newest.get(&at)) {
+                (None, _) => (Condition::Absent, Cond::Absent),
+                (Some(_), Some(writer)) => (Condition::Seq(Seq(1)), Cond::By(*writer)),
+                (Some(record), None) => match (record.seq, records.filter(|_| records == epoch)) {
+                    (Some(seq), Some(epoch)) => (Condition::Seq(Seq(seq)), Cond::Seq(seq, epoch)),
+                    _ => (Condition::Seq(Seq::ZERO), Cond::Never),
+                },
+            };
+            let act = before.map_or(Act::Delete, |record| Act::Set(record.json.clone()));
+            let op = Op { place: at, act, cond };
+            self.say(place, &op, wanted)?;
+            draft.step(&op);
+            ops.push(op);
+        }
+        let refused = draft.refusal.is_some();
+        let Ok(turn) = self.clients[place].replica.commit() else {
+            return fail("MU8", "a sound undo was not taken".into());
+        };
+        trace!(
+            self,
+            "replica {place}: turn {} = mutation {id} undoes {}: {ops:?}", turn.0, entry.id
+        );
+        self.oracle.undos.insert(id);
+        self.clients[place].undos.insert(id, entry.id);
+        self.enqueue(place, turn, ops, refused)?;
+        self.drain(place)
+    }
+
+    /// What is beneath a pending mutation by now.
+    fn beneath(&self, place: usize, before: &Entry) -> Result<State, super::Violation> {
+        let client = &self.clients[place];
+        let mut view = self.confirmed_of(place)?.clone();
+        for entry in client.shows().into_iter().take_while(|entry| entry.ordinal != before.ordinal)
+        {
+            let draft = resolve(&view, entry.id, &entry.ops, client.replica.epoch());
+            if draft.refusal.is_none() {
+                view = draft.now;
+            }
+        }
+        Ok(view)
+    }
+
+    /// The app hears of the outcome of its oldest mutation. What it may undo must be what the order has; what was undone
+    /// already, and is not, will be refused.
+    pub(super) fn stands(&mut self, place: usize, seq: Option<Seq>, is_overtaken: bool) -> Check {
+        let client = &mut self.clients[place];
+        let Some(entry) = client.pending.front() else { return Ok(()) };
+        let id = entry.id;
+        if seq.is_none() || is_overtaken {
+            client.undo_fails(id);
+        }
+        if let Some(accepted) = seq.zip(client.replica.epoch()) {
+            client.accepted.insert(id, accepted);
+        }
+        let (ground, undone) = (client.grounds.remove(&id), client.undos.remove(&id));
+        let (Some(seq), Some(epoch)) = (seq, client.replica.epoch()) else { return Ok(()) };
+        let Some(life) = self.oracle.life(epoch) else { return Ok(()) };
+        let state = |seq: u64| life.states.get(usize::try_from(seq).unwrap_or(usize::MAX));
+        if let Some(undone) = undone {
+            let Some((first, of)) = self.clients[place].accepted.get(&undone) else {
+                return fail("RE13", format!("mutation {id} undoes {undone}, which had no effect"));
+            };
+            let [before, after] = [first.0 - 1, seq.0].map(state);
+            // What was undone may have been in the life before.
+            let (Some(before), Some(after), true) = (before, after, *of == epoch) else {
+                return Ok(());
+            };
+            let mut places = self.oracle.mutations[id].ops.iter().map(|op| op.place);
+            if let Some(at) = places.find(|at| text(before.get(at)) != text(after.get(at))) {
+                return fail(
+                    "RE13",
+                    format!("mutation {id} brings back another {at:?} than {undone} met"),
+                );
+            }
+            self.report.sights.see("undone");
+        }
+        let Some(ground) = ground else { return Ok(()) };
+        if is_overtaken && self.sabotage != Some(Sabotage::DeafToOthers) {
+            self.report.sights.see("overtaken");
+            return Ok(());
+        }
+        for (at, sides) in &ground {
+            let really = [seq.0 - 1, seq.0].map(|seq| state(seq).map(|state| text(state.get(at))));
+            if really != [0, 1].map(|side: usize| Some(text(sides[side].as_ref()))) {
+                return fail(
+                    "RE13",
+                    format!("mutation {id} met {really:?}, and the app saw {sides:?}"),
+                );
+            }
+        }
+        Ok(())
+    }
+}
