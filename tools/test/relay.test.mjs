@@ -114,7 +114,7 @@ test("a setting that makes no sense is told, once, and its default holds", async
   for (let n = 0; n < 3; n += 1) assert.ok(await answers(url));
   relay.child.kill("SIGTERM");
   const { errors } = await relay.ended;
-  assert.equal(errors, "neap relay: NEAP_MAX_TTL is not a whole number; 2592000 holds\n");
+  assert.equal(errors, "neap relay: NEAP_MAX_TTL is not a whole number above zero; 2592000 holds\n");
 });
 
 test("workerd does not outlive a killed runner", async (t) => {

@@ -170,7 +170,7 @@ impl World {
                 if is_secret {
                     continue;
                 }
-                if self.chance(60) {
+                if self.chance(45) {
                     self.see("note lost");
                 } else {
                     self.clients[*sibling].notes.push_back(bytes.clone());
