@@ -232,17 +232,15 @@ impl Replica {
             return;
         }
         let mut unsettled = Unsettled::default();
-        let mut next = 0;
+        let mut told = delta.settled.iter();
+        let mut next = told.next();
         for row in changes.rows().flatten() {
             let collection = self.names.intern(row.collection);
-            while let Some(told) = delta.settled.get(next)
-                && told.outcome.seq() <= Some(row.seq)
-            {
-                if told.outcome.seq() == Some(row.seq) {
-                    self.look_beneath(told, (collection, row.key));
-                    break;
-                }
-                next += 1;
+            while next.is_some_and(|told| told.outcome.seq() < Some(row.seq)) {
+                next = told.next();
+            }
+            if let Some(told) = next.filter(|told| told.outcome.seq() == Some(row.seq)) {
+                self.look_beneath(told, (collection, row.key));
             }
             let held = Held { seq: row.seq, data: row.data.unwrap_or("") };
             self.confirm(collection, row.key, held, &mut unsettled);

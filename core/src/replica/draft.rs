@@ -106,7 +106,7 @@ impl Replica {
             if let Err(why) =
                 self.extend(draft, OpKind::Set, collection, key, data, Condition::None)
             {
-                *draft = Draft { sets, ..Draft::default() };
+                *draft = Draft { sets, undoes: draft.undoes, ..Draft::default() };
                 return Err(why);
             }
         }
@@ -183,11 +183,12 @@ impl Replica {
     /// When it is too large, or there have been 2^53 of them; then nothing has changed.
     pub fn commit(&mut self) -> Result<Turn, Malformed> {
         let draft = self.draft.take().unwrap_or_default();
-        if !draft.is_mixed {
-            return self.append(draft.sets);
-        }
-        let ops: Vec<Op<'_>> = draft.steps.iter().map(Step::op).collect();
-        let turn = self.finish_draft(&ops, draft.resolution, draft.refusal)?;
+        let turn = if draft.is_mixed {
+            let ops: Vec<Op<'_>> = draft.steps.iter().map(Step::op).collect();
+            self.finish_draft(&ops, draft.resolution, draft.refusal)?
+        } else {
+            self.append(draft.sets)?
+        };
         if let Some((undo, undone)) = self.own(turn).zip(draft.undoes) {
             self.outbox.undo(undo, undone);
         }

@@ -62,10 +62,7 @@ impl Replica {
 
     /// What undoes a mutation will be refused.
     pub(super) fn let_fail(&mut self, ordinal: Ordinal, unsettled: &mut Unsettled) {
-        let undo = self.outbox.get(ordinal).and_then(|entry| entry.undone_by);
-        if let Some(undo) =
-            undo.filter(|undo| self.outbox.get(*undo).is_some_and(|entry| entry.author == 0))
-        {
+        if let Some(undo) = self.outbox.undo_of(ordinal) {
             self.outbox.rewrite(undo, &|_| Condition::Seq(Seq::ZERO));
             unsettled.add(undo);
         }
@@ -84,8 +81,7 @@ impl Replica {
             return;
         }
         self.let_fail(ordinal, unsettled);
-        let inherited = self.authors.first().map_or(Turn::ZERO, |me| me.inherited);
-        if outcome.seq().is_some() && turn > inherited {
+        if outcome.seq().is_some() && turn > self.inherited() {
             self.events.push_back(Event::Overtaken(turn));
         }
     }

@@ -118,8 +118,12 @@ impl Replica {
     /// Settles what is pending up to a turn of which another life of this replica has acknowledged the outcome, so that the
     /// ledger tells it no more. That life has told its app; of what was made in this one nobody can tell any more.
     pub(super) fn settle_told_elsewhere(&mut self, turn: Turn) {
-        let inherited = self.authors.first().map_or(Turn::ZERO, |me| me.inherited);
-        self.settle_up_to(turn, inherited);
+        self.settle_up_to(turn, self.inherited());
+    }
+
+    /// The newest of its turns that another life of it has made.
+    pub(super) fn inherited(&self) -> Turn {
+        self.authors.first().map_or(Turn::ZERO, |me| me.inherited)
     }
 
     fn settle_up_to(&mut self, turn: Turn, inherited: Turn) {

@@ -18,6 +18,8 @@ use crate::{
 
 mod ground;
 
+use ground::Undo;
+
 /// Where a pending mutation stands among all: they are shown in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ordinal(u64);
@@ -72,10 +74,6 @@ pub(super) struct Pending {
     pub(super) depends: bool,
     /// Whether it adds to a pool.
     pub(super) adds: bool,
-    /// The mutation that it undoes. It goes out when that has an outcome.
-    pub(super) undoes: Option<Ordinal>,
-    /// The mutation that undoes it.
-    pub(super) undone_by: Option<Ordinal>,
     /// Whether the order had something else beneath it than the app saw, or it came to change more.
     is_overtaken: bool,
 }
@@ -125,6 +123,8 @@ pub(super) struct Outbox {
     /// Who waits for the seq of which turn, in the order of authors and turns: conditions on an own
     /// turn that is still pending.
     waiting: VecDeque<Waiting>,
+    /// Which entries undo which.
+    undos: Vec<Undo>,
 }
 
 impl Outbox {
@@ -274,6 +274,7 @@ impl Outbox {
     pub(super) fn remove(&mut self, ordinal: Ordinal) -> Option<Pending> {
         let index = self.index(ordinal);
         let entry = self.entries.get_mut(index)?.take()?;
+        self.undos.retain(|pair| pair.undo != ordinal);
         for touch in &entry.touches {
             self.chains.unlink(touch.chain, ordinal);
         }

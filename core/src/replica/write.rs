@@ -224,8 +224,7 @@ impl Replica {
                 break;
             };
             let is_full = !block.is_empty() && block.len() + entry.bytes.len() > bytes;
-            let awaited = entry.undoes.and_then(|awaited| self.outbox.get(awaited));
-            let waits = goes_out && awaited.is_some_and(|awaited| awaited.author == 0);
+            let waits = goes_out && self.outbox.undoes_pending(*ordinal);
             if entry.turn > end || is_full || waits {
                 break;
             }

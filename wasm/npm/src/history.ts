@@ -39,7 +39,7 @@ const PRECONDITION_FAILED = "precondition-failed";
 
 /** What others wrote would be lost. */
 export const overwrites = (): NeapError =>
-  new NeapError(PRECONDITION_FAILED, "somebody else has written what this would overwrite, or nobody can tell");
+  new NeapError(PRECONDITION_FAILED, "somebody else may have written what this would overwrite");
 
 interface Step {
   readonly handle: Handle;

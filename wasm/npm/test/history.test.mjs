@@ -249,7 +249,7 @@ test("an undo of what is on its way is refused where somebody else has come in b
   assert.equal(read(theirs), "a1 after9 b2");
 });
 
-test("what has moved beneath a pending mutation is seen at once", async (t) => {
+test("of two writes in the same moment undo overwrites neither", async (t) => {
   const { ada, mine, theirs, equal } = await pair(t);
   await mine.set({ id: "a", n: 1 }).settled;
   await equal();

@@ -6,6 +6,13 @@ use crate::{
     wire,
 };
 
+/// A mutation undoes another one.
+#[derive(Debug)]
+pub(super) struct Undo {
+    pub(super) undo: Ordinal,
+    pub(super) undone: Ordinal,
+}
+
 /// Hashes a record, or that there is none; never to zero. Who finds another record with the same hash has only what is his
 /// own overwritten.
 fn hash_of(data: Option<&str>) -> u32 {
@@ -97,11 +104,21 @@ impl Outbox {
 
     /// A mutation undoes another one.
     pub(in crate::replica) fn undo(&mut self, undo: Ordinal, undone: Ordinal) {
-        if let Some(entry) = self.get_mut(undo) {
-            entry.undoes = Some(undone);
-        }
-        if let Some(entry) = self.get_mut(undone) {
-            entry.undone_by = Some(undo);
-        }
+        self.undos.push(Undo { undo, undone });
+    }
+
+    /// The own mutation that undoes another one.
+    pub(in crate::replica) fn undo_of(&self, ordinal: Ordinal) -> Option<Ordinal> {
+        let pair = self.undos.iter().find(|pair| pair.undone == ordinal)?;
+        Some(pair.undo).filter(|undo| self.is_own(*undo))
+    }
+
+    /// Whether a mutation undoes an own one that has no outcome yet.
+    pub(in crate::replica) fn undoes_pending(&self, ordinal: Ordinal) -> bool {
+        self.undos.iter().any(|pair| pair.undo == ordinal && self.is_own(pair.undone))
+    }
+
+    fn is_own(&self, ordinal: Ordinal) -> bool {
+        self.get(ordinal).is_some_and(|entry| entry.author == 0)
     }
 }

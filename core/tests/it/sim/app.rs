@@ -81,11 +81,16 @@ impl World {
 
     /// What a replica's view must be.
     pub(crate) fn view_of(&self, place: usize, confirmed: &State) -> (State, Newest) {
+        self.view_before(place, confirmed, u64::MAX)
+    }
+
+    /// What a replica's view must be beneath what stands at an ordinal or after it.
+    pub(super) fn view_before(&self, place: usize, confirmed: &State, end: u64) -> (State, Newest) {
         let client = &self.clients[place];
         let epoch = client.replica.epoch();
         let mut view = confirmed.clone();
         let mut newest = Newest::new();
-        for entry in client.shows() {
+        for entry in client.shows().into_iter().take_while(|entry| entry.ordinal < end) {
             let draft = resolve(&view, entry.id, &entry.ops, epoch);
             if draft.refusal.is_some() {
                 continue;
@@ -163,15 +168,8 @@ impl World {
                 wanted => wanted,
             };
             let cond = match wanted {
-                Condition::None | Condition::Mine(_) => Cond::None,
-                Condition::Absent => Cond::Absent,
-                Condition::Present => Cond::Present,
                 Condition::Seq(_) if draft.touched.contains(&at) => Cond::By(id),
-                Condition::Seq(seq) => match (newest.get(&at), records) {
-                    (Some(writer), _) => Cond::By(*writer),
-                    (None, Some(epoch)) if !is_stale => Cond::Seq(seq.0, epoch),
-                    (None, _) => Cond::Never,
-                },
+                wanted => self.meant(place, wanted, newest.get(&at)),
             };
             if matches!(cond, Cond::By(writer) if writer != id) {
                 self.report.sights.see("condition on an own pending turn");
@@ -196,6 +194,21 @@ impl World {
         trace!(self, "replica {place}: turn {} = mutation {id}: {ops:?}", turn.0);
         self.enqueue(place, turn, ops, refused)?;
         self.drain(place)
+    }
+
+    /// What a condition means, where `writer` is the newest own pending mutation with an effect on the key.
+    pub(super) fn meant(&self, place: usize, wanted: Condition, writer: Option<&Id>) -> Cond {
+        let client = &self.clients[place];
+        match (wanted, writer) {
+            (Condition::None | Condition::Mine(_), _) => Cond::None,
+            (Condition::Absent, _) => Cond::Absent,
+            (Condition::Present, _) => Cond::Present,
+            (Condition::Seq(_), Some(writer)) => Cond::By(*writer),
+            (Condition::Seq(seq), None) => {
+                let here = client.records.filter(|_| client.records == client.replica.epoch());
+                here.map_or(Cond::Never, |epoch| Cond::Seq(seq.0, epoch))
+            }
+        }
     }
 
     /// Adds an op to the real mutation.

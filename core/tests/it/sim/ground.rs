@@ -12,7 +12,8 @@ use super::{
     client::Client,
     disk::Entry,
     fail,
-    naive::{Act, Cond, Draft, Id, Op, Place, Record, State, resolve},
+    naive::{Act, Draft, Id, Op, Place, Record, State, resolve},
+    oracle::never,
     sabotage::Sabotage,
     world::{World, trace},
 };
@@ -29,9 +30,7 @@ impl Client {
     pub(super) fn undo_fails(&mut self, undone: Id) {
         for entry in &mut self.pending {
             if self.undos.get(&entry.id) == Some(&undone) {
-                let mut ops = (*entry.ops).clone();
-                ops.iter_mut().for_each(|op| op.cond = Cond::Never);
-                entry.ops = Rc::new(ops);
+                entry.ops = Rc::new(never(&entry.ops));
             }
         }
     }
@@ -73,11 +72,11 @@ impl World {
         let client = &self.clients[place];
         let entry = client.pending[at].clone();
         let ground = client.grounds[&entry.id].clone();
-        let beneath = self.beneath(place, &entry)?;
+        let (beneath, _) = self.view_before(place, self.confirmed_of(place)?, entry.ordinal);
         let stands =
             ground.iter().all(|(at, [before, _])| text(beneath.get(at)) == text(before.as_ref()));
         let turn = Turn(client.replica.settled().0 + 1 + at as u64);
-        let (records, epoch) = (client.records, client.replica.epoch());
+        let epoch = client.replica.epoch();
         let replica = &mut self.clients[place].replica;
         replica.begin();
         if replica.undo(turn) != stands {
@@ -92,14 +91,12 @@ impl World {
         let mut draft = Draft::new(&view, id, epoch);
         let mut ops = Vec::new();
         for (at, [before, after]) in ground {
-            let (wanted, cond) = match (&after, newest.get(&at)) {
-                (None, _) => (Condition::Absent, Cond::Absent),
-                (Some(_), Some(writer)) => (Condition::Seq(Seq(1)), Cond::By(*writer)),
-                (Some(record), None) => match (record.seq, records.filter(|_| records == epoch)) {
-                    (Some(seq), Some(epoch)) => (Condition::Seq(Seq(seq)), Cond::Seq(seq, epoch)),
-                    _ => (Condition::Seq(Seq::ZERO), Cond::Never),
-                },
+            let seq = view.get(&at).and_then(|record| record.seq);
+            let wanted = match after {
+                Some(_) => Condition::Seq(seq.map_or(Seq::ZERO, Seq)),
+                None => Condition::Absent,
             };
+            let cond = self.meant(place, wanted, newest.get(&at));
             let act = before.map_or(Act::Delete, |record| Act::Set(record.json.clone()));
             let op = Op { place: at, act, cond };
             self.say(place, &op, wanted)?;
@@ -118,20 +115,6 @@ impl World {
         self.clients[place].undos.insert(id, entry.id);
         self.enqueue(place, turn, ops, refused)?;
         self.drain(place)
-    }
-
-    /// What is beneath a pending mutation by now.
-    fn beneath(&self, place: usize, before: &Entry) -> Result<State, super::Violation> {
-        let client = &self.clients[place];
-        let mut view = self.confirmed_of(place)?.clone();
-        for entry in client.shows().into_iter().take_while(|entry| entry.ordinal != before.ordinal)
-        {
-            let draft = resolve(&view, entry.id, &entry.ops, client.replica.epoch());
-            if draft.refusal.is_none() {
-                view = draft.now;
-            }
-        }
-        Ok(view)
     }
 
     /// The app hears of the outcome of its oldest mutation. What it may undo must be what the order has; what was undone

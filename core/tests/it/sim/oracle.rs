@@ -187,6 +187,12 @@ pub(crate) fn without(ops: &[Op], writers: &BTreeSet<Id>) -> Vec<Op> {
     ops
 }
 
+/// Ops whose conditions never hold.
+pub(crate) fn never(ops: &[Op]) -> Vec<Op> {
+    let never = |op: &Op| Op { cond: Cond::Never, ..op.clone() };
+    ops.iter().map(never).collect()
+}
+
 /// Conditions on seqs hold no more.
 pub(crate) fn without_seqs(ops: &mut [Op]) {
     for op in ops {
@@ -287,10 +293,8 @@ impl Oracle {
                 without_seqs(&mut ops);
             }
             if life.arrive(id, &ops, seen).is_err() {
-                ops.iter_mut()
-                    .filter(|_| self.undos.contains(&id))
-                    .for_each(|op| op.cond = Cond::Never);
-                if life.arrive(id, &ops, seen).is_err() {
+                ops = never(&ops);
+                if !self.undos.contains(&id) || life.arrive(id, &ops, seen).is_err() {
                     return Ok(Err(wanted));
                 }
             }
