@@ -15,6 +15,16 @@ pub(super) struct Link {
     pub(super) touch: usize,
 }
 
+/// The links of a chain before an ordinal, and those from it on.
+pub(super) fn split(links: &[Link], ordinal: Ordinal) -> (&[Link], &[Link]) {
+    links.split_at(links.partition_point(|link| link.ordinal < ordinal))
+}
+
+/// The link of a mutation.
+pub(super) fn link_of(links: &[Link], ordinal: Ordinal) -> Option<Link> {
+    split(links, ordinal).1.first().filter(|link| link.ordinal == ordinal).copied()
+}
+
 /// All pending mutations that speak of a key, in order.
 #[derive(Debug)]
 struct Chain {
@@ -41,10 +51,6 @@ impl Chains {
         Chains { seed, ..Chains::default() }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
-    }
-
     /// All keys, in no order.
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
         self.slots.iter().map(|chain| &chain.place)
@@ -52,6 +58,9 @@ impl Chains {
 
     /// What speaks of a key, oldest first.
     pub(super) fn links(&self, place: (Collection, &str)) -> &[Link] {
+        if self.slots.is_empty() {
+            return &[];
+        }
         let slot = self.find(self.hash(place), place).and_then(|slot| self.slots.get(slot));
         slot.map_or(&[], |chain| &chain.links)
     }
@@ -76,7 +85,10 @@ impl Chains {
     /// Takes a mutation out of a slot's chain, and an empty chain out of the slots.
     pub(super) fn unlink(&mut self, slot: usize, ordinal: Ordinal) {
         let Some(Chain { place, links }) = self.slots.get_mut(slot) else { return };
-        links.retain(|link| link.ordinal != ordinal);
+        let before = split(links, ordinal).0.len();
+        if before < links.len() {
+            links.remove(before);
+        }
         if links.is_empty() {
             let hash = hash_of(self.seed, place.0.0, &place.1);
             self.index.remove(hash, &|other| other == slot);

@@ -50,19 +50,15 @@ impl Replica {
         self.unsettle((collection, key), Outbox::START, unsettled);
     }
 
-    /// Notes the pending mutations from `start` on that speak of a key and depend on what is there.
+    /// The ground under a key has moved: notes the first pending mutation from `start` on that depends on it. Those behind it
+    /// follow if it shows something else by then; behind one that shows the same whatever was there, nothing has moved.
     pub(super) fn unsettle(
         &self,
         place: (Collection, &str),
         start: Ordinal,
         unsettled: &mut Unsettled,
     ) {
-        if self.outbox.speaks_of(place) {
-            let depends =
-                |ordinal: &Ordinal| self.outbox.get(*ordinal).is_some_and(|entry| entry.depends);
-            let later = self.outbox.since(place, start).into_iter().filter(depends);
-            unsettled.ordinals.extend(later.map(Reverse));
-        }
+        unsettled.ordinals.extend(self.outbox.first_to_decide(place, start).map(Reverse));
     }
 
     /// Whether a frame makes sense here: its rows can be read, and the outcomes follow on those that

@@ -6,7 +6,7 @@ use core::{ops::Range, str};
 use smallvec::SmallVec;
 
 use super::{
-    chains::{Chains, Link},
+    chains::{Chains, Link, link_of, split},
     table::Collection,
 };
 use crate::{
@@ -109,7 +109,7 @@ struct Waiting {
 #[derive(Debug)]
 pub(super) struct Prepared {
     shown: Vec<Shown>,
-    /// The keys under which something else will be shown.
+    /// The keys under which those behind may find something else.
     pub(super) moved: Vec<Place>,
 }
 
@@ -236,8 +236,7 @@ impl Outbox {
         let count = self.get(ordinal).map_or(0, |entry| entry.touches.len());
         let mut all = alloc::vec![Shown::Nothing; count];
         for ((collection, key), data) in effects {
-            let links = self.chains.links((collection, &key));
-            let link = links.iter().rev().find(|link| link.ordinal == ordinal);
+            let link = link_of(self.chains.links((collection, &key)), ordinal);
             if let Some(shown) = link.and_then(|link| all.get_mut(link.touch)) {
                 *shown = data.map_or(Shown::Gone, Shown::Own);
             }
@@ -245,7 +244,8 @@ impl Outbox {
         all
     }
 
-    /// Gets ready to let an entry show these effects: where that differs from what it shows.
+    /// Gets ready to let an entry show these effects. Where it shows nothing of its own, what moves beneath it moves for those
+    /// behind it too.
     pub(super) fn prepare(&self, ordinal: Ordinal, effects: Effects) -> Prepared {
         let shown = self.arrange(ordinal, effects);
         let Some(entry) = self.get(ordinal) else { return Prepared { shown, moved: Vec::new() } };
@@ -256,7 +256,7 @@ impl Outbox {
                 Shown::Own(data) => Some(Some(&**data)),
             };
             let place = entry.touches.get(touch).and_then(|touch| self.place(touch));
-            place.filter(|_| entry.shown(touch) != new)
+            place.filter(|_| new.is_none() || entry.shown(touch) != new)
         };
         let moved = shown.iter().enumerate().filter_map(differs).collect();
         Prepared { shown, moved }
@@ -360,8 +360,7 @@ impl Outbox {
     }
 
     fn newest_of(&self, links: &[Link], end: Ordinal) -> Option<(&Pending, Option<&str>)> {
-        let earlier = links.iter().rev().filter(|link| link.ordinal < end);
-        earlier.filter_map(|link| self.effect(link)).next()
+        split(links, end).0.iter().rev().find_map(|link| self.effect(link))
     }
 
     fn effect(&self, link: &Link) -> Option<(&Pending, Option<&str>)> {
@@ -369,15 +368,19 @@ impl Outbox {
         Some((entry, entry.shown(link.touch)?))
     }
 
-    /// All entries that speak of a key and stand at `start` or after it.
-    pub(super) fn since(&self, place: (Collection, &str), start: Ordinal) -> Vec<Ordinal> {
-        let links = self.chains.links(place).iter();
-        links.map(|link| link.ordinal).filter(|ordinal| *ordinal >= start).collect()
+    /// The first entry at `start` or after it that speaks of a key, if what it makes of it depends on what is there.
+    pub(super) fn first_to_decide(
+        &self,
+        place: (Collection, &str),
+        start: Ordinal,
+    ) -> Option<Ordinal> {
+        let first = split(self.chains.links(place), start).1.first()?.ordinal;
+        self.get(first).filter(|entry| entry.depends).map(|_| first)
     }
 
     /// Whether any entry speaks of a key.
     pub(super) fn speaks_of(&self, place: (Collection, &str)) -> bool {
-        !self.chains.is_empty() && !self.chains.links(place).is_empty()
+        !self.chains.links(place).is_empty()
     }
 
     /// Whether any entry adds to a pool.

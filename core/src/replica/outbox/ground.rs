@@ -2,7 +2,10 @@
 
 use super::{Ordinal, Outbox, Pending, Shown, Touch};
 use crate::{
-    replica::table::{Collection, Table},
+    replica::{
+        chains::link_of,
+        table::{Collection, Table},
+    },
     wire,
 };
 
@@ -74,7 +77,7 @@ impl Outbox {
         table: &Table,
     ) {
         let met = hash_of(table.get(place.0, place.1).map(|held| held.data));
-        let link = self.chains.links(place).iter().find(|link| link.ordinal == ordinal).copied();
+        let link = link_of(self.chains.links(place), ordinal);
         let Some(entry) = self.get_mut(ordinal) else { return };
         let touch = link.and_then(|link| entry.touches.get_mut(link.touch));
         entry.is_overtaken |= touch.is_none_or(|touch| core::mem::take(&mut touch.ground) != met);
