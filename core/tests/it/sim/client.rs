@@ -16,7 +16,7 @@ use super::{
     Check, Lanes,
     disk::{Disk, Entry, Note, Transaction, Write},
     fail,
-    ground::Ground,
+    ground::{Ground, Known},
     naive::{COLLECTIONS, Id, Op, Place},
     pools::{POOLS, Terms},
     random::Random,
@@ -55,6 +55,10 @@ pub(crate) struct Client {
     /// What the app saw its own pending mutations change, and which of them undo which.
     pub(crate) grounds: BTreeMap<Id, Ground>,
     pub(crate) undos: BTreeMap<Id, Id>,
+    /// What its app has made, and what it knew then.
+    pub(crate) made: BTreeMap<Id, Known>,
+    /// How many of its own mutations came out otherwise than the app had seen.
+    pub(crate) surprises: u64,
     /// Where and in which life its own mutations were accepted, as the app was told.
     pub(crate) accepted: BTreeMap<Id, (Seq, Epoch)>,
     /// The epoch of the confirmed records.
@@ -134,6 +138,8 @@ impl Client {
             doomed: BTreeSet::new(),
             grounds: BTreeMap::new(),
             undos: BTreeMap::new(),
+            made: BTreeMap::new(),
+            surprises: 0,
             accepted: BTreeMap::new(),
             records: None,
             welcomed: None,

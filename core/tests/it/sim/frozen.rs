@@ -38,6 +38,7 @@ impl World {
         let Some((id, _)) = client.disk.image.identity else { return Ok(()) };
         let (device, contact) = (client.device, client.stored_contact);
         let disk = std::mem::take(&mut client.disk);
+        self.oracle.forget_unknown(&disk.image);
         let last = Turn(disk.image.settled.0 + disk.image.outbox().len() as u64);
         let (own, settled) = (client.id, client.replica.settled());
         if id != own {

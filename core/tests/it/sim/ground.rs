@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use neap_core::{
-    id::{Seq, Turn},
+    id::{Epoch, Seq, Turn},
     mutation::Condition,
+    wire::{self, Down},
 };
 
 use super::{
@@ -20,6 +21,15 @@ use super::{
 
 /// The record under each key that a mutation changes, before it and after it.
 pub(crate) type Ground = BTreeMap<Place, [Option<Rc<Record>>; 2]>;
+
+/// What an app knew when it made a mutation: the life and the seq that it held, and how many of its own had come out otherwise
+/// than it had seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    epoch: Option<Epoch>,
+    seq: Seq,
+    surprises: u64,
+}
 
 fn text(record: Option<&Rc<Record>>) -> Option<&str> {
     record.map(|record| &*record.text)
@@ -40,6 +50,8 @@ impl World {
     /// The app sees what its new mutation changes.
     pub(super) fn sees(&mut self, place: usize, view: &State, entry: &Entry) {
         let client = &mut self.clients[place];
+        let (epoch, seq) = (client.records, client.replica.seq());
+        client.made.insert(entry.id, Known { epoch, seq, surprises: client.surprises });
         let draft = resolve(view, entry.id, &entry.ops, client.replica.epoch());
         if draft.refusal.is_some() {
             return;
@@ -125,7 +137,12 @@ impl World {
         let id = entry.id;
         if seq.is_none() || is_overtaken {
             client.undo_fails(id);
+            client.surprises += 1;
         }
+        if let Some(seq) = seq.filter(|_| is_overtaken) {
+            self.check_overtaken(place, id, seq)?;
+        }
+        let client = &mut self.clients[place];
         if let Some(accepted) = seq.zip(client.replica.epoch()) {
             client.accepted.insert(id, accepted);
         }
@@ -166,5 +183,48 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Who is told that others have come in between must be told nothing that could not be: in a delta, that the order had
+    /// what the app saw; in a page, that nobody else has written at all, or has anything pending that it saw.
+    fn check_overtaken(&self, place: usize, id: Id, seq: Seq) -> Check {
+        let client = &self.clients[place];
+        let (Some(epoch), Some(known)) = (client.replica.epoch(), client.made.get(&id)) else {
+            return Ok(());
+        };
+        let (Some(life), Some(ground)) = (self.oracle.life(epoch), client.grounds.get(&id)) else {
+            return Ok(());
+        };
+        let frame = client.frame.as_ref().and_then(|frame| wire::decode_down(frame).ok());
+        if let Some((Down::Delta(_), _)) = frame {
+            let state = |seq: u64| &life.states[usize::try_from(seq).unwrap_or(usize::MAX)];
+            let (before, after) = (state(seq.0 - 1), state(seq.0));
+            let is_as_seen = |op: &Op| {
+                let really = [before, after].map(|state| text(state.get(&op.place)));
+                let seen = ground.get(&op.place);
+                seen.map_or(really[0] == really[1], |seen| {
+                    really == [0, 1].map(|side: usize| text(seen[side].as_ref()))
+                })
+            };
+            if self.oracle.mutations[id].ops.iter().all(is_as_seen) {
+                return fail(
+                    "RE13",
+                    format!("mutation {id} at {} has met what the app saw", seq.0),
+                );
+            }
+            return Ok(());
+        }
+        let is_between = |(own, (at, of)): &(&Id, &(Seq, Epoch))| {
+            let adds = self.oracle.mutations[**own].adds.is_some();
+            !adds && *of == epoch && known.seq < *at && *at < seq
+        };
+        let own = client.accepted.iter().filter(is_between).count() as u64;
+        let are_others = known.seq.0 + own + 1 < seq.0 || client.device.is_some();
+        // It has just counted one.
+        let is_surprised = known.surprises + 1 < client.surprises;
+        if known.epoch != Some(epoch) || is_surprised || are_others {
+            return Ok(());
+        }
+        fail("RE13", format!("nobody has come in before mutation {id} at {}", seq.0))
     }
 }
