@@ -7,8 +7,8 @@ export interface Task {
   at: number;
 }
 
-/** What a task may be called: long enough for a sentence, short enough for a phone. */
-export const LONGEST_TITLE = 300;
+/** How long a title may be: a page of text, and far from what a record holds. */
+export const LONGEST_TITLE = 4000;
 
 /** Makes a task with a fresh id. */
 export function newTask(title: string): Task {

@@ -16,7 +16,10 @@ export interface OpenOptions {
   kind?: Kind;
   /** Name of the field that holds a record's key, 1 to 64 bytes; `"id"` where nobody says otherwise. */
   primary?: string;
-  /** Life of a temp datastore in seconds, from 1; 3600 where nobody says otherwise. It never moves an existing expiry. */
+  /**
+   * Life of a temp datastore in seconds, from 1 to what the relay allows, 30 days as it comes; 3600 where nobody says otherwise.
+   * It never moves an existing expiry.
+   */
   ttl?: number;
   /** Whether the ttl is counted from the newest accepted mutation or opening instead of from creation. */
   sliding?: boolean;
@@ -84,7 +87,7 @@ export type Outcome =
 export interface Mutation {
   /** Names it for ever. */
   readonly id: string;
-  /** It is on this device's disk and survives the page; with memory storage at once. */
+  /** It is on this device's disk and survives the page; with memory storage at once. After `forget` it stays open. */
   readonly durable: Promise<void>;
   /**
    * What became of it at the relay. Never rejects; after `close` it stays open, and in a tab that was frozen where
@@ -164,7 +167,10 @@ export interface Collection<T extends object = Record<string, unknown>> {
   meta(key: string): Meta;
   /** As `transact` of the datastore, for writes of this collection alone. */
   transact(fn: (transaction: TransactionCollection<T>) => void): Mutation;
-  /** A live query, kept up to date by each change and not by running it again. Throws `invalid-options`. */
+  /**
+   * A live query, kept up to date by each change and not by running it again. Throws `invalid-options`, and `invalid-data` where
+   * `where` has what is not JSON.
+   */
   query(options?: QueryOptions<T>): Query<T>;
   /** Calls `listener` once for each batch of changes, never during a call into the store. Returns what ends it. Throws `invalid-options`. */
   subscribe(listener: (batch: { readonly changes: readonly Change<T>[] }) => void): () => void;
@@ -178,7 +184,10 @@ export type OrderBy<T> =
 
 /** What `query` takes. */
 export interface QueryOptions<T> {
-  /** Fields that must be equal, or a function that says yes; it must say the same of the same record. */
+  /**
+   * Fields that must be equal, as JSON has them, `undefined` meaning that there is none; or a function that says yes, which
+   * must say the same of the same record.
+   */
   where?: { readonly [K in keyof T]?: T[K] } | ((record: Readonly<T>) => boolean);
   /**
    * Ascending unless said otherwise, then by key. Missing values come first, then null, booleans, numbers,
@@ -261,7 +270,10 @@ export interface Pool<T = unknown> {
   whenConverged(): Promise<Convergence>;
 }
 
-/** A collection inside `transact`: reads see what the transaction has written so far. */
+/**
+ * A collection inside `transact`: reads see what the transaction has written so far. To go through it visits the keys that are
+ * there at the beginning.
+ */
 export interface TransactionCollection<T extends object = Record<string, unknown>> {
   readonly name: string;
   set(record: T, condition?: Condition): void;
@@ -375,8 +387,8 @@ export interface Datastore {
   /** Who else is here, and what they show. */
   readonly presence: Presence;
   /**
-   * Takes back the newest mutation of this page that had an effect, by another one; `null` where there is none, or more than the
-   * last 200 have been taken back. It brings back what was seen before that mutation. It never overwrites what somebody else
+   * Takes back the newest mutation of this page that had an effect, by another one; `null` where there is none, or the
+   * last 200, and perhaps as many more, have been taken back. It brings back what was seen before that mutation. It never overwrites what somebody else
    * wrote, since, or before the mutation while that was on its way: then it is refused `precondition-failed`, here and at once
    * where that is known here. So is one of which nobody can tell, as of what was made while a large datastore was still coming,
    * and one that would be `too-large`. What was made and deleted again by others in between it does not see. What undoes a

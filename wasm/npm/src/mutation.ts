@@ -15,6 +15,7 @@ export class Handle implements Mutation {
   /** Whether the order may have had other records right before it than the app saw. */
   isOvertaken = false;
   private refusal: { code: string; message: string } | undefined = undefined;
+  private landing: Promise<void> | undefined = undefined;
   private promise: Promise<Outcome> | undefined = undefined;
   private resolve: ((outcome: Outcome) => void) | undefined = undefined;
 
@@ -29,7 +30,7 @@ export class Handle implements Mutation {
   }
 
   get durable(): Promise<void> {
-    return this.turns.whenDurable(this);
+    return (this.landing ??= this.turns.whenDurable(this));
   }
 
   get settled(): Promise<Outcome> {

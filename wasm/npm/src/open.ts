@@ -86,6 +86,10 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     },
     () => {},
   );
+  const { primary } = checked;
+  // Where no relay is asked, nobody else will say so.
+  if (checked.relay === undefined && primary !== undefined && primary !== driver.engine.primary)
+    troubles.push(new NeapError("options-mismatch", `what is pending here was made with the primary field "${driver.engine.primary}"`));
   // When the app has had the time to listen.
   soon(tell);
   driver.start();

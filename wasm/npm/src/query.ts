@@ -3,7 +3,7 @@
 import type { Query, QueryOptions, OrderBy } from "./api.js";
 import { NeapError } from "./errors.js";
 import { compareKeys } from "./key.js";
-import { isPlainObject, same, type Plain } from "./record.js";
+import { copyItem, isPlainObject, same, type Plain } from "./record.js";
 import { checkFunction, checkNames, reportUncaught } from "./trouble.js";
 
 type Fields = Record<string, unknown>;
@@ -133,7 +133,8 @@ function matcher<T>(where: QueryOptions<T>["where"]): (record: Fields) => boolea
   if (where === undefined) return () => true;
   if (typeof where === "function") return (record) => Boolean((where as (record: unknown) => unknown)(record));
   if (!isPlainObject(where)) throw new NeapError("invalid-options", "where is an object of fields or a function");
-  const wanted = Object.entries(where as Fields);
+  // Copied as a record is, so that the very object that was stored finds its record, and the app may go on with its own.
+  const wanted = Object.entries(where as Fields).map(([field, value]) => [field, value === undefined ? value : copyItem(value)] as const);
   return (record) => wanted.every(([field, value]) => same(own(record, field), value));
 }
 
@@ -162,11 +163,11 @@ function comparer<T>(orderBy: OrderBy<T> | undefined): Compare {
 
 function fieldsOf(orderBy: unknown): [string, Direction][] {
   if (typeof orderBy === "string") return [[orderBy, "asc"]];
-  if (isPair(orderBy)) return [orderBy];
+  if (isPair(orderBy)) return [[...orderBy]];
   if (!Array.isArray(orderBy) || orderBy.length === 0) throw badOrder();
   return orderBy.map((part): [string, Direction] => {
     if (typeof part === "string") return [part, "asc"];
-    if (isPair(part)) return part;
+    if (isPair(part)) return [...part];
     throw badOrder();
   });
 }

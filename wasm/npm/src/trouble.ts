@@ -29,7 +29,7 @@ export function checkNames(options: unknown, names: string): void {
 }
 
 const MESSAGES: Record<string, string> = {
-  "bad-request": "the relay could not read what this replica sent",
+  "bad-request": "the relay does not take what this replica sent; a ttl may be longer than it allows",
   unauthorized: "the relay wants a token, or another one",
   forbidden: "the relay does not allow this with this token, or to pages of this origin",
   "not-found": "the token is not for this datastore",

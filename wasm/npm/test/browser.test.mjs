@@ -103,6 +103,12 @@ test("edits made under one primary field are not sent under another, however the
   const { primary, seq } = await (await fetch(address)).json();
   assert.deepEqual([primary, seq], ["key", 1]);
   assert.deepEqual(await page.evaluate(() => [trouble, refused]), [[], []]);
+  const alone = { relay: null, id: "own", storage: "indexeddb" };
+  await load(page, { ...alone, primary: "key" });
+  await page.evaluate(() => tasks.set({ key: "a" }).durable);
+  await load(page, { ...alone, primary: "id" });
+  await until(() => page.evaluate(() => trouble.length > 0), "a word of it where no relay is asked");
+  assert.deepEqual(await page.evaluate(() => [trouble, ds.primary, ds.status.pending]), [["options-mismatch"], "key", 1]);
 });
 
 test("with the relay gone a page starts from its disk: records, pending edits, honest status", async (t) => {

@@ -383,6 +383,7 @@ test("with memory storage a mutation is durable at once; without a relay it neve
   const ds = await local(t);
   const mutation = ds.collection("tasks").set({ id: "a" });
   await mutation.durable;
+  assert.equal(mutation.durable, mutation.durable, "a promise is one, as React's use wants it");
   assert.equal(await Promise.race([mutation.settled, macrotask().then(() => "open")]), "open");
   assert.equal(await Promise.race([ds.settled(), macrotask().then(() => "open")]), "open");
   const ids = Array.from({ length: 600 }, (_, n) => ds.collection("tasks").set({ id: `k${n}` }).id);

@@ -37,6 +37,22 @@ test("a query gives what matches, in order, up to the limit, and the same array 
   assert.deepEqual(titles(open), ["a", "c", "d", "b"], "a write shows before the call returns");
 });
 
+test("a query keeps its own copy of what it was asked, as JSON has it", async (t) => {
+  const { tasks } = await tasksOf(t);
+  const where = { tag: { k: "x", none: undefined }, at: new Date(5) };
+  for (const id of ["a", "b"]) tasks.set({ id, title: id, ...where });
+  const pair = ["title", "desc"];
+  const [one, other] = [pair, [pair]].map((orderBy) => tasks.query({ where, orderBy }));
+  assert.deepEqual([one, other].map(titles), [["b", "a"], ["b", "a"]], "what was stored finds its record");
+  where.tag.k = "y";
+  pair[1] = "asc";
+  tasks.delete("a");
+  tasks.set({ id: "c", title: "c", tag: { k: "x" }, at: new Date(5) });
+  assert.deepEqual([one, other].map(titles), [["c", "b"], ["c", "b"]]);
+  for (const bad of [1n, () => {}, NaN, [undefined]]) assert.equal(codeOf(() => tasks.query({ where: { tag: bad } })), "invalid-data");
+  assert.deepEqual(titles(tasks.query({ where: { nosuch: undefined } })), ["b", "c"]);
+});
+
 test("listeners hear once for each batch, never during a call, and no more once it is closed", async (t) => {
   const { ds, tasks } = await tasksOf(t);
   const query = tasks.query({ where: { done: true } });
@@ -69,7 +85,7 @@ test("a field is what a record has itself", async (t) => {
   tasks.set({ id: "a" });
   tasks.set({ id: "b", constructor: "x" });
   const found = (options) => tasks.query(options).value.map(({ id }) => id);
-  assert.deepEqual(found({ where: { constructor: Object } }), []);
+  assert.deepEqual(found({ where: { constructor: "x" } }), ["b"]);
   assert.deepEqual(found({ where: { toString: undefined } }), ["a", "b"]);
   assert.deepEqual(found({ orderBy: "constructor" }), ["a", "b"]);
 });
