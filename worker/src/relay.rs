@@ -11,40 +11,34 @@ use std::{
 };
 
 use futures_channel::oneshot;
-use js_sys::{JsString, Uint8Array};
 use neap_core::{
-    authority::{Admission, Authority, Moment, Stats},
-    id::Epoch,
-    limits::{ALARM_RETRY_MS, FRAME_BYTES_MAX},
+    authority::{Authority, Stats},
+    limits::ALARM_RETRY_MS,
 };
-use neap_http::{
-    Answer, Buckets, Exporter, Outcome, Piece, Request, Settings, TEXT_BYTES_MAX, TOKEN, Todo,
-    Write,
-};
+use neap_http::{Answer, Buckets, Exporter, Outcome, Piece, Request, Settings, Todo, Write};
 use wasm_bindgen::prelude::*;
 
 #[cfg(feature = "contract")]
 use crate::contract;
 use crate::{
     log::{Event, Log},
-    platform::{self, Socket, State, Storage, dice, now},
+    platform::{self, State, Storage, now},
     storage::SqlRows,
 };
 
 mod engine;
+mod groups;
 mod links;
 mod queue;
+mod sockets;
 
 use engine::{Engine, Fault};
-use links::Link;
 pub(crate) use links::sanitised;
 use queue::{Ask, Job, Queue};
+pub(crate) use sockets::refuse;
 
 /// The authority over the object's SQLite.
 pub(crate) type Machine = Authority<SqlRows>;
-
-/// The request that the platform answers by itself, with how far the datastore has come.
-const PING: &str = "ping";
 
 /// All that the object has in memory.
 pub(crate) struct Relay {
@@ -104,105 +98,6 @@ impl Relay {
                 alarm: Cell::new(None),
             }
         })
-    }
-
-    /// Takes a socket that the worker has let in.
-    pub(crate) fn welcome(&self, socket: &Socket, admission: Admission) {
-        self.flush();
-        match self.take_in(socket, admission) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.log.tell(Event::Refusal, "too-many-sockets", 1, Stats::default());
-                refuse(socket, 4429, "too-many-sockets");
-            }
-            Err(fault) => {
-                self.complain(&fault);
-                let _ = socket.accept_now();
-                let _ = socket.close(1011, "internal");
-            }
-        }
-    }
-
-    /// Takes a socket in where there is room for one more.
-    fn take_in(&self, socket: &Socket, admission: Admission) -> Result<bool, Fault> {
-        let is_full = |engine: &Engine| engine.links.len() >= self.settings.sockets_max;
-        if self.with_engine(|engine| Ok(is_full(engine)))? {
-            // Whoever has not said Hello in good time gives up its place.
-            self.run(&RefCell::default())?;
-        }
-        let taken = self.with_engine(|engine| {
-            if is_full(engine) {
-                return Ok(false);
-            }
-            self.state.accept(socket)?;
-            let id = links::mint();
-            engine.links.add(id, Link::new(socket.clone(), admission.until));
-            engine.machine.connect(id, admission, now());
-            Ok(true)
-        })?;
-        if taken {
-            // A commit may find something to write, and writes all of it or nothing.
-            self.run(&RefCell::default())?;
-            self.with_present_engine(|engine| {
-                self.log.tell(Event::Connect, "", 1, engine.stats());
-            });
-        }
-        Ok(taken)
-    }
-
-    pub(crate) fn hear(&self, socket: &Socket, message: &JsValue) {
-        // What was on its way when we closed it, which may be much.
-        if !socket.is_open() {
-            return;
-        }
-        let Some(session) = links::session_of(socket) else {
-            let _ = socket.close(1011, "internal");
-            return;
-        };
-        let job = if let Some(buffer) = message.dyn_ref::<js_sys::ArrayBuffer>() {
-            let fits =
-                usize::try_from(buffer.byte_length()).is_ok_and(|len| len <= FRAME_BYTES_MAX);
-            // No frame is empty, so one that is too large ends its session as one that is no frame.
-            let bytes = if fits { Uint8Array::new(buffer).to_vec() } else { Vec::new() };
-            Job::Frame { session, bytes }
-        } else {
-            let text = message.dyn_ref::<JsString>();
-            // Looked at before it is copied. Its length counts UTF-16, which is never more than UTF-8.
-            let fits = |text: &&JsString| {
-                usize::try_from(text.length()).is_ok_and(|len| len <= TEXT_BYTES_MAX)
-            };
-            let text = text.filter(fits).map(String::from).unwrap_or_default();
-            if text == PING {
-                // Whoever pings before there is anything to answer with.
-                let _ = socket.send_text("");
-                return;
-            }
-            match text.strip_prefix(TOKEN) {
-                Some(token) => Job::Token { session, token: token.into() },
-                None => Job::Frame { session, bytes: Vec::new() },
-            }
-        };
-        self.queue(job);
-    }
-
-    pub(crate) fn leave(&self, socket: &Socket) {
-        let Some(session) = links::session_of(socket) else { return };
-        let is_asleep = self.engine.try_borrow().is_ok_and(|slot| slot.is_none());
-        // Nobody is woken only because somebody leaves, unless others must hear of it.
-        if is_asleep && socket.attached().is_some_and(|bytes| links::is_missed(&bytes)) {
-            let _ = self.with_engine(|engine| {
-                engine.take_back(socket.clone());
-                Ok(())
-            });
-        }
-        self.with_present_engine(|engine| drop(engine.links.remove(session)));
-        // What it has said before it left still counts, though it hears nothing of it.
-        self.flush();
-        self.with_present_engine(|engine| {
-            engine.machine.disconnect(session, now());
-            self.log.tell(Event::Leave, "", 1, engine.stats());
-        });
-        self.tell_what_is_due();
     }
 
     /// Lets those who stay hear that somebody has left, that a pool has converged without this one, and
@@ -330,129 +225,6 @@ impl Relay {
         }
     }
 
-    fn queue(&self, job: Job) {
-        let Ok(mut queue) = self.queue.try_borrow_mut() else { return };
-        queue.push(job);
-        let sockets = self.sockets();
-        let is_full = queue.is_full(sockets);
-        drop(queue);
-        if is_full {
-            self.flush();
-        } else if !self.is_armed.replace(true) {
-            // So long one group keeps the sockets busy: no use in starting another one before that is over.
-            let delay = queue::pace_ms(sockets) - (js_sys::Date::now() - self.last_flush.get());
-            platform::set_timeout(self.timer.as_ref(), delay.max(0.0));
-        }
-    }
-
-    fn sockets(&self) -> usize {
-        let slot = self.engine.try_borrow();
-        slot.ok().and_then(|slot| Some(slot.as_ref()?.links.len())).unwrap_or(0)
-    }
-
-    /// Runs all that is queued in one transaction, commits it, and then lets it be heard.
-    fn flush(&self) {
-        let jobs = self.queue.try_borrow_mut().map(|mut queue| queue.take()).unwrap_or_default();
-        if jobs.is_empty() {
-            return;
-        }
-        let jobs = RefCell::new(jobs);
-        let ran = self.run(&jobs);
-        let mut jobs = jobs.into_inner();
-        if let Err(fault) = ran {
-            self.complain(&fault);
-            if jobs.len() > 1 {
-                // One of them is at fault: each on its own, so that it takes nobody with it.
-                for job in jobs {
-                    self.run_alone(job);
-                }
-            } else if let Some(job) = jobs.pop() {
-                self.blame(job, &fault);
-            }
-        } else {
-            for job in jobs {
-                if let Job::Ask(ask) = job {
-                    ask.answer();
-                }
-            }
-        }
-        self.last_flush.set(js_sys::Date::now());
-    }
-
-    fn run_alone(&self, job: Job) {
-        let jobs = RefCell::new(vec![job]);
-        let ran = self.run(&jobs);
-        let job = jobs.into_inner().pop();
-        match (ran, job) {
-            (Ok(()), Some(Job::Ask(ask))) => ask.answer(),
-            (Err(fault), Some(job)) => {
-                self.complain(&fault);
-                self.blame(job, &fault);
-            }
-            (Ok(()), Some(Job::Frame { .. } | Job::Token { .. }) | None) | (Err(_), None) => {}
-        }
-    }
-
-    /// Ends whoever asked for what cannot be done.
-    fn blame(&self, job: Job, fault: &Fault) {
-        match job {
-            Job::Ask(ask) => ask.fail(fault.answer()),
-            Job::Frame { session, .. } | Job::Token { session, .. } => {
-                let _ = self.with_engine(|engine| {
-                    engine.machine.disconnect(session, now());
-                    if let Some(link) = engine.links.remove(session) {
-                        let _ = link.socket.close(1011, "internal");
-                    }
-                    Ok(())
-                });
-            }
-        }
-    }
-
-    fn run(&self, jobs: &RefCell<Vec<Job>>) -> Result<(), Fault> {
-        let storage = self.storage()?;
-        self.with_engine(|engine| {
-            let moment = Moment { now: now(), dice: Epoch(dice()) };
-            let before = engine.refusals();
-            let outputs = storage.transaction(|| {
-                let Ok(mut jobs) = jobs.try_borrow_mut() else { return Ok(Vec::new()) };
-                for job in jobs.iter_mut() {
-                    match job {
-                        Job::Frame { session, bytes } => {
-                            engine.machine.receive(*session, bytes, moment)?;
-                        }
-                        Job::Token { session, token } => match self.state.public_id() {
-                            Some(id) => {
-                                engine.renew(&self.settings, &id, *session, token, moment.now);
-                            }
-                            None => engine.end(*session, 1011, "internal"),
-                        },
-                        Job::Ask(ask) => ask.run(&mut engine.machine, moment)?,
-                    }
-                }
-                engine.machine.tick(moment.now);
-                let outputs = engine.machine.commit()?;
-                #[cfg(feature = "contract")]
-                contract::trap_at(contract::Trap::Within);
-                Ok(outputs)
-            })?;
-            #[cfg(feature = "contract")]
-            {
-                contract::count(|counts| &counts.commits, 1);
-                contract::trap_at(contract::Trap::Behind);
-            }
-            // First, since it belongs to what has been stored: one commit takes both.
-            self.set_alarm(engine);
-            engine.carry_out(outputs, moment.now, &self.log);
-            engine.announce(&self.state);
-            let refused = engine.refusals().saturating_sub(before);
-            if refused > 0 {
-                self.log.tell(Event::Refusal, "mutation", refused, engine.stats());
-            }
-            Ok(())
-        })
-    }
-
     /// Gives the engine, building it from what is stored where there is none. After a fault it is
     /// thrown away: its memory may be ahead of what was rolled back.
     fn with_engine<T>(
@@ -529,10 +301,4 @@ impl Relay {
     fn complain(&self, fault: &Fault) {
         self.log.tell(Event::Reset, &fault.to_string(), 1, Stats::default());
     }
-}
-
-/// Accepts a socket only to close it with a code: a browser hides the status of a failed upgrade.
-pub(crate) fn refuse(socket: &Socket, code: u16, reason: &str) {
-    let _ = socket.accept_now();
-    let _ = socket.close(code, reason);
 }

@@ -12,7 +12,7 @@ use neap_http::Answer;
 use wasm_bindgen::JsValue;
 
 use super::{
-    Machine, PING,
+    Machine,
     links::{self, Link, Links},
 };
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
     platform::{self, AutoResponse, Socket, State, Undone},
     storage::{Failure, SqlRows},
 };
+
+/// The request that the platform answers by itself, with how far the datastore has come.
+pub(super) const PING: &str = "ping";
 
 /// The authority and the sockets of its sessions.
 pub(super) struct Engine {
