@@ -5,7 +5,7 @@ use neap_core::{
     authority::Listing,
     datastore::Meta,
     id::{Epoch, Seq},
-    limits::{LIST_BYTES, LIST_ROWS_DEFAULT},
+    limits::{LIST_BYTES, LIST_ROWS_DEFAULT, LIST_ROWS_MAX},
     record::{Digest, Row},
     storage::{Range, Storage},
     wire::Cursor,
@@ -13,15 +13,22 @@ use neap_core::{
 
 use crate::{Answer, Read, call::Call, datastores::is_open, json::Object, query::Query};
 
-/// Where the next page begins, and in which incarnation.
+/// Where the next page begins, in which incarnation, and how long it is.
 struct Bookmark {
     epoch: Epoch,
     cursor: Cursor,
+    rows: usize,
 }
 
 impl Bookmark {
-    fn bytes(&self) -> [[u8; 8]; 3] {
-        [self.epoch.0, self.cursor.after.0.to_be_bytes(), self.cursor.floor.0.to_be_bytes()]
+    fn bytes(&self) -> [[u8; 8]; 4] {
+        let Bookmark { epoch, cursor, rows } = self;
+        [
+            epoch.0,
+            cursor.after.0.to_be_bytes(),
+            cursor.floor.0.to_be_bytes(),
+            (*rows as u64).to_be_bytes(),
+        ]
     }
 
     /// Against mistakes, not against forgers: whoever may read may read any page.
@@ -43,13 +50,16 @@ impl Bookmark {
             return None;
         }
         let (epoch, rest) = bytes.split_first_chunk()?;
-        let (after, floor) = rest.split_first_chunk()?;
+        let (after, rest) = rest.split_first_chunk()?;
+        let (floor, rows) = rest.split_first_chunk()?;
+        let rows = usize::try_from(u64::from_be_bytes(rows.try_into().ok()?)).ok()?;
         Some(Bookmark {
             epoch: Epoch(*epoch),
             cursor: Cursor {
                 after: Seq(u64::from_be_bytes(*after)),
-                floor: Seq(u64::from_be_bytes(floor.try_into().ok()?)),
+                floor: Seq(u64::from_be_bytes(*floor)),
             },
+            rows: rows.clamp(1, LIST_ROWS_MAX),
         })
     }
 }
@@ -71,11 +81,13 @@ impl Wanted {
                 Answer::problem(400, "invalid-query", "cursor is none that the relay has given")
             })?),
         };
+        // Pages go on as they began.
+        let rows = bookmark.as_ref().map_or(LIST_ROWS_DEFAULT, |bookmark| bookmark.rows);
         Ok(Wanted {
             since: query.seq("since")?,
+            rows: query.limit(rows)?,
             bookmark,
             epoch: query.text("epoch"),
-            rows: query.limit(LIST_ROWS_DEFAULT)?,
         })
     }
 
@@ -109,7 +121,8 @@ pub(crate) fn get<S: Storage>(call: &Call) -> Result<Read<S>, Answer> {
         let reached = rows.last().map_or(from.after, |row| row.seq);
         let to = if is_last { meta.head } else { reached };
         let next = Cursor { after: to, floor: from.floor };
-        let next = (!is_last).then(|| Bookmark { epoch: meta.epoch, cursor: next }.encode());
+        let next = Bookmark { epoch: meta.epoch, cursor: next, rows: wanted.rows };
+        let next = (!is_last).then(|| next.encode());
         let body = Object::new()
             .text("epoch", &meta.epoch.to_hex())
             .number("from", from.after.0)

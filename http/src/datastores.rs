@@ -95,7 +95,9 @@ fn ttl(seconds: f64) -> Result<u32, Answer> {
     if seconds.fract() != 0.0 || seconds < 1.0 {
         return Err(bad_ttl());
     }
-    // A cast from a float saturates.
+    if seconds > f64::from(u32::MAX) {
+        return Err(bad_ttl());
+    }
     Ok(seconds as u32)
 }
 

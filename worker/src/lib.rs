@@ -20,7 +20,10 @@ use std::cell::RefCell;
 
 use futures_util::StreamExt as _;
 use js_sys::Promise;
-use neap_core::{authority::Stats, limits::BODY_BYTES_MAX};
+use neap_core::{
+    authority::Stats,
+    limits::{BODY_BYTES_MAX, MESSAGE_BYTES_MAX},
+};
 use neap_http::{Answer, Buckets, Denial, Head, Pass, Settings, enter, share};
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 use wasm_bindgen::prelude::*;
@@ -108,7 +111,10 @@ async fn let_in(
 ) -> Result<Response> {
     let visit = match enter(settings, head, now()) {
         Ok(visit) => visit,
-        Err(denial) => return deny(denial, log),
+        Err(denial) => {
+            let _ = body(&mut request).await;
+            return deny(denial, log);
+        }
     };
     let is_socket = visit.is_socket();
     let (bytes, payload) = if head.is_streamed() {
@@ -211,23 +217,29 @@ fn inner(
     Request::new_with_init(&url, &init)
 }
 
-/// Reads a body; `None` when it is longer than it may be, and then no further.
+/// Reads a body; `None` when it is longer than it may be. The rest of such a one is read and thrown away as far as makes
+/// sense, since most clients hear an answer only when they have said all.
 async fn body(request: &mut Request) -> Result<Option<Vec<u8>>> {
     let length = request.headers().get("Content-Length")?.and_then(|text| text.parse::<u64>().ok());
-    if length.is_some_and(|length| usize::try_from(length).map_or(true, |len| len > BODY_BYTES_MAX))
-    {
+    let is_endless = |length| usize::try_from(length).map_or(true, |len| len > MESSAGE_BYTES_MAX);
+    if length.is_some_and(is_endless) {
         return Ok(None);
     }
     if request.inner().body().is_none() {
         return Ok(Some(Vec::new()));
     }
     let mut bytes = Vec::new();
+    let mut size = 0_usize;
     let mut stream = request.stream()?;
     while let Some(chunk) = stream.next().await {
-        bytes.extend_from_slice(&chunk?);
-        if bytes.len() > BODY_BYTES_MAX {
+        let chunk = chunk?;
+        size = size.saturating_add(chunk.len());
+        if size > MESSAGE_BYTES_MAX {
             return Ok(None);
         }
+        if size <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&chunk);
+        }
     }
-    Ok(Some(bytes))
+    Ok((size <= BODY_BYTES_MAX).then_some(bytes))
 }

@@ -64,6 +64,16 @@ test("methods that nobody knows are wrong ones, and a slash too many leads nowhe
   assert.equal((await call("GET", `/${encoded}`)).body.id, id);
 });
 
+test("whoever sends too much, or what is not let in, can read why: most clients hear an answer only when they have said all", async () => {
+  const id = await fresh();
+  const body = new Uint8Array(8 * 1024 * 1024).fill(32);
+  const ask = (method, path) => fetch(`${r.url()}/v1/datastores/${id}${path}`, { method, body });
+  for (let turn = 0; turn < 5; turn++) {
+    for (const [method, path, status] of [["POST", "/mutations", 413], ["PUT", "/collections/c/records/k", 413], ["PUT", "/stats", 405]])
+      assert.equal((await ask(method, path)).status, status, `${method} ${path}`);
+  }
+});
+
 test("a body is JSON, whatever its Content-Type calls it, and however it comes", async () => {
   const id = await fresh();
   const path = `/${id}/collections/c/records/k`;

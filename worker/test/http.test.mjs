@@ -377,7 +377,7 @@ test("changes lead from any seq of the history to the head", async () => {
     const reset = await get(query);
     assert.deepEqual([reset.reset, reset.from, short(reset)], [true, 0, short(all)], query);
   }
-  for (const query of ["?since=x", "?since=-1", "?limit=0", "?cursor=x", "?cursor=", `?cursor=${"A".repeat(38)}`]) {
+  for (const query of ["?since=x", "?since=-1", "?limit=0", "?cursor=x", "?cursor=", `?cursor=${"A".repeat(48)}`]) {
     assertProblem(await call("GET", `/datastores/${id}/changes${query}`), 400, "invalid-query");
   }
 });

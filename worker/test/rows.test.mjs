@@ -213,10 +213,12 @@ test("a cursor leads on in one epoch only, and asks for nothing else", async () 
   const next = await page(`limit=1&cursor=${cursor}&since=0`);
   assert.deepEqual([next.from, next.to, next.reset, next.epoch], [1, 2, false, epoch], "the cursor counts, not since");
   assert.equal((await page(`cursor=${cursor}&epoch=${epoch}`)).reset, false);
-  const other = await page(`cursor=${cursor}&epoch=0123456789abcdef`);
+  const other = await page(`cursor=${cursor}&epoch=0123456789abcdef&limit=9`);
   assert.deepEqual([other.reset, other.from, other.changes.length], [true, 0, 3]);
   const beyond = await page(`since=9&limit=2`);
   assert.deepEqual([beyond.reset, beyond.changes.length], [true, 2]);
+  const second = await page(`cursor=${cursor}`);
+  assert.deepEqual([second.changes.length, second.cursor === null], [1, false], "pages go on as they began");
   const rest = await page(`cursor=${beyond.cursor}`);
   assert.deepEqual([rest.changes.map(({ key }) => key), rest.cursor], [["c"], null], "also after a reset");
 });

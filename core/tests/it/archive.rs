@@ -97,6 +97,19 @@ fn rows(machine: &Machine) -> Vec<neap_core::record::Row> {
     rows
 }
 
+/// [AR3] No copy lives longer than the relay allows, whatever it was promised where it comes from.
+#[test]
+fn ar3_a_copy_lives_no_longer_than_may_be() {
+    let longest = NOW + u64::from(Settings::default().ttl_max) * 1_000;
+    let mut machine = opened();
+    let (mut opening, facts, closing) = export(&mut machine, |_, _| {});
+    for (promised, lives) in [(longest - 1, longest - 1), (u64::MAX, longest)] {
+        opening.info.expires_at = Some(promised);
+        let copy = import(&opening, &facts, &closing).unwrap_or_else(|flaw| panic!("{flaw:?}"));
+        assert_eq!(copy.alive(NOW).and_then(|meta| meta.info.expires_at), Some(lives));
+    }
+}
+
 /// [AR1] An export is the datastore at one moment, that of its last page, whatever is written between
 /// its pages.
 #[test]

@@ -61,6 +61,10 @@ impl<S: Storage> Authority<S> {
         } else if meta.info.expires_at.is_none_or(|last| last <= now) {
             // Its life is over; the copy has one of its own.
             meta.info.live_until(now, meta.info.ttl);
+        } else {
+            // Where it came from lives may be longer than here.
+            let longest = now.saturating_add(u64::from(self.settings.ttl_max) * 1_000);
+            meta.info.expires_at = meta.info.expires_at.map(|last| last.min(longest));
         }
         self.storage.put_meta(MARK)?;
         self.has_mark = true;
