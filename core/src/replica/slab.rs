@@ -160,7 +160,7 @@ impl Slab {
         if self.dead == 0 {
             return;
         }
-        let mut live = Slab::with_room(self.bytes.len() - self.dead + STRIDE);
+        let mut live = Slab::with_room((self.bytes.len() + STRIDE).saturating_sub(self.dead));
         live.starts.resize(self.starts.len(), FREE);
         live.is_dirty = self.is_dirty;
         for slot in 0..self.starts.len() {

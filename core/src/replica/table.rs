@@ -260,7 +260,7 @@ impl Table {
         }
         self.free.push(slot);
         if let Some(tally) = self.tallies.get_mut(collection.index()) {
-            tally.records -= 1;
+            tally.records = tally.records.saturating_sub(1);
         }
     }
 
