@@ -28,7 +28,7 @@ export default defineConfig({
         name: "neap task board",
         short_name: "neap",
         description: "A shared task board that keeps working with no network.",
-        start_url: "/",
+        start_url: "/?last",
         scope: "/",
         display: "standalone",
         background_color: "#f2f6f3",

@@ -5,6 +5,7 @@ import { Composer } from "./composer";
 import { Connection, Gauge, OfflineSwitch } from "./connection";
 import { HowItWorks } from "./how";
 import { Back, Forth } from "./icons";
+import { listenForKeys } from "./keys";
 import { NoticeLog } from "./notice-log";
 import { Share } from "./share";
 import { TaskList } from "./task-list";
@@ -55,6 +56,7 @@ export function App({ board }: { board: Board }): VNode {
 
 function UndoRedo({ board }: { board: Board }): VNode {
   const { history } = board;
+  useEffect(() => listenForKeys(history), [history]);
   return (
     <p class="history">
       <button type="button" class="quiet" disabled={!history.canUndo} onClick={() => history.undo()}>

@@ -380,6 +380,37 @@ test("it starts and is fully usable with no network", async (t) => {
   ]);
 });
 
+test("the installed app begins with the board that was open last, a visit with a fresh one", async (t) => {
+  const board = await freshBoard(t);
+  await board.add("Milk");
+  const app = await Board.open(board.page.context(), new URL("/?last", board.url).href);
+  assert.equal(app.url, board.url);
+  await app.shows("Milk");
+  const visit = await Board.open(board.page.context(), new URL("/", board.url).href);
+  assert.notEqual(visit.url, board.url);
+  const stranger = await Board.open(await person(t), new URL("/?last", board.url).href);
+  assert.match(stranger.url, /\/\?id=[0-9a-f]{32}$/);
+});
+
+test("the keys take back what was done, unless someone is writing", async (t) => {
+  const board = await freshBoard(t);
+  await board.add("Milk");
+  const press = (keys) => board.page.keyboard.press(keys);
+  await press("Control+z");
+  await board.showsNo("Milk");
+  await press("Control+Shift+z");
+  await board.shows("Milk");
+  await board.checkbox("Milk").check();
+  await press("Meta+z");
+  await board.says("live");
+  assert.deepEqual(await board.content(), [{ title: "Milk", done: false }]);
+  await board.newTask.pressSequentially("Bread");
+  await press("Control+z");
+  await board.says("live");
+  assert.deepEqual(await board.content(), [{ title: "Milk", done: false }], "the words are taken back, not the task");
+  board.noProblems();
+});
+
 test("320 px are enough, and fingers find their targets", async (t) => {
   const board = await freshBoard(t, { viewport: { width: 320, height: 640 }, hasTouch: true, isMobile: true });
   await board.add("Milk");
