@@ -11,7 +11,7 @@ use crate::{
     id::{Seq, Turn},
     limits::{MUTATION_BYTES_MAX, STRIDE_BYTES, UNREAD_MAX},
     mutation::{Malformed, Op, Outcome, check_ops},
-    rate::{Bucket, Buckets},
+    rate::{Bucket, Buckets, Cost},
     storage::Storage,
     wire::{self, Up},
 };
@@ -79,6 +79,8 @@ pub struct Authority<S: Storage> {
     pools: Pools,
     presence: News,
     subjects: Buckets,
+    /// What sessions of subjects have taken since the shell asked.
+    taken: BTreeMap<u64, Cost>,
     /// Who has yet to say Hello.
     greeting: BTreeSet<SessionId>,
     sessions: BTreeMap<SessionId, Session>,
@@ -115,6 +117,7 @@ impl<S: Storage> Authority<S> {
             pools: Pools::default(),
             presence: News::default(),
             subjects: Buckets::default(),
+            taken: BTreeMap::new(),
             greeting: BTreeSet::new(),
             sessions: BTreeMap::new(),
             batch: Batch::default(),

@@ -107,7 +107,7 @@ impl Rates {
 }
 
 /// What is to be taken from a bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Mutations.
     pub mutations: u64,
@@ -170,6 +170,19 @@ impl Buckets {
         Ok(())
     }
 
+    /// Takes from a client's bucket what it has had already: where that is more than there is, nothing is left.
+    pub fn charge(&mut self, rates: &Rates, payer: u64, cost: Cost, now: u64) {
+        let bucket = self.of(payer);
+        let after = |rate: Rate, full_at, units| {
+            let taken = rate.take(full_at, units, now, 0);
+            taken.unwrap_or_else(|_| now.saturating_add(rate.time(rate.burst)))
+        };
+        self.make_room(now);
+        let mutations = after(rates.mutations, bucket.mutations, cost.mutations);
+        let bytes = after(rates.bytes, bucket.bytes, cost.bytes);
+        self.all.insert(payer, Bucket { mutations, bytes });
+    }
+
     /// Forgets the full buckets when there are too many and, where none is full, the fullest.
     fn make_room(&mut self, now: u64) {
         if self.all.len() < RATE_PAYERS_MAX {
@@ -196,6 +209,24 @@ mod tests {
 
     fn take(buckets: &mut Buckets, payer: u64, bytes: u64, ms: u64) -> Result<(), u64> {
         buckets.take(&SLOW, payer, Cost { mutations: 1, bytes }, ms * 1_000, 0)
+    }
+
+    #[test]
+    fn what_was_had_already_is_charged_and_no_more_than_all() {
+        let mut buckets = Buckets::default();
+        let charge = |buckets: &mut Buckets, mutations, ms: u64| {
+            buckets.charge(&SLOW, 1, Cost { mutations, bytes: 0 }, ms * 1_000);
+        };
+        charge(&mut buckets, 15, 0);
+        assert_eq!((0..9).filter(|_| take(&mut buckets, 1, 0, 0).is_ok()).count(), 5);
+        charge(&mut buckets, 500, 1_000);
+        assert_eq!(
+            take(&mut buckets, 1, 0, 1_000),
+            Err(100_000),
+            "nothing is left, and nothing owed"
+        );
+        assert_eq!(take(&mut buckets, 1, 5_000, 1_100), Ok(()), "of the bytes all is there");
+        assert_eq!(take(&mut buckets, 2, 0, 1_000), Ok(()));
     }
 
     #[test]

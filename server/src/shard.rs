@@ -44,6 +44,13 @@ const PURGE_MAX: usize = 16;
 type Groups = BTreeMap<Name, Vec<Step>>;
 type Storage = Box<dyn FnMut(&Name) -> Result<SqlRows, Failure>>;
 
+/// Who pays at a datastore: speed is counted for each.
+fn payer_at(payer: u64, id: &Name) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (payer, &**id).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// A thread with its share of the datastores.
 pub(crate) struct Shard {
     settings: Arc<Settings>,
@@ -159,11 +166,9 @@ impl Shard {
         }
     }
 
-    /// Says what is to be done for a request. Speed is counted for each datastore.
+    /// Says what is to be done for a request.
     fn plan(&mut self, id: &Name, mut request: Request) -> Todo<SqlRows> {
-        let mut hasher = DefaultHasher::new();
-        (request.pass.payer, &**id).hash(&mut hasher);
-        request.pass.payer = hasher.finish();
+        request.pass.payer = payer_at(request.pass.payer, id);
         answer(&self.settings, &mut self.buckets, request)
     }
 
@@ -203,11 +208,17 @@ impl Shard {
         let moment = Moment { now: now(), dice: Epoch(dice()?) };
         let ran = self.store.run(id, moment.now, |authority| {
             let by = (&*self.settings, id);
-            steps.iter_mut().try_for_each(|step| step.run(authority, by, moment))
+            steps.iter_mut().try_for_each(|step| step.run(authority, by, moment))?;
+            Ok(authority.take_taken())
         });
-        if ran.is_ok() {
+        let ran = ran.map(|taken| {
+            // What the sessions of a subject take counts where it speaks over HTTP too.
+            for (subject, cost) in taken {
+                let (rates, now) = (&self.settings.bounds.rates, moment.now.saturating_mul(1_000));
+                self.buckets.charge(rates, payer_at(subject, id), cost, now);
+            }
             self.renewed(steps);
-        }
+        });
         self.carry_out(moment.now);
         ran
     }

@@ -46,7 +46,7 @@ pub(crate) struct Relay {
     pub(crate) settings: Settings,
     log: Log,
     queue: RefCell<Queue>,
-    /// How fast those who wrote over HTTP lately were.
+    /// How fast those who wrote over HTTP lately were, what they wrote over sockets included.
     buckets: RefCell<Buckets>,
     /// Built when first needed; thrown away after any trouble.
     engine: RefCell<Option<Engine>>,

@@ -41,6 +41,24 @@ test("bytes have a rate of their own; with a secret it counts by subject", async
   assert.equal((await as("eve", "PUT", record("a", "l"), much, "192.0.2.1")).status, 200);
 });
 
+test("what a subject writes over a socket counts when it speaks over HTTP, and not the other way round", async (t) => {
+  // So slow a rate that nothing comes back while this runs.
+  const r = await relay(t, { vars: { NEAP_SECRET: "s", NEAP_RATE_MUTATIONS: "1:20" } });
+  const jwt = (sub) => token("s", { ds: "a", scope: ["write"], sub, exp: Math.floor(Date.now() / 1000) + 600 });
+  const put = async (sub, key) => (await r.call("PUT", record("a", key), {}, { Authorization: `Bearer ${jwt(sub)}` })).status;
+  const socket = await r.socket("a", { protocols: ["neap.v1", `neap.token.${jwt("ann")}`] });
+  await socket.greet();
+  assert.equal(await put("ann", "first"), 200);
+  await socket.outcome(socket.push(...Array.from({ length: 16 }, (_, n) => [set("c", `s${n}`)])));
+  const statuses = [];
+  for (let n = 0; n < 8; n++) statuses.push(await put("ann", `h${n}`));
+  const taken = statuses.filter((status) => status === 200).length;
+  assert(taken >= 1 && taken <= 5 && statuses.at(-1) === 429, `${statuses}`);
+  assert.equal(await put("eve", "other"), 200);
+  await socket.outcome(socket.push([set("c", "more")], [set("c", "and more")]));
+  assert.equal(socket.closed, null, "a socket that keeps to what it was told is never too fast");
+});
+
 test("who opens too many datastores is told when to come again, by address or by subject, and goes on in those that are open", async (t) => {
   const r = await relay(t, { vars: { NEAP_RATE_OPENINGS: "1:3" } });
   const from = (address) => ({ "CF-Connecting-IP": address });

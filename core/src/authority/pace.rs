@@ -1,7 +1,7 @@
 //! How fast sessions may write. Each has a bucket, and so has each subject, in memory alone: who sleeps
 //! fills them. An honest replica paces itself by what it is told, so who overdraws is closed.
 
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 use super::{
     Authority, SessionId,
@@ -10,7 +10,8 @@ use super::{
 use crate::{
     datastore::Totals,
     limits::{
-        AGAIN_BURST, AGAIN_PER_SECOND, FRAMES_BURST, FRAMES_PER_SECOND, GREETING_MS, RATE_SLACK_MS,
+        AGAIN_BURST, AGAIN_PER_SECOND, FRAMES_BURST, FRAMES_PER_SECOND, GREETING_MS,
+        RATE_PAYERS_MAX, RATE_SLACK_MS,
     },
     rate::{Bucket, Cost, Rate, Rates},
     storage::Storage,
@@ -31,7 +32,22 @@ impl<S: Storage> Authority<S> {
         let Ok(bucket) = rates.take(session.bucket, cost, now, slack) else { return false };
         (session.others, session.bucket) = (others, bucket);
         let subject = session.admission.subject;
-        subject == 0 || self.subjects.take(&rates, subject, cost, now, slack).is_ok()
+        if subject == 0 {
+            return true;
+        }
+        let can = self.subjects.take(&rates, subject, cost, now, slack).is_ok();
+        if can && (self.taken.len() < RATE_PAYERS_MAX || self.taken.contains_key(&subject)) {
+            let taken = self.taken.entry(subject).or_default();
+            taken.mutations = taken.mutations.saturating_add(cost.mutations);
+            taken.bytes = taken.bytes.saturating_add(cost.bytes);
+        }
+        can
+    }
+
+    /// What the sessions of subjects have taken since this was last asked. It counts where those speak over HTTP too; the
+    /// sessions themselves, which pace themselves by what they were told, are never too fast for what came there.
+    pub fn take_taken(&mut self) -> BTreeMap<u64, Cost> {
+        core::mem::take(&mut self.taken)
     }
 
     /// Takes from a session what it was given before, and ends it when that is too much. It could ask for ever, and

@@ -6,7 +6,7 @@ use neap_core::{authority::Moment, id::Epoch};
 
 use super::{
     Relay,
-    engine::Fault,
+    engine::{Engine, Fault},
     queue::{self, Job},
 };
 #[cfg(feature = "contract")]
@@ -128,6 +128,7 @@ impl Relay {
                 contract::count(|counts| &counts.commits, 1);
                 contract::trap_at(contract::Trap::Behind);
             }
+            self.charge(engine, moment.now);
             // First, since it belongs to what has been stored: one commit takes both.
             self.set_alarm(engine);
             engine.carry_out(outputs, moment.now, &self.log);
@@ -138,5 +139,13 @@ impl Relay {
             }
             Ok(())
         })
+    }
+
+    /// What the sessions of a subject take counts where it speaks over HTTP too.
+    fn charge(&self, engine: &mut Engine, now: u64) {
+        let Ok(mut buckets) = self.buckets.try_borrow_mut() else { return };
+        for (subject, cost) in engine.machine.take_taken() {
+            buckets.charge(&self.settings.bounds.rates, subject, cost, now.saturating_mul(1_000));
+        }
     }
 }
