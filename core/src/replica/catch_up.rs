@@ -158,6 +158,7 @@ impl Replica {
             self.events.push_back(Event::Reset(reason));
         }
         self.is_stale = false;
+        self.siblings.whole();
         self.reopen_pools();
         self.events.push_back(Event::Live);
         if self.table.digest() != last.digest {

@@ -205,6 +205,7 @@ impl Replica {
     pub fn drop_records(&mut self) {
         self.table = super::table::Table::new(self.seed, self.page_records);
         self.seq = Seq::ZERO;
+        self.siblings.torn(self.settled());
         self.empty_pools();
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Siblings {
     settled: Vec<Settled>,
     /// How often the relay has been asked in which life it is.
     asked: u64,
+    /// The records were torn: it has settled what it does not hold, and cannot tell where that counts.
+    is_torn: bool,
 }
 
 impl Siblings {
@@ -65,6 +67,16 @@ impl Siblings {
     /// The disk has the id under which the replica goes on; a forsaken one will always have the old id.
     pub(super) fn moved(&mut self, is_alone: bool) {
         self.has_moved = self.was.is_some() && !is_alone;
+    }
+
+    /// The records were torn, with so much settled.
+    pub(super) fn torn(&mut self, settled: Turn) {
+        self.is_torn = settled > Turn::ZERO;
+    }
+
+    /// All is held again.
+    pub(super) fn whole(&mut self) {
+        self.all_is_due |= core::mem::take(&mut self.is_torn);
     }
 
     /// What was told is of an id that this replica has no more.
@@ -119,7 +131,7 @@ impl Replica {
             asks,
             id: &self.id().0,
             was: was.as_ref().map_or(&[], |was| &was.0),
-            epoch: self.epoch(),
+            epoch: self.epoch().filter(|_| !self.siblings.is_torn),
             at: self.seq,
             settled: core::mem::take(&mut self.siblings.settled),
             acked,

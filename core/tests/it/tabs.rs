@@ -111,6 +111,37 @@ fn ta1_a_siblings_edit_shows_until_its_effect_is_held() {
     }
 }
 
+/// [TA1] A tab whose stored records were torn has settled what it does not hold: nobody takes its word for where that counts.
+#[test]
+fn ta1_whose_records_were_torn() {
+    let mut authority = authority();
+    let (mut one, mut two) = tabs();
+    join(&mut authority, 2, &mut two, NOW);
+    two.closed(1006);
+    authority.disconnect(2, NOW);
+    set(&mut one, "k");
+    gossip(&mut [&mut one, &mut two]);
+    join(&mut authority, 1, &mut one, NOW);
+    assert_eq!((one.pending(), one.seq()), (0, Seq(1)));
+
+    let mut again = replica(1);
+    assert_eq!(again.restore_account(&one.account()), Ok(()));
+    assert_eq!(again.restore_info(&one.info().unwrap_or_default()), Ok(()));
+    again.drop_records();
+    again.restored();
+    again.meet_siblings();
+    assert_eq!(changes(&mut two), shown(r#"{"id":"k"}"#));
+    gossip(&mut [&mut again, &mut two]);
+    assert!(two.meta("c", "k").pending, "its effect is held nowhere here");
+    join(&mut authority, 3, &mut again, NOW);
+    gossip(&mut [&mut again, &mut two]);
+    assert!(two.meta("c", "k").pending);
+    join(&mut authority, 4, &mut two, NOW);
+    assert!(!two.meta("c", "k").pending, "now it is");
+    assert_eq!(changes(&mut two), [], "nothing flickers");
+    assert_eq!(two.digest(), again.digest());
+}
+
 /// [TA1] A refusal takes it away.
 #[test]
 fn ta1_a_siblings_refused_edit_goes() {
