@@ -80,7 +80,7 @@ pub struct Authority<S: Storage> {
     presence: News,
     subjects: Buckets,
     /// What sessions of subjects have taken since the shell asked.
-    taken: BTreeMap<u64, Cost>,
+    costs: BTreeMap<u64, Cost>,
     /// Who has yet to say Hello.
     greeting: BTreeSet<SessionId>,
     sessions: BTreeMap<SessionId, Session>,
@@ -117,7 +117,7 @@ impl<S: Storage> Authority<S> {
             pools: Pools::default(),
             presence: News::default(),
             subjects: Buckets::default(),
-            taken: BTreeMap::new(),
+            costs: BTreeMap::new(),
             greeting: BTreeSet::new(),
             sessions: BTreeMap::new(),
             batch: Batch::default(),

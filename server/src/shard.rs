@@ -209,11 +209,11 @@ impl Shard {
         let ran = self.store.run(id, moment.now, |authority| {
             let by = (&*self.settings, id);
             steps.iter_mut().try_for_each(|step| step.run(authority, by, moment))?;
-            Ok(authority.take_taken())
+            Ok(authority.take_costs())
         });
-        let ran = ran.map(|taken| {
+        let ran = ran.map(|costs| {
             // What the sessions of a subject take counts where it speaks over HTTP too.
-            for (subject, cost) in taken {
+            for (subject, cost) in costs {
                 let (rates, now) = (&self.settings.bounds.rates, moment.now.saturating_mul(1_000));
                 self.buckets.charge(rates, payer_at(subject, id), cost, now);
             }

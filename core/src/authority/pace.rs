@@ -36,18 +36,18 @@ impl<S: Storage> Authority<S> {
             return true;
         }
         let can = self.subjects.take(&rates, subject, cost, now, slack).is_ok();
-        if can && (self.taken.len() < RATE_PAYERS_MAX || self.taken.contains_key(&subject)) {
-            let taken = self.taken.entry(subject).or_default();
-            taken.mutations = taken.mutations.saturating_add(cost.mutations);
-            taken.bytes = taken.bytes.saturating_add(cost.bytes);
+        if can && (self.costs.len() < RATE_PAYERS_MAX || self.costs.contains_key(&subject)) {
+            let sum = self.costs.entry(subject).or_default();
+            sum.mutations = sum.mutations.saturating_add(cost.mutations);
+            sum.bytes = sum.bytes.saturating_add(cost.bytes);
         }
         can
     }
 
     /// What the sessions of subjects have taken since this was last asked. It counts where those speak over HTTP too; the
     /// sessions themselves, which pace themselves by what they were told, are never too fast for what came there.
-    pub fn take_taken(&mut self) -> BTreeMap<u64, Cost> {
-        core::mem::take(&mut self.taken)
+    pub fn take_costs(&mut self) -> BTreeMap<u64, Cost> {
+        core::mem::take(&mut self.costs)
     }
 
     /// Takes from a session what it was given before, and ends it when that is too much. It could ask for ever, and

@@ -9,7 +9,7 @@ use super::{
     Event, Origin, Replica,
     author::Placed,
     event::event_of,
-    outbox::{Ordinal, Outbox},
+    outbox::{Ordinal, Outbox, Pending},
     table::{Collection, Held},
 };
 use crate::{
@@ -149,6 +149,23 @@ impl Replica {
             self.siblings.settled(turn, outcome);
             self.events.push_back(event_of(turn, outcome, entry.bytes));
         }
+    }
+
+    /// Takes a mutation out of the outbox.
+    pub(super) fn take_out(
+        &mut self,
+        ordinal: Ordinal,
+        unsettled: &mut Unsettled,
+    ) -> Option<Pending> {
+        let places = self.outbox.places_of(ordinal);
+        for (collection, key) in &places {
+            self.mark(*collection, key);
+        }
+        let entry = self.outbox.remove(ordinal)?;
+        for (collection, key) in &places {
+            self.unsettle((*collection, key), ordinal, unsettled);
+        }
+        Some(entry)
     }
 
     /// Conditions on a turn become conditions on the seq that it took. A turn that took none wrote

@@ -3,12 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::{
-    Reconnect, Replica,
-    author::Author,
-    confirm::Unsettled,
-    outbox::{Ordinal, Pending},
-};
+use super::{Reconnect, Replica, author::Author, confirm::Unsettled, outbox::Ordinal};
 use crate::{
     id::{Epoch, ReplicaId, Seq, Turn},
     limits::{AUTHORS_MAX, BLOCK_BYTES, INTEGER_MAX, SIBLING_MUTATIONS_MAX},
@@ -389,22 +384,5 @@ impl Replica {
         if let Some(author) = self.authors.get_mut(place) {
             author.minted = author.minted.min(turn.max(author.settled));
         }
-    }
-
-    /// Takes a mutation out of the outbox.
-    pub(super) fn take_out(
-        &mut self,
-        ordinal: Ordinal,
-        unsettled: &mut Unsettled,
-    ) -> Option<Pending> {
-        let places = self.outbox.places_of(ordinal);
-        for (collection, key) in &places {
-            self.mark(*collection, key);
-        }
-        let entry = self.outbox.remove(ordinal)?;
-        for (collection, key) in &places {
-            self.unsettle((*collection, key), ordinal, unsettled);
-        }
-        Some(entry)
     }
 }

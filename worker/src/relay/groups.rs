@@ -144,7 +144,7 @@ impl Relay {
     /// What the sessions of a subject take counts where it speaks over HTTP too.
     fn charge(&self, engine: &mut Engine, now: u64) {
         let Ok(mut buckets) = self.buckets.try_borrow_mut() else { return };
-        for (subject, cost) in engine.machine.take_taken() {
+        for (subject, cost) in engine.machine.take_costs() {
             buckets.charge(&self.settings.bounds.rates, subject, cost, now.saturating_mul(1_000));
         }
     }
