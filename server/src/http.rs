@@ -75,7 +75,7 @@ async fn let_in(relay: &Arc<Relay>, head: &Head, parts: &mut Parts, body: Body) 
         match read(&parts.headers, body).await {
             Ok(Some(bytes)) => (bytes, Body::empty()),
             Ok(None) => return Reply::Answer(Answer::too_large()),
-            Err(_) => return Reply::Answer(Answer::internal()),
+            Err(_) => return Reply::Answer(Answer::torn()),
         }
     };
     let fresh = match dice() {
