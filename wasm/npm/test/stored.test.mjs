@@ -226,6 +226,8 @@ for (const name of readdirSync(fixtures).filter((name) => name.endsWith(".json")
     assert.equal(shown.length, 42, "40 set, one logged, one deleted, two pending");
     assert.deepEqual(await page.evaluate(() => tasks.get("k7")), { id: "k7", n: 7, patched: true });
     assert.equal(await page.evaluate(() => ds.status.pending), 3);
+    // It connects once the disk knows of it.
+    await until(() => page.evaluate(() => trouble.length > 0), "a word of the road");
     assert.deepEqual(await page.evaluate(() => trouble), ["unreachable"]);
     // Written anew in today's format, beside what is old.
     await page.evaluate(() => tasks.set({ id: "today" }).durable.then(() => ds.close()));
