@@ -50,6 +50,7 @@
 mod admit;
 mod answer;
 mod archive;
+mod body;
 mod call;
 mod changes;
 mod datastores;
@@ -68,6 +69,7 @@ mod settings;
 
 pub use answer::Answer;
 pub use archive::{Exporter, Importer, Piece};
+pub use body::Incoming;
 pub use call::{Answers, Outcome, Read, Request, Todo, Write, answer};
 pub use door::{Denial, Pass, Visit, enter, renew, share};
 pub use head::Head;

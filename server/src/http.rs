@@ -13,11 +13,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::StreamExt as _;
-use neap_core::{
-    id::Name,
-    limits::{BODY_BYTES_MAX, MESSAGE_BYTES_MAX},
-};
-use neap_http::{Answer, Denial, Exporter, Head, PROTOCOL, Pass, enter, share};
+use neap_core::{id::Name, limits::MESSAGE_BYTES_MAX};
+use neap_http::{Answer, Denial, Exporter, Head, Incoming, PROTOCOL, Pass, enter, share};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -146,28 +143,17 @@ async fn upgrade<F: Future<Output = ()> + Send + 'static>(
     }
 }
 
-/// Reads a body; `None` when it is longer than it may be. The rest of such a one is read and thrown
-/// away as far as makes sense, since most clients hear an answer only when they have said all.
+/// Reads a body; `None` when it is longer than it may be.
 async fn read(headers: &HeaderMap, body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    let length = length.and_then(|length| length.parse::<usize>().ok()).unwrap_or(0);
-    if length > MESSAGE_BYTES_MAX {
-        return Ok(None);
-    }
-    let mut bytes = Vec::with_capacity(length.min(BODY_BYTES_MAX));
-    let mut size = 0;
+    let mut incoming = Incoming::new(length);
     let mut stream = body.into_data_stream();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk?;
-        size += chunk.len();
-        if size > MESSAGE_BYTES_MAX {
-            return Ok(None);
-        }
-        if size <= BODY_BYTES_MAX {
-            bytes.extend_from_slice(&chunk);
-        }
+    while incoming.goes_on()
+        && let Some(chunk) = stream.next().await
+    {
+        incoming.take(&chunk?);
     }
-    Ok((size <= BODY_BYTES_MAX).then_some(bytes))
+    Ok(incoming.end())
 }
 
 /// Reads a request but for its body.

@@ -20,11 +20,8 @@ use std::cell::RefCell;
 
 use futures_util::StreamExt as _;
 use js_sys::Promise;
-use neap_core::{
-    authority::Stats,
-    limits::{BODY_BYTES_MAX, MESSAGE_BYTES_MAX},
-};
-use neap_http::{Answer, Buckets, Denial, Head, Pass, Settings, enter, share};
+use neap_core::authority::Stats;
+use neap_http::{Answer, Buckets, Denial, Head, Incoming, Pass, Settings, enter, share};
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 use wasm_bindgen::prelude::*;
 use worker::{
@@ -111,10 +108,7 @@ async fn let_in(
 ) -> Result<Response> {
     let visit = match enter(settings, head, now()) {
         Ok(visit) => visit,
-        Err(denial) => {
-            let _ = body(&mut request).await;
-            return deny(denial, log);
-        }
+        Err(denial) => return deny(denial, &mut request, log).await,
     };
     let is_socket = visit.is_socket();
     let (bytes, payload) = if head.is_streamed() {
@@ -136,11 +130,13 @@ async fn let_in(
     });
     match admitted {
         Ok(pass) => forward(&request, env, &pass, is_socket, payload, log).await,
-        Err(denial) => deny(denial, log),
+        Err(denial) => deny(denial, &mut request, log).await,
     }
 }
 
-fn deny(denial: Denial, log: &Log) -> Result<Response> {
+/// Says no, when all has been said: before that an answer is lost on most clients.
+async fn deny(denial: Denial, request: &mut Request, log: &Log) -> Result<Response> {
+    let _ = body(request).await;
     match denial {
         Denial::Answer(answer) => {
             // Those without a valid claim, or too fast; whoever only mistypes is no news.
@@ -217,29 +213,16 @@ fn inner(
     Request::new_with_init(&url, &init)
 }
 
-/// Reads a body; `None` when it is longer than it may be. The rest of such a one is read and thrown away as far as makes
-/// sense, since most clients hear an answer only when they have said all.
+/// Reads a body; `None` when it is longer than it may be.
 async fn body(request: &mut Request) -> Result<Option<Vec<u8>>> {
-    let length = request.headers().get("Content-Length")?.and_then(|text| text.parse::<u64>().ok());
-    let is_endless = |length| usize::try_from(length).map_or(true, |len| len > MESSAGE_BYTES_MAX);
-    if length.is_some_and(is_endless) {
-        return Ok(None);
-    }
-    if request.inner().body().is_none() {
-        return Ok(Some(Vec::new()));
-    }
-    let mut bytes = Vec::new();
-    let mut size = 0_usize;
-    let mut stream = request.stream()?;
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk?;
-        size = size.saturating_add(chunk.len());
-        if size > MESSAGE_BYTES_MAX {
-            return Ok(None);
-        }
-        if size <= BODY_BYTES_MAX {
-            bytes.extend_from_slice(&chunk);
+    let mut incoming = Incoming::new(request.headers().get("Content-Length")?.as_deref());
+    if request.inner().body().is_some() {
+        let mut stream = request.stream()?;
+        while incoming.goes_on()
+            && let Some(chunk) = stream.next().await
+        {
+            incoming.take(&chunk?);
         }
     }
-    Ok((size <= BODY_BYTES_MAX).then_some(bytes))
+    Ok(incoming.end())
 }
