@@ -92,13 +92,8 @@ fn kind(name: &str) -> Result<Kind, Answer> {
 
 /// Zero stands for what is no ttl and is refused like one.
 fn ttl(seconds: f64) -> Result<u32, Answer> {
-    if seconds.fract() != 0.0 || seconds < 1.0 {
-        return Err(bad_ttl());
-    }
-    if seconds > f64::from(u32::MAX) {
-        return Err(bad_ttl());
-    }
-    Ok(seconds as u32)
+    let is_one = seconds.fract() == 0.0 && (1.0..=f64::from(u32::MAX)).contains(&seconds);
+    if is_one { Ok(seconds as u32) } else { Err(bad_ttl()) }
 }
 
 fn bad_ttl() -> Answer {

@@ -10,6 +10,7 @@ mod args;
 mod data;
 mod http;
 mod links;
+mod payers;
 mod queue;
 mod relay;
 mod rows;

@@ -6,7 +6,6 @@
 
 use std::{
     collections::BTreeMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -19,7 +18,7 @@ use neap_core::{
     store::Store,
     wire::Pong,
 };
-use neap_http::{Answer, Buckets, Exporter, Piece, Read, Request, Settings, Todo, answer};
+use neap_http::{Answer, Exporter, Piece, Read, Settings, Todo};
 use tokio::{
     runtime::Handle,
     sync::{mpsc::Receiver, watch},
@@ -30,6 +29,7 @@ use crate::{
     complain,
     data::Data,
     links::{Link, Links, first_until},
+    payers::Payers,
     queue::{Job, Reply, Step, Upshot, What},
     rows::{Failure, SqlRows},
 };
@@ -44,19 +44,12 @@ const PURGE_MAX: usize = 16;
 type Groups = BTreeMap<Name, Vec<Step>>;
 type Storage = Box<dyn FnMut(&Name) -> Result<SqlRows, Failure>>;
 
-/// Who pays at a datastore: speed is counted for each.
-fn payer_at(payer: u64, id: &Name) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (payer, &**id).hash(&mut hasher);
-    hasher.finish()
-}
-
 /// A thread with its share of the datastores.
 pub(crate) struct Shard {
     settings: Arc<Settings>,
     store: Store<SqlRows, Storage>,
     links: Links,
-    buckets: Buckets,
+    payers: Payers,
     rested_at: u64,
 }
 
@@ -68,7 +61,7 @@ impl Shard {
         for id in ids {
             store.expect(id);
         }
-        Shard { settings, store, links: Links::new(), buckets: Buckets::default(), rested_at: 0 }
+        Shard { settings, store, links: Links::new(), payers: Payers::default(), rested_at: 0 }
     }
 
     /// Does what is asked for, and what is due, until the server ends. Its files are closed then, so
@@ -116,16 +109,22 @@ impl Shard {
             let mut step = |step| groups.entry(id.clone()).or_default().push(step);
             match what {
                 What::Frame { session, bytes } => step(Step::Frame { session, bytes }),
-                What::Request { request, reply } => match self.plan(&id, request) {
-                    Todo::Answer(answer) => tell(reply, answer),
-                    Todo::Read(run) => reads.push((id, run, reply)),
-                    Todo::Write(run) => step(Step::Ask { run, answer: None, reply }),
-                    Todo::Remove => step(Step::remove(reply)),
-                    Todo::Export(exporter) => drop(reply.send(Upshot::Export(Box::new(exporter)))),
-                    Todo::Import(importer) => drop(reply.send(Upshot::Import(Box::new(importer)))),
-                    // Sockets come by another way.
-                    Todo::Socket => tell(reply, Answer::internal()),
-                },
+                What::Request { request, reply } => {
+                    match self.payers.plan(&self.settings, &id, request) {
+                        Todo::Answer(answer) => tell(reply, answer),
+                        Todo::Read(run) => reads.push((id, run, reply)),
+                        Todo::Write(run) => step(Step::Ask { run, answer: None, reply }),
+                        Todo::Remove => step(Step::remove(reply)),
+                        Todo::Export(exporter) => {
+                            drop(reply.send(Upshot::Export(Box::new(exporter))))
+                        }
+                        Todo::Import(importer) => {
+                            drop(reply.send(Upshot::Import(Box::new(importer))))
+                        }
+                        // Sockets come by another way.
+                        Todo::Socket => tell(reply, Answer::internal()),
+                    }
+                }
                 What::Write { run, reply } => step(Step::Ask { run, answer: None, reply }),
                 What::Piece { exporter, reply } => pieces.push((id, exporter, reply)),
                 What::Ping { session } => pings.push(session),
@@ -164,12 +163,6 @@ impl Shard {
         for session in pings {
             self.answer_ping(session);
         }
-    }
-
-    /// Says what is to be done for a request.
-    fn plan(&mut self, id: &Name, mut request: Request) -> Todo<SqlRows> {
-        request.pass.payer = payer_at(request.pass.payer, id);
-        answer(&self.settings, &mut self.buckets, request)
     }
 
     fn flush(&mut self, groups: &mut Groups, id: &Name) {
@@ -212,11 +205,7 @@ impl Shard {
             Ok(authority.take_costs())
         });
         let ran = ran.map(|costs| {
-            // What the sessions of a subject take counts where it speaks over HTTP too.
-            for (subject, cost) in costs {
-                let (rates, now) = (&self.settings.bounds.rates, moment.now.saturating_mul(1_000));
-                self.buckets.charge(rates, payer_at(subject, id), cost, now);
-            }
+            self.payers.charge(&self.settings.bounds.rates, id, costs, moment.now);
             self.renewed(steps);
         });
         self.carry_out(moment.now);

@@ -1,6 +1,7 @@
 import { open, NeapError, type Change, type Collection, type Condition, type Datastore, type Op, type Refused, type Status } from "neap";
 import { Edits, oursCameLater, theirsCameLater, type Edit, type Verdict, type Wish } from "./edits";
 import { Notices } from "./notices";
+import { keep, recall } from "./slots";
 import { byAge, newTask, type Task } from "./task";
 
 /** A board lives for thirty days after its newest edit. */
@@ -35,7 +36,7 @@ export class Board {
     this.#edits = new Edits(datastore.id);
     this.#switch = `neap-board-offline:${datastore.id}`;
     this.notices = new Notices(() => this.#changed());
-    this.#workOffline = remembered(this.#switch);
+    this.#workOffline = recall("sessionStorage", this.#switch) !== null;
     if (this.#workOffline) datastore.goOffline();
     this.#listen();
   }
@@ -86,7 +87,7 @@ export class Board {
 
   set workOffline(on: boolean) {
     this.#workOffline = on;
-    remember(this.#switch, on);
+    keep("sessionStorage", this.#switch, on ? "on" : null);
     if (on) this.#datastore.goOffline();
     else this.#datastore.goOnline();
     this.#changed();
@@ -259,21 +260,4 @@ export class Board {
 function wishOf({ op, collection, key, data }: Op): { key: string; wish: Wish } | null {
   if (collection !== "tasks" || op === "set") return null;
   return { key, wish: op === "delete" ? "gone" : (data as Partial<Task>) };
-}
-
-function remembered(slot: string): boolean {
-  try {
-    return sessionStorage.getItem(slot) !== null;
-  } catch {
-    return false;
-  }
-}
-
-function remember(slot: string, on: boolean): void {
-  try {
-    if (on) sessionStorage.setItem(slot, "on");
-    else sessionStorage.removeItem(slot);
-  } catch {
-    // No session storage: the switch is off again after a reload.
-  }
 }

@@ -1,3 +1,4 @@
+import { keep, recall } from "./slots";
 import { titleOf, type Task } from "./task";
 
 /** What an edit wants of a task: these fields, or that it is gone. */
@@ -72,17 +73,13 @@ export class Edits {
   }
 
   #keep(): void {
-    try {
-      sessionStorage.setItem(this.#slot, JSON.stringify([...this.#byKey]));
-    } catch {
-      // No session storage: after a reload a notice names fewer titles.
-    }
+    keep("sessionStorage", this.#slot, JSON.stringify([...this.#byKey]));
   }
 }
 
 function restore(slot: string): Map<string, Edit> {
   try {
-    return new Map(JSON.parse(sessionStorage.getItem(slot) ?? "[]") as [string, Edit][]);
+    return new Map(JSON.parse(recall("sessionStorage", slot) ?? "[]") as [string, Edit][]);
   } catch {
     return new Map();
   }

@@ -128,11 +128,11 @@ impl Relay {
                 contract::count(|counts| &counts.commits, 1);
                 contract::trap_at(contract::Trap::Behind);
             }
-            self.charge(engine, moment.now);
             // First, since it belongs to what has been stored: one commit takes both.
             self.set_alarm(engine);
             engine.carry_out(outputs, moment.now, &self.log);
             engine.announce(&self.state);
+            self.charge(engine, moment.now);
             let refused = engine.refusals().saturating_sub(before);
             if refused > 0 {
                 self.log.tell(Event::Refusal, "mutation", refused, engine.stats());

@@ -14,7 +14,7 @@ use super::{
     disk::Entry,
     fail,
     naive::{Act, Draft, Id, Op, Place, Record, State, resolve},
-    oracle::never,
+    oracle::{Life, never},
     sabotage::Sabotage,
     world::{World, trace},
 };
@@ -33,6 +33,17 @@ pub(crate) struct Known {
 
 fn text(record: Option<&Rc<Record>>) -> Option<&str> {
     record.map(|record| &*record.text)
+}
+
+/// The records before and after a mutation, each known.
+fn texts(sides: &[Option<Rc<Record>>; 2]) -> [Option<Option<&str>>; 2] {
+    sides.each_ref().map(|side| Some(text(side.as_ref())))
+}
+
+/// What the order had under a key before a seq and at it, as far as that is known.
+fn sides_of<'a>(life: &'a Life, seq: Seq, at: &Place) -> [Option<Option<&'a str>>; 2] {
+    let state = |seq: u64| life.states.get(usize::try_from(seq).unwrap_or(usize::MAX));
+    [seq.0 - 1, seq.0].map(|seq| state(seq).map(|state| text(state.get(at))))
 }
 
 impl Client {
@@ -174,8 +185,8 @@ impl World {
             return Ok(());
         }
         for (at, sides) in &ground {
-            let really = [seq.0 - 1, seq.0].map(|seq| state(seq).map(|state| text(state.get(at))));
-            if really != [0, 1].map(|side: usize| Some(text(sides[side].as_ref()))) {
+            let really = sides_of(life, seq, at);
+            if really != texts(sides) {
                 return fail(
                     "RE13",
                     format!("mutation {id} met {really:?}, and the app saw {sides:?}"),
@@ -197,14 +208,9 @@ impl World {
         };
         let frame = client.frame.as_ref().and_then(|frame| wire::decode_down(frame).ok());
         if let Some((Down::Delta(_), _)) = frame {
-            let state = |seq: u64| &life.states[usize::try_from(seq).unwrap_or(usize::MAX)];
-            let (before, after) = (state(seq.0 - 1), state(seq.0));
             let is_as_seen = |op: &Op| {
-                let really = [before, after].map(|state| text(state.get(&op.place)));
-                let seen = ground.get(&op.place);
-                seen.map_or(really[0] == really[1], |seen| {
-                    really == [0, 1].map(|side: usize| text(seen[side].as_ref()))
-                })
+                let really = sides_of(life, seq, &op.place);
+                ground.get(&op.place).map_or(really[0] == really[1], |seen| really == texts(seen))
             };
             if self.oracle.mutations[id].ops.iter().all(is_as_seen) {
                 return fail(
