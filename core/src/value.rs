@@ -8,6 +8,7 @@ use core::{cmp::Ordering, ops::Range};
 use crate::{limits::DEPTH_MAX, order::order};
 
 mod canonical;
+mod number;
 mod patch;
 mod text;
 
@@ -53,8 +54,8 @@ impl Invalid {
 /// # Errors
 /// What is wrong with the text.
 pub fn check_object<'a>(text: &'a str, name: &str) -> Result<Option<&'a str>, Invalid> {
-    let mut reader = Reader::new(text);
-    let found = reader.top_object(name)?;
+    let mut reader = Reader::new(text, Some(name));
+    let found = reader.top_object()?;
     if reader.at == text.len() { Ok(found) } else { Err(Invalid::Syntax) }
 }
 
@@ -64,8 +65,8 @@ pub fn check_object<'a>(text: &'a str, name: &str) -> Result<Option<&'a str>, In
 /// # Errors
 /// What is wrong with the text.
 pub fn check_value<'a>(text: &'a str, name: Option<&str>) -> Result<Option<&'a str>, Invalid> {
-    let mut reader = Reader::new(text);
-    let found = reader.top_value(name)?;
+    let mut reader = Reader::new(text, name);
+    let found = reader.top_value()?;
     if reader.at == text.len() { Ok(found) } else { Err(Invalid::Syntax) }
 }
 
@@ -79,7 +80,7 @@ pub fn check_array<'a>(
     name: &str,
     mut each: impl FnMut(&'a str, Option<&'a str>),
 ) -> Result<(), Invalid> {
-    split_array(text, &|reader| reader.top_object(name), &mut each)
+    split_array(Reader::new(text, Some(name)), &|reader| reader.top_object(), &mut each)
 }
 
 /// Splits a minified array of values that can be stored: each comes with the raw value of its member
@@ -92,18 +93,17 @@ pub fn check_values<'a>(
     name: Option<&str>,
     mut each: impl FnMut(&'a str, Option<&'a str>),
 ) -> Result<(), Invalid> {
-    split_array(text, &|reader| reader.top_value(name), &mut each)
+    split_array(Reader::new(text, name), &|reader| reader.top_value(), &mut each)
 }
 
 /// Reads one element of an array, and what is wanted of it.
-type ReadElement<'a, 'r> = &'r dyn Fn(&mut Reader<'a>) -> Result<Option<&'a str>, Invalid>;
+type ReadElement<'a, 'w, 'r> = &'r dyn Fn(&mut Reader<'a, 'w>) -> Result<Option<&'a str>, Invalid>;
 
-fn split_array<'a>(
-    text: &'a str,
-    read: ReadElement<'a, '_>,
+fn split_array<'a, 'w>(
+    mut reader: Reader<'a, 'w>,
+    read: ReadElement<'a, 'w, '_>,
     each: &mut dyn FnMut(&'a str, Option<&'a str>),
 ) -> Result<(), Invalid> {
-    let mut reader = Reader::new(text);
     reader.expect(b'[')?;
     if reader.peek() == Some(b']') {
         reader.at += 1;
@@ -119,7 +119,7 @@ fn split_array<'a>(
             }
         }
     }
-    if reader.at == text.len() { Ok(()) } else { Err(Invalid::Syntax) }
+    if reader.at == reader.text.len() { Ok(()) } else { Err(Invalid::Syntax) }
 }
 
 /// Reads the raw value of a member as a string: `None` where it is another kind of value.
@@ -134,23 +134,26 @@ fn compare_names(one: &str, other: &str) -> Ordering {
     unescape(one).as_ref().cmp(unescape(other).as_ref())
 }
 
-/// The integer part of the least decimal number that rounds to infinity: 2^1024 - 2^970.
-const OVERFLOW: &[u8] = b"179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
-
 /// Names up to which comparing all with all beats sorting them.
 const FEW: usize = 12;
 
 /// A reader of minified JSON.
-struct Reader<'a> {
+struct Reader<'a, 'w> {
     text: &'a str,
     at: usize,
-    /// Raw names of the members of all open objects, for the search for duplicates.
+    /// Names of the members of all open objects, for the search for duplicates: raw, from their quote to the colon.
     names: Vec<&'a str>,
+    /// Name of the member whose value is wanted of objects at the top.
+    wanted: Option<&'w str>,
+    /// The names of the object at the top that was read last: records of one array are much alike.
+    likely: Vec<&'a str>,
+    /// Where the wanted one stands among them.
+    wanted_at: Option<usize>,
 }
 
-impl<'a> Reader<'a> {
-    fn new(text: &'a str) -> Self {
-        Reader { text, at: 0, names: Vec::new() }
+impl<'a, 'w> Reader<'a, 'w> {
+    fn new(text: &'a str, wanted: Option<&'w str>) -> Self {
+        Reader { text, at: 0, names: Vec::new(), wanted, likely: Vec::new(), wanted_at: None }
     }
 
     #[inline(always)]
@@ -173,16 +176,13 @@ impl<'a> Reader<'a> {
         self.text.get(range).unwrap_or("")
     }
 
-    fn top_object(&mut self, name: &str) -> Result<Option<&'a str>, Invalid> {
-        if self.peek() != Some(b'{') {
-            return Err(Invalid::NotObject);
-        }
-        self.object(1, Some(name))
+    fn top_object(&mut self) -> Result<Option<&'a str>, Invalid> {
+        if self.peek() == Some(b'{') { self.object(1) } else { Err(Invalid::NotObject) }
     }
 
-    fn top_value(&mut self, name: Option<&str>) -> Result<Option<&'a str>, Invalid> {
+    fn top_value(&mut self) -> Result<Option<&'a str>, Invalid> {
         match self.peek() {
-            Some(b'{') => self.object(1, name),
+            Some(b'{') => self.object(1),
             _ => self.value(1).map(|()| None),
         }
     }
@@ -190,7 +190,7 @@ impl<'a> Reader<'a> {
     fn value(&mut self, depth: usize) -> Result<(), Invalid> {
         match self.peek() {
             Some(b'"') => self.string().map(drop),
-            Some(b'{') => self.object(depth, None).map(drop),
+            Some(b'{') => self.object(depth).map(drop),
             Some(b'[') => self.array(depth),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true"),
@@ -200,7 +200,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn object(&mut self, depth: usize, wanted: Option<&str>) -> Result<Option<&'a str>, Invalid> {
+    /// Reads an object; of one at the top it gives the wanted value.
+    fn object(&mut self, depth: usize) -> Result<Option<&'a str>, Invalid> {
         if depth > DEPTH_MAX {
             return Err(Invalid::Depth);
         }
@@ -210,14 +211,21 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let base = self.names.len();
+        let is_top = depth == 1;
+        let mut is_likely = is_top;
         let mut found = None;
         loop {
-            let name = self.string()?;
-            self.names.push(name);
-            self.expect(b':')?;
+            let place = self.names.len();
+            is_likely = is_likely && self.likely_name();
+            if !is_likely {
+                self.name()?;
+                if is_top {
+                    self.look_for_wanted(place);
+                }
+            }
             let start = self.at;
             self.value(depth + 1)?;
-            if wanted.is_some_and(|wanted| unescape(name) == wanted) {
+            if is_top && self.wanted_at == Some(place) {
                 found = Some(self.slice(start..self.at));
             }
             match self.next() {
@@ -226,9 +234,46 @@ impl<'a> Reader<'a> {
                 _ => return Err(Invalid::Syntax),
             }
         }
-        self.no_duplicates(base)?;
+        if !is_likely {
+            self.no_duplicates(base)?;
+            if is_top {
+                core::mem::swap(&mut self.likely, &mut self.names);
+            }
+        }
         self.names.truncate(base);
         Ok(found)
+    }
+
+    /// Reads a name and its colon.
+    fn name(&mut self) -> Result<(), Invalid> {
+        let start = self.at;
+        self.string()?;
+        self.expect(b':')?;
+        self.names.push(self.slice(start..self.at));
+        Ok(())
+    }
+
+    /// Reads them where they are those that the last object at the top had in this place.
+    fn likely_name(&mut self) -> bool {
+        let name = self.likely.get(self.names.len()).copied().unwrap_or("");
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or(&[]);
+        let is_it = !name.is_empty() && rest.starts_with(name.as_bytes());
+        if is_it {
+            self.at += name.len();
+            self.names.push(name);
+        }
+        is_it
+    }
+
+    /// A name that was not likely stands in this place of an object at the top: it may be the wanted one, and what
+    /// stood there or behind it in the last object says nothing of this one.
+    fn look_for_wanted(&mut self, place: usize) {
+        let inside = self.names.last().and_then(|name| name.get(1..name.len() - 2)).unwrap_or("");
+        if self.wanted.is_some_and(|wanted| unescape(inside) == wanted) {
+            self.wanted_at = Some(place);
+        } else if self.wanted_at.is_some_and(|at| at >= place) {
+            self.wanted_at = None;
+        }
     }
 
     fn no_duplicates(&self, base: usize) -> Result<(), Invalid> {
@@ -320,67 +365,6 @@ impl<'a> Reader<'a> {
             unit = unit * 16 + digit.ok_or(Invalid::String)?;
         }
         Ok(unit)
-    }
-
-    fn digits(&mut self) -> &'a str {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        self.slice(start..self.at)
-    }
-
-    fn number(&mut self) -> Result<(), Invalid> {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        let whole = self.digits();
-        if whole.is_empty() || (whole.len() > 1 && whole.starts_with('0')) {
-            return Err(Invalid::Syntax);
-        }
-        let mut fraction = "";
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            fraction = self.digits();
-            if fraction.is_empty() {
-                return Err(Invalid::Syntax);
-            }
-        }
-        let mut exponent = 0_i64;
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            let sign = self.peek().filter(|byte| matches!(byte, b'+' | b'-'));
-            self.at += usize::from(sign.is_some());
-            let digits = self.digits();
-            if digits.is_empty() {
-                return Err(Invalid::Syntax);
-            }
-            let size = digits
-                .bytes()
-                .fold(0_i64, |sum, digit| (sum * 10 + i64::from(digit - b'0')).min(1 << 40));
-            exponent = if sign == Some(b'-') { -size } else { size };
-        }
-        if is_finite(whole, fraction, exponent) { Ok(()) } else { Err(Invalid::Number) }
-    }
-}
-
-/// Whether `whole.fraction × 10^exponent` rounds to a finite double, told from its digits alone: a
-/// conversion to `f64` would bring 10 KB into the browser for a question that is almost never asked.
-fn is_finite(whole: &str, fraction: &str, exponent: i64) -> bool {
-    let digits = || whole.bytes().chain(fraction.bytes()).skip_while(|digit| *digit == b'0');
-    let zeros = whole.bytes().chain(fraction.bytes()).take_while(|digit| *digit == b'0').count();
-    let count = i64::try_from(whole.len() + fraction.len() - zeros).unwrap_or(i64::MAX);
-    let fraction_len = i64::try_from(fraction.len()).unwrap_or(i64::MAX);
-    // Digits before the decimal point, once the exponent has moved it.
-    let places = count - fraction_len + exponent;
-    let bound = i64::try_from(OVERFLOW.len()).unwrap_or(i64::MAX);
-    match places.cmp(&bound) {
-        Ordering::Less => true,
-        Ordering::Greater => count == 0,
-        Ordering::Equal => {
-            let padded = digits().chain(core::iter::repeat(b'0'));
-            padded.take(OVERFLOW.len()).cmp(OVERFLOW.iter().copied()) == Ordering::Less
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{limits::DEPTH_MAX, order::order};
 /// What makes the text no JSON that can be stored.
 pub fn canonical(text: &str) -> Result<String, Invalid> {
     let text = minify(text)?;
-    let mut reader = Reader::new(&text);
+    let mut reader = Reader::new(&text, None);
     let mut out = Vec::with_capacity(text.len());
     write(&mut reader, &mut out, 1)?;
     if reader.at != text.len() {
@@ -21,7 +21,7 @@ pub fn canonical(text: &str) -> Result<String, Invalid> {
     String::from_utf8(out).map_err(|_| Invalid::Syntax)
 }
 
-fn write(reader: &mut Reader<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Invalid> {
+fn write(reader: &mut Reader<'_, '_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Invalid> {
     let start = reader.at;
     match reader.peek() {
         Some(b'"') => {
@@ -44,7 +44,11 @@ fn write(reader: &mut Reader<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(),
     Ok(())
 }
 
-fn write_array(reader: &mut Reader<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Invalid> {
+fn write_array(
+    reader: &mut Reader<'_, '_>,
+    out: &mut Vec<u8>,
+    depth: usize,
+) -> Result<(), Invalid> {
     if depth > DEPTH_MAX {
         return Err(Invalid::Depth);
     }
@@ -67,7 +71,11 @@ fn write_array(reader: &mut Reader<'_>, out: &mut Vec<u8>, depth: usize) -> Resu
     }
 }
 
-fn write_object(reader: &mut Reader<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Invalid> {
+fn write_object(
+    reader: &mut Reader<'_, '_>,
+    out: &mut Vec<u8>,
+    depth: usize,
+) -> Result<(), Invalid> {
     if depth > DEPTH_MAX {
         return Err(Invalid::Depth);
     }

@@ -94,7 +94,7 @@ impl<'a> Object<'a> {
 
 /// Splits a checked object into its members.
 fn members(text: &str) -> Vec<Member<'_>> {
-    let mut reader = Reader::new(text);
+    let mut reader = Reader::new(text, None);
     let mut members = Vec::new();
     reader.at = 1;
     while reader.peek().is_some_and(|byte| byte == b'"') {

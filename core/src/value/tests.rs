@@ -87,6 +87,40 @@ fn arrays_are_split() {
     assert_eq!(check_array("[1]", "id", |_, _| {}), Err(Invalid::NotObject));
 }
 
+/// What was likely after the object before changes nothing of what an object is, nor of what is found in it.
+#[test]
+fn an_object_is_read_alike_behind_any_other() {
+    let objects = [
+        "{}",
+        r#"{"id":"a"}"#,
+        r#"{"id":"a","n":1}"#,
+        r#"{"n":1,"id":"a"}"#,
+        r#"{"id":"a","n":1,"id":"b"}"#,
+        r#"{"id":"a","n":1,"\u006e":2}"#,
+        r#"{"id":"a","n":{"id":"no","n":1}}"#,
+        r#"{"id":"a","n":[{"n":1,"id":2,"n":3}]}"#,
+        r#"{"id":"a","nn":1}"#,
+        r#"{"id" :1}"#,
+        r#"{"\u0069d":"a","n":1}"#,
+        r#"{"n":1,"m":2}"#,
+    ];
+    let all = || objects.iter().flat_map(|one| objects.iter().map(move |other| [*one, *other]));
+    for triple in all().flat_map(|[one, other]| objects.map(|last| [one, other, last])) {
+        let mut seen = Vec::new();
+        let text = format!("[{}]", triple.join(","));
+        let result = check_array(&text, "id", |record, key| seen.push((record.to_string(), key)));
+        let alone =
+            triple.map(|object| check_object(object, "id").map(|key| (object.to_string(), key)));
+        let sound: Vec<_> = alone.iter().map_while(|object| object.clone().ok()).collect();
+        assert_eq!(seen, sound, "{text}");
+        assert_eq!(
+            result,
+            alone.iter().find_map(|object| object.clone().err()).map_or(Ok(()), Err),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn white_space_goes_between_tokens_only() {
     assert_eq!(minify(" { \"a b\" : [ 1 , 2 ] }\n").as_deref(), Ok("{\"a b\":[1,2]}"));

@@ -172,11 +172,22 @@ export class LiveCollection<T extends object> implements Collection<T> {
     if (!this.view.isComplete) for (const record of records) this.view.get(record[this.primary] as string);
   }
 
-  /** Shows a record that the core will not tell of, under a key that is known; gives what was there. */
-  show(key: string, record: Plain): Plain | undefined {
-    const before = this.view.put(key, record) ?? undefined;
-    if (this.isHeard) this.note(key, before, record, "local");
-    return before;
+  /** Shows records that the core will not tell of, under keys that are known. What it gives tells what was there. */
+  show(records: readonly Plain[]): () => readonly (Plain | undefined)[] {
+    const { primary } = this;
+    const keyOf = (record: Plain) => record[primary] as string;
+    let befores: readonly (Plain | undefined)[] = [];
+    this.view.owe(() => {
+      befores = records.map((record) => this.view.put(keyOf(record), record) ?? undefined);
+    });
+    if (this.isHeard) {
+      this.view.settle();
+      records.forEach((record, index) => this.note(keyOf(record), befores[index], record, "local"));
+    }
+    return () => {
+      this.view.settle();
+      return befores;
+    };
   }
 
   /** Makes reads cheap where there is nothing yet. To be called with nothing in the queue. */

@@ -26,7 +26,7 @@ export const lastSize = (): number => chars + 8 * numbers;
 export function copyRecord(value: unknown): Plain {
   chars = 0;
   numbers = 0;
-  const copy = copyValue(value, 0, "");
+  const copy = typeof value === "object" && value !== null ? copyObject(value, 1, "") : copyValue(value, 0, "");
   if (typeof copy !== "object" || copy === null || Array.isArray(copy))
     throw new NeapError("invalid-data", "a record and a patch must be objects");
   if (6 * chars + 24 * numbers > RECORD_BYTES_MAX) checkBytes(copy);
@@ -114,20 +114,13 @@ function copyValue(value: unknown, depth: number, name: string): unknown {
   }
 }
 
-function copyObject(value: object, depth: number, name: string): unknown {
+/**
+ * All of it stands in one function, too large to be inlined: engines would compile it anew for each caller, and for an app
+ * that begins with many writes that is a good part of them.
+ */
+function copyObject(value: object, depth: number, name: string, isAsked = false): unknown {
   if (depth > DEPTH_MAX) throw invalid(`the data has a cycle or more than ${DEPTH_MAX} levels`);
-  const toJSON = (value as { toJSON?: unknown }).toJSON;
-  // What `toJSON` gives may have one of its own; JSON asks only once.
-  if (typeof toJSON === "function") {
-    const plain: unknown = toJSON.call(value, name);
-    return typeof plain === "object" && plain !== null
-      ? copyMembers(plain, depth, name)
-      : copyValue(plain, depth, name);
-  }
-  return copyMembers(value, depth, name);
-}
-
-function copyMembers(value: object, depth: number, name: string): object {
+  if (!isAsked && typeof (value as { toJSON?: unknown }).toJSON === "function") return copyAsked(value, depth, name);
   if (Array.isArray(value)) return copyArray(value, depth);
   const prototype: unknown = Object.getPrototypeOf(value);
   // Objects of other realms and of classes have another prototype and the same tag.
@@ -163,6 +156,12 @@ function copyMembers(value: object, depth: number, name: string): object {
   chars += size;
   if (chars > RECORD_BYTES_MAX) throw tooLarge();
   return Object.freeze(isWhole ? copy : rebuild(copy));
+}
+
+/** Copies what `toJSON` gives. That may have one of its own; JSON asks only once. */
+function copyAsked(value: object, depth: number, name: string): unknown {
+  const plain: unknown = (value as { toJSON(name: string): unknown }).toJSON(name);
+  return typeof plain === "object" && plain !== null ? copyObject(plain, depth, name, true) : copyValue(plain, depth, name);
 }
 
 // Records of an app share their few names, and to look one up is cheaper than to look through it.

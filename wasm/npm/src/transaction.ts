@@ -133,7 +133,7 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
   /** Unconditional sets, in their order. */
   private readonly sets: Plain[] = [];
   /** What they have replaced, once they are shown. */
-  private befores: (Plain | undefined)[] = [];
+  private befores: () => readonly (Plain | undefined)[] = () => [];
   /** What is there under keys: who only loads needs none of it. */
   private byKey: Map<string, Plain | null> | undefined = undefined;
 
@@ -160,17 +160,18 @@ class DraftCollection<T extends object> implements TransactionCollection<T> {
 
   /** Shows all sets, which are all there is. */
   show(): void {
-    this.befores = this.sets.map((record) => this.base.show(this.keyOf(record), record));
+    this.befores = this.base.show(this.sets);
   }
 
   /** What they have made of the view. */
   traces(): Trace[] {
     const { sets, name: collection } = this;
+    const befores = this.befores();
     const traces = new Map<string, Trace>();
     sets.forEach((after, index) => {
       const key = this.keyOf(after);
       // Of several sets of one key the first has replaced what was there.
-      const before = traces.has(key) ? traces.get(key)?.before : this.befores[index];
+      const before = traces.has(key) ? traces.get(key)?.before : befores[index];
       traces.set(key, { collection, key, before, after });
     });
     return [...traces.values()];

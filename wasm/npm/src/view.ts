@@ -30,7 +30,9 @@ export interface Source {
 const MANY = 1000;
 
 export class View {
-  private readonly nodes = new Map<string, Node>();
+  private readonly index = new Map<string, Node>();
+  /** What is still to be put, in this order, by whoever looks first: who only loads can do without. */
+  private owed: (() => void)[] = [];
   /** Whether every record has a node. */
   private hasAll = false;
   /** All nodes in order, once somebody has asked for the order; those in `added` are still to come. */
@@ -39,9 +41,26 @@ export class View {
   /** Nodes with a record, and nodes to be fetched: together they tell the size. */
   private live = 0;
   private readonly stale = new Set<Node>();
-  private allLow = true;
 
   constructor(private readonly source: Source) {}
+
+  /** Puts records as soon as somebody looks. */
+  owe(put: () => void): void {
+    this.owed.push(put);
+  }
+
+  /** Puts what is owed. */
+  settle(): void {
+    if (this.owed.length === 0) return;
+    const { owed } = this;
+    this.owed = [];
+    for (const put of owed) put();
+  }
+
+  private get nodes(): Map<string, Node> {
+    this.settle();
+    return this.index;
+  }
 
   get isEmpty(): boolean {
     return this.nodes.size === 0;
@@ -77,6 +96,7 @@ export class View {
   }
 
   size(): number {
+    this.settle();
     if (!this.hasAll) return this.source.size();
     for (const node of [...this.stale]) this.read(node);
     return this.live;
@@ -127,7 +147,6 @@ export class View {
     if (value) this.live += 1;
     else this.stale.add(node);
     if (this.sorted) this.added.push(node);
-    if (this.allLow && !isLow(key)) this.allLow = false;
     return node;
   }
 
@@ -153,6 +172,7 @@ export class View {
 
   /** All nodes in order, some of them without a record. It never changes: the next one is another list. */
   order(): readonly Node[] {
+    this.settle();
     if (!this.hasAll) this.sorted = this.fetchAll();
     else if (!this.sorted) this.sorted = this.sort([...this.nodes.values()]);
     else if (this.added.length > 0) this.sorted = this.merge(this.sorted, this.sort(this.added));
@@ -181,7 +201,7 @@ export class View {
 
   private sort(nodes: Node[]): Node[] {
     const lowFirst = (a: Node, b: Node) => (a.key < b.key ? -1 : 1);
-    return nodes.sort(this.allLow ? lowFirst : (a, b) => compareKeys(a.key, b.key));
+    return nodes.sort(nodes.every(({ key }) => isLow(key)) ? lowFirst : (a, b) => compareKeys(a.key, b.key));
   }
 
   /** Merges two sorted lists, and lets go of nodes without a record. */

@@ -61,6 +61,18 @@ test("a transaction that sets a key twice goes back to what was there before bot
   assert.equal(tasks.size, 0);
 });
 
+test("loads that nobody has looked at are taken back as they came", async (t) => {
+  const { ds, tasks } = await local(t);
+  for (const n of [1, 2, 3]) ds.transact((tx) => ["a", `b${n}`].forEach((id) => tx.collection("tasks").set({ id, n })));
+  assert.ok(ds.undo());
+  assert.equal(read(tasks), "a2 b11 b22");
+  ds.transact((tx) => tx.collection("tasks").set({ id: "a", n: 4 }));
+  ds.transact((tx) => tx.collection("tasks").set({ id: "a", n: 5 }));
+  const states = [];
+  while (ds.undo()) states.push(read(tasks));
+  assert.deepEqual(states, ["a4 b11 b22", "a2 b11 b22", "a1 b11", ""]);
+});
+
 test("what changed nothing is not undone", async (t) => {
   const { ds, tasks } = await local(t);
   tasks.set({ id: "a", n: 1 });

@@ -82,7 +82,7 @@ test("whatever happens, the view reads as a sorted map would", () => {
     for (let step = 0; step < 300; step++) {
       const key = anyKey();
       const record = Object.freeze({ n: 1000 + step });
-      switch (dice(8)) {
+      switch (dice(9)) {
         case 0:
           view.put(key, record);
           records.set(key, JSON.stringify(record));
@@ -111,11 +111,31 @@ test("whatever happens, the view reads as a sorted map would", () => {
         case 6:
           assert.equal(view.size(), records.size);
           break;
+        case 7:
+          view.owe(() => view.put(key, record));
+          records.set(key, JSON.stringify(record));
+          break;
         default:
           assert.deepEqual([...iterateKeys(view)], sorted());
           assert.deepEqual([...iterateEntries(view)], sorted().map((at) => [at, JSON.parse(records.get(at))]));
       }
     }
+  }
+});
+
+test("what is owed is put in its order, by whoever looks first", () => {
+  const looks = [(view) => view.get("a"), (view) => view.has("a"), (view) => view.peek("a"), (view) => view.size(), (view) => view.isEmpty];
+  const others = [(view) => view.order(), (view) => iterateKeys(view).next(), (view) => view.take("a", null), (view) => view.invalidate(["a"])];
+  for (const look of [...looks, ...others, (view) => view.put("b", {}), (view) => view.settle()]) {
+    const view = new View(fakeSource(new Map()).source);
+    view.startComplete();
+    const done = [];
+    for (const n of [1, 2]) view.owe(() => done.push(n, view.put("a", Object.freeze({ n }))?.n));
+    assert.deepEqual(done, []);
+    look(view);
+    assert.deepEqual(done, [1, undefined, 2, 1], String(look));
+    look(view);
+    assert.equal(done.length, 4);
   }
 });
 
@@ -135,7 +155,7 @@ test("iterating sees what is added before its turn, not what is deleted before i
     if (key === "bb") {
       view.take("a", null);
       view.take("c", null);
-      put("x");
+      view.owe(() => put("x"));
       [...iterateKeys(view)];
       put("a", "c", "\u{1f30a}", "\uffff");
     }
