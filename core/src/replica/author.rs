@@ -35,7 +35,7 @@ pub(super) struct Author {
     /// Seqs of settled turns that pending conditions speak of.
     pub(super) placed: Vec<Placed>,
     /// What a sibling has told of its outcomes, until this replica holds their effects.
-    pub(super) awaited: VecDeque<Awaited>,
+    pub(super) awaited: Vec<Awaited>,
 }
 
 /// The seq of a settled turn. Conditions of stored mutations still speak of the turn.
@@ -67,7 +67,7 @@ impl Author {
             pushed: Turn::ZERO,
             queue: VecDeque::new(),
             placed: Vec::new(),
-            awaited: VecDeque::new(),
+            awaited: Vec::new(),
         }
     }
 }

@@ -86,13 +86,13 @@ impl Author {
     /// Keeps what is settled until its effects are held. What says nothing of an outcome makes the one
     /// before later instead of the queue longer. Where that is of a life that is over, this is too.
     fn await_effects(&mut self, awaited: Awaited) {
-        let last = self.awaited.back_mut().filter(|last| last.epoch == awaited.epoch);
+        let last = self.awaited.last_mut().filter(|last| last.epoch == awaited.epoch);
         match last {
             Some(last) if awaited.settled.is_empty() => {
                 (last.at, last.acked) = (last.at.max(awaited.at), last.acked.max(awaited.acked));
             }
             _ if awaited.settled.is_empty() && awaited.acked <= self.settled => {}
-            Some(_) | None => self.awaited.push_back(awaited),
+            Some(_) | None => self.awaited.push(awaited),
         }
     }
 }
@@ -314,21 +314,29 @@ impl Replica {
         SIBLING_MUTATIONS_MAX.saturating_sub(shown)
     }
 
-    /// Takes those outcomes of siblings whose effects are held at `seq`.
+    /// Takes those outcomes of siblings whose effects are held at `seq`. Then those of all turns before are too; what was told
+    /// first may be of later ones, as a note may be older than what the disk has said.
     pub(super) fn settle_siblings(&mut self, seq: Seq, unsettled: &mut Unsettled) {
         let epoch = self.epoch();
         for place in 1..self.authors.len() {
-            let is_held = |one: &Awaited| one.epoch == epoch && one.at <= seq;
-            while let Some(author) = self.authors.get_mut(place)
-                && author.awaited.iter().any(is_held)
-                && let Some(next) = author.awaited.pop_front()
-            {
-                for Settled { turn, outcome, .. } in next.settled {
-                    if next.epoch == epoch {
+            let is_held = |one: &&Awaited| one.epoch == epoch && one.at <= seq;
+            let Some(author) = self.authors.get_mut(place) else { break };
+            let held = author.awaited.iter().filter(is_held).map(|one| one.acked).max();
+            let Some(held) = held else { continue };
+            let told = core::mem::take(&mut author.awaited);
+            let mut later = Vec::new();
+            for next in told {
+                if next.acked > held {
+                    later.push(next);
+                } else if next.epoch == epoch {
+                    for Settled { turn, outcome, .. } in next.settled {
                         self.settle_sibling(place, turn, outcome, unsettled);
                     }
                 }
-                self.pass_over(place, next.acked, unsettled);
+            }
+            self.pass_over(place, held, unsettled);
+            if let Some(author) = self.authors.get_mut(place) {
+                author.awaited = later;
             }
         }
     }

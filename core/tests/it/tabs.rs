@@ -12,6 +12,8 @@ use neap_core::{
 
 use super::spec::{NOW, authority, carry, events, join, replica, set};
 
+mod late;
+
 /// Carries notes between tabs until none is left; gives how many there were.
 pub(super) fn gossip(tabs: &mut [&mut Replica]) -> usize {
     let mut count = 0;

@@ -268,7 +268,12 @@ impl World {
                 (last.at, last.acked) = (last.at.max(at), last.acked.max(acked));
             }
             _ if settled.is_empty() && acked <= tab.settled => {}
-            _ => tab.awaited.push_back(Awaited { epoch: epoch_there, at, settled, acked, heard }),
+            _ => {
+                // The disk may have said more since.
+                let newer = tab.awaited.iter().position(|one| one.acked >= acked);
+                let one = Awaited { epoch: epoch_there, at, settled, acked, heard };
+                tab.awaited.insert(newer.unwrap_or(tab.awaited.len()), one);
+            }
         }
         let minted = tab.minted;
         if !is_stale {

@@ -1,0 +1,48 @@
+//! What the disk has said is newer than a note that has not been read yet.
+
+use neap_core::{
+    authority::{Admission, Output},
+    mutation::Condition,
+};
+
+use super::{
+    super::spec::{NOW, authority, carry, join, moment, set},
+    gossip, patch, tabs,
+};
+
+/// [TA1] The note tells of the first turn, whose outcome needs nothing; the disk has told of both.
+#[test]
+fn ta1_a_note_that_is_older_than_what_the_disk_says() {
+    let mut authority = authority();
+    let (mut one, mut two) = tabs();
+    for (session, tab) in [(1, &mut one), (2, &mut two)] {
+        join(&mut authority, session, tab, NOW);
+    }
+    patch(&mut one, "nothing", "{}", Condition::Present);
+    let push = one.take_frame().unwrap_or_default();
+    assert_eq!(authority.receive(1, &push, moment(NOW)), Ok(()));
+    // The answer is lost.
+    drop(authority.commit());
+    for (session, tab) in [(1, &mut one), (2, &mut two)] {
+        tab.closed(1006);
+        authority.disconnect(session, NOW);
+    }
+    set(&mut one, "k");
+    gossip(&mut [&mut one, &mut two]);
+    authority.connect(3, Admission::OPEN, NOW);
+    one.connected(NOW);
+    let hello = one.take_frame().unwrap_or_default();
+    assert_eq!(authority.receive(3, &hello, moment(NOW)), Ok(()));
+    for output in authority.commit().unwrap_or_default() {
+        if let Output::Send { frame, .. } = output {
+            assert_eq!(one.received(&frame, NOW), Ok(()));
+        }
+    }
+    let note = one.take_note().unwrap_or_default();
+    carry(&mut authority, &mut [(3, &mut one)], NOW);
+    two.sibling_is_done(one.id(), one.epoch(), one.seq());
+    assert_eq!(two.hear_note(&note), Ok(()));
+    assert!(two.get("c", "k").is_some(), "its effect is not here yet");
+    join(&mut authority, 4, &mut two, NOW);
+    assert_eq!((two.get("c", "k").is_some(), two.meta("c", "k").pending), (true, false));
+}
