@@ -127,7 +127,8 @@ impl Replica {
         let had_something = self.is_stale || self.seq > Seq::ZERO;
         let changed = staging.rows.page_count() > 0 || !last.settled.is_empty() || seq != self.seq;
         let mut unsettled = Unsettled::default();
-        if !staging.is_whole || !had_something {
+        // What is held says what the order had before, unless it is of another life or known to be wrong.
+        if !self.is_stale && !self.healing {
             self.look_beneath_all(&last.settled);
         }
         if staging.is_whole {
