@@ -332,13 +332,19 @@ pub(crate) fn travel(seed: u64, report: &mut Report) -> Check {
     }
     let news = country.news.until.saturating_sub(began);
     let ideal = carried + news / 3 + 20_000;
-    if !country.live(began + SLOWNESS_MAX * ideal) {
+    // Each connection that dies of its bytes costs a wait, and four times there and back.
+    let lives = match death {
+        Death::AfterBytes(bytes) => (2 * mine.all() + others.all()) / bytes,
+        Death::Never | Death::AfterMs(_) | Death::Silent(_) => 0,
+    };
+    let bound = SLOWNESS_MAX * ideal + lives * (RETRY_MS + 8 * latency);
+    if !country.live(began + bound) {
         let far = &country.all[1];
         let what = format!(
             "{ways:?} bytes/s, {latency} ms, {mine:?} up, {others:?} down, {death:?}, {:?}: not there after {} s, {} connections, \
              {} pending, at {:?} of {:?}",
             country.news,
-            SLOWNESS_MAX * ideal / 1_000,
+            bound / 1_000,
             far.connections,
             far.replica.pending(),
             far.replica.seq(),
