@@ -101,11 +101,11 @@ pub trait Storage {
     fn prune(&mut self, count: u64) -> Result<Option<Pruned>, Self::Error>;
 
     /// Removes the ledger's stored values that were last touched before `floor`, in milliseconds since
-    /// 1970.
+    /// 1970: whether there were any.
     ///
     /// # Errors
     /// When storage fails.
-    fn forget_entries(&mut self, floor: u64) -> Result<(), Self::Error>;
+    fn forget_entries(&mut self, floor: u64) -> Result<bool, Self::Error>;
 
     /// Reads the stored value of a pool.
     ///

@@ -332,8 +332,11 @@ impl Storage for SqlRows {
         Ok(Some(Pruned { count: number(count)?, up_to: Seq(number(up_to)?) }))
     }
 
-    fn forget_entries(&mut self, floor: u64) -> Result<(), Failure> {
-        self.change("DELETE FROM ledger WHERE at < ?", [integer(floor)])
+    fn forget_entries(&mut self, floor: u64) -> Result<bool, Failure> {
+        let is_any = "SELECT 1 FROM ledger WHERE at < ? LIMIT 1";
+        let is_any = self.first(is_any, [integer(floor)], |_| Ok(()))?.is_some();
+        self.change("DELETE FROM ledger WHERE at < ?", [integer(floor)])?;
+        Ok(is_any)
     }
 
     fn pool(&self, pool: &str) -> Result<Option<Vec<u8>>, Failure> {

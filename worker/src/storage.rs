@@ -267,11 +267,14 @@ impl Storage for SqlRows {
         Ok(Some(Pruned { count, up_to: Seq(number(&up_to)?) }))
     }
 
-    fn forget_entries(&mut self, floor: u64) -> Result<(), Failure> {
-        if self.exists()? {
-            self.run(|sql, of| sql.exec1(&of.forget_entries, &integer(floor)))?;
+    fn forget_entries(&mut self, floor: u64) -> Result<bool, Failure> {
+        if !self.exists()? {
+            return Ok(false);
         }
-        Ok(())
+        let floor = integer(floor);
+        let is_any = first(self.run(|sql, of| sql.exec1(&of.old_entry, &floor))?)?.is_some();
+        self.run(|sql, of| sql.exec1(&of.forget_entries, &floor))?;
+        Ok(is_any)
     }
 
     fn pool(&self, pool: &str) -> Result<Option<Vec<u8>>, Failure> {

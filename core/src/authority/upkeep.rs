@@ -49,9 +49,12 @@ impl<S: Storage> Authority<S> {
         if kind == Kind::Permanent && now >= swept_at.saturating_add(SWEEP_MS) {
             let floor = now.saturating_sub(LEDGER_MS + SWEEP_MS);
             self.ledger.forget();
-            self.storage.forget_entries(floor)?;
+            let has_forgotten = self.storage.forget_entries(floor)?;
             if let Some(meta) = &mut self.meta {
-                meta.ledger_floor = meta.ledger_floor.max(floor);
+                // Whoever is unknown to a ledger that has forgotten nobody was never there.
+                if has_forgotten {
+                    meta.ledger_floor = meta.ledger_floor.max(floor);
+                }
                 meta.swept_at = now;
                 self.meta_is_dirty = true;
             }

@@ -48,13 +48,14 @@ fn values<S: Storage>(storage: &mut S) {
     storage.put_entry(&ReplicaId([0; 16]), 7, &[1]).unwrap();
     assert_eq!(read_entries(storage, (7, ReplicaId([0; 16])), 9), "7:2 1800000000000:1 ");
     assert_eq!(read_entries(storage, (6, other), 2), "7:0 7:2 ", "a visitor can break off");
-    storage.forget_entries(7).unwrap();
+    assert!(!storage.forget_entries(7).unwrap(), "nothing is that old");
     assert_eq!(
         storage.entry(&other).unwrap(),
         Some(vec![1]),
         "what was touched at the floor stays"
     );
-    storage.forget_entries(8).unwrap();
+    assert!(storage.forget_entries(8).unwrap());
+    assert!(!storage.forget_entries(8).unwrap());
     assert_eq!(storage.entry(&other).unwrap(), None);
     assert_eq!(storage.entry(&one).unwrap(), Some(vec![8, 0]));
 }

@@ -135,9 +135,10 @@ impl Storage for MemoryStorage {
         Ok(Some(Pruned { count, up_to }))
     }
 
-    fn forget_entries(&mut self, floor: u64) -> Result<(), Infallible> {
+    fn forget_entries(&mut self, floor: u64) -> Result<bool, Infallible> {
+        let before = self.ledger.len();
         self.ledger.retain(|_, (at, _)| *at >= floor);
-        Ok(())
+        Ok(self.ledger.len() < before)
     }
 
     fn pool(&self, pool: &str) -> Result<Option<Vec<u8>>, Infallible> {

@@ -126,6 +126,23 @@ fn le6_who_comes_back_in_time_is_known() {
     assert_eq!((reader.pending(), writer.pending(), writer.seq().0), (0, 0, seq.0 + 2));
 }
 
+/// [LE6] A later life that has forgotten nobody takes what a replica has had pending since the one before.
+#[test]
+fn le6_who_was_never_there_is_not_forgotten() {
+    let mut authority = permanent();
+    let mut away = replica(1);
+    visit(&mut authority, 1, &mut away, NOW);
+    set(&mut away, "k");
+    assert_eq!(authority.destroy(), Ok(()));
+    open(&mut authority, NOW + DAY);
+    sweep(&mut authority, NOW + LONG);
+    visit(&mut authority, 2, &mut away, NOW + LONG);
+    // Its turns are counted anew, and are to be stored so.
+    away.durable(away.minted());
+    visit(&mut authority, 3, &mut away, NOW + LONG);
+    assert_eq!((unknown(&events(&mut away)), away.pending(), away.seq()), (0, 0, Seq(1)));
+}
+
 /// [LE7] Nothing is pushed before the birth stamp is stored; a replica that has lost its own counts as
 /// older than all, so that nothing is applied twice once it is forgotten.
 #[test]
@@ -181,9 +198,12 @@ fn ch1_two_rebases_in_one_input() {
     write(OpKind::Patch, r#"{"n":1}"#, Condition::Seq(Seq(1)));
     write(OpKind::Patch, r#"{"m":1}"#, Condition::None);
     while away.take_changes().is_some() {}
-    let later = NOW + LONG + SWEEP_MS;
+    let later = NOW + 2 * LONG;
     assert_eq!(authority.destroy(), Ok(()));
     open(&mut authority, NOW + LONG);
+    let mut other = replica(2);
+    set(&mut other, "other");
+    visit(&mut authority, 3, &mut other, NOW + LONG);
     sweep(&mut authority, later);
     authority.connect(2, Admission::OPEN, later);
     away.connected(later);

@@ -187,7 +187,7 @@ impl World {
                 self.faults -= 1;
                 let mut storage = self.authority.storage().clone();
                 if self.forgets {
-                    let Ok(()) = storage.forget_entries(u64::MAX);
+                    let Ok(_) = storage.forget_entries(u64::MAX);
                 }
                 let Ok(authority) = Authority::load(storage, Settings::default()) else {
                     self.broken = Some("what is stored cannot be read".into());

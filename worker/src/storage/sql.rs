@@ -76,6 +76,7 @@ statements! {
     oldest_gone: "SELECT max(seq) FROM (SELECT seq FROM records WHERE data IS NULL ORDER BY seq LIMIT 0 + ?)";
     count_gone: "SELECT count(*) FROM records WHERE data IS NULL AND seq <= ?";
     prune: "DELETE FROM records WHERE data IS NULL AND seq <= ?";
+    old_entry: "SELECT 1 FROM ledger WHERE at < ? LIMIT 1";
     forget_entries: "DELETE FROM ledger WHERE at < ?";
     pools: "SELECT name, value FROM pools ORDER BY name";
     pool: "SELECT value FROM pools WHERE name = ?";

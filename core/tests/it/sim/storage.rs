@@ -191,7 +191,7 @@ impl Storage for Disk {
         self.call(|inner| sure(inner.stored.memory.prune(count)))
     }
 
-    fn forget_entries(&mut self, floor: u64) -> Result<(), Broken> {
+    fn forget_entries(&mut self, floor: u64) -> Result<bool, Broken> {
         self.call(|inner| {
             let hasty = inner.sabotage == Some(Sabotage::ForgetTooSoon);
             let floor = if hasty { floor + LEDGER_MS } else { floor };
