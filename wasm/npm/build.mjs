@@ -23,7 +23,7 @@ const wasm = join(src, "generated", "neap.wasm");
  * Largest `import { open } from "neap"`, minified and gzipped, all of it. The goal is 40 000: what makes it smaller
  * brings this down with it.
  */
-const BUDGET = 80_200;
+const BUDGET = 80_400;
 
 /** Stands for the packed wasm until all is bundled. */
 const BYTES = "neapBytes";
@@ -84,6 +84,8 @@ async function shorten(outfile, format) {
     module: format === "esm",
     ecma: 2022,
     compress: { passes: 3, hoist_funs: true, unsafe_arrows: true },
+    // Lines, where an engine prints the one that threw.
+    format: { semicolons: false },
     sourceMap: { content: readFileSync(`${outfile}.map`, "utf8"), filename: basename(outfile), url: `${basename(outfile)}.map` },
   });
   if (!code.includes(BYTES)) return write(outfile, code, map);

@@ -9,33 +9,33 @@ export interface OpenOptions {
    * `null`: no relay, this device only; mutations stay pending. What is stored so is a copy of its own: opened with a relay the
    * same id does not find it.
    */
-  relay?: string | null;
+  relay?: string | null | undefined;
   /** Public id of the datastore, 1 to 64 of `A-Z a-z 0-9 _ -`. Left out: a fresh one of 32 hex digits, made here. */
-  id?: string;
+  id?: string | undefined;
   /** `"temp"` (the default) expires, `"permanent"` does not. */
-  kind?: Kind;
+  kind?: Kind | undefined;
   /** Name of the field that holds a record's key, 1 to 64 bytes; `"id"` where nobody says otherwise. */
-  primary?: string;
+  primary?: string | undefined;
   /**
    * Life of a temp datastore in seconds, from 1 to what the relay allows, 30 days as it comes; 3600 where nobody says otherwise.
    * It never moves an existing expiry.
    */
-  ttl?: number;
+  ttl?: number | undefined;
   /** Whether the ttl is counted from the newest accepted mutation or opening instead of from creation. */
-  sliding?: boolean;
+  sliding?: boolean | undefined;
   /** A JWT for a relay that wants one, or a function that gets one: it is asked before each connection,
    * and again before a token ends (its `exp`), for one that the open connection goes on with. When it has
    * not answered after 15 s an `error` event says `token-failed`; it is still waited for, and asked again after a minute. */
-  token?: string | (() => string | Promise<string>);
+  token?: string | (() => string | Promise<string>) | undefined;
   /**
    * Whose data this is: each user of a device has an own local copy. It must equal the token's `sub`.
    * Needed with a token function and `storage: "indexeddb"`; defaults to the `sub` of a token that is a text.
    */
-  user?: string;
+  user?: string | undefined;
   /** Where the local copy lies. Defaults to `"indexeddb"` where there is one, else `"memory"`. */
-  storage?: StorageKind;
+  storage?: StorageKind | undefined;
   /** A WebSocket class, where the platform has none (Node 20). */
-  WebSocket?: WebSocketClass;
+  WebSocket?: WebSocketClass | undefined;
 }
 
 /** Whether a datastore expires. */
@@ -188,14 +188,14 @@ export interface QueryOptions<T> {
    * Fields that must be equal, as JSON has them, `undefined` meaning that there is none; or a function that says yes, which
    * must say the same of the same record.
    */
-  where?: { readonly [K in keyof T]?: T[K] } | ((record: Readonly<T>) => boolean);
+  where?: { readonly [K in keyof T]?: T[K] | undefined } | ((record: Readonly<T>) => boolean) | undefined;
   /**
    * Ascending unless said otherwise, then by key. Missing values come first, then null, booleans, numbers,
    * texts by their UTF-8 bytes, and the rest by its JSON.
    */
-  orderBy?: OrderBy<T>;
+  orderBy?: OrderBy<T> | undefined;
   /** Most records to give. */
-  limit?: number;
+  limit?: number | undefined;
 }
 
 /** A live query. */
@@ -214,9 +214,9 @@ export type Retain = "ttl" | "converged";
 /** What `pool` takes. The first opener of a pool anywhere fixes both; what is left out is what the pool has. */
 export interface PoolOptions {
   /** Name of the field by which items are equal, 1 to 64 bytes; none where the first opener names none. */
-  primary?: string;
+  primary?: string | undefined;
   /** `"ttl"` where the first opener says nothing. */
-  retain?: Retain;
+  retain?: Retain | undefined;
 }
 
 /** What the members of a pool have converged on. */
@@ -375,7 +375,8 @@ export interface Datastore {
    * A merge pool, opened on first use, before the relay was ever reached too. The same name gives the same object. Where its
    * first opener chose otherwise, an `error` event says `options-mismatch` and what is added here is refused.
    *
-   * Throws `invalid-name`, `invalid-options`, and `options-mismatch` when it is open here with other options.
+   * Throws `invalid-name`, `invalid-options`, also for the 65th pool, and `options-mismatch` when it is open here with other
+   * options.
    */
   pool<T = unknown>(name: string, options?: PoolOptions): Pool<T>;
   /**

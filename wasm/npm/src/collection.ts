@@ -80,7 +80,7 @@ export class LiveCollection<T extends object> implements Collection<T> {
     const before = this.view.get(key);
     const handle = engine.mutate(kind, name, key, json, ifKind, ifSeq);
     const after = this.view.get(key);
-    if (after !== before) engine.history.made(handle, () => [{ collection: name, key, before, after }]);
+    engine.history.made(handle, () => [{ collection: name, key, before, after }], after !== before);
     return handle;
   }
 

@@ -6,8 +6,9 @@ import { LiveCollection } from "./collection.js";
 import type { ConditionKind, Core, CoreChanges, CoreEvent, OpKind } from "./core.js";
 import { MALFORMED, NeapError } from "./errors.js";
 import { Emitter } from "./events.js";
-import { History, overwrites, type Restoring, type Traces } from "./history.js";
+import { History, overwrites, type Restoring } from "./history.js";
 import { checkName } from "./key.js";
+import { MEMBERSHIPS_MAX } from "./limits.js";
 import { Turns, type Handle } from "./mutation.js";
 import { LivePool } from "./pool.js";
 import type { Plain } from "./record.js";
@@ -84,6 +85,8 @@ export class Engine {
     const marked = `~${checkName(name)}`;
     const found = this.pools.get(marked);
     found?.choose(options);
+    if (!found && this.pools.size >= MEMBERSHIPS_MAX)
+      throw new NeapError("invalid-options", `at most ${MEMBERSHIPS_MAX} pools can be open at once`);
     const pool = found ?? new LivePool<unknown>(this, name, marked, options);
     if (!found) {
       this.pools.set(marked, pool);
@@ -143,8 +146,8 @@ export class Engine {
   }
 
   transact(fn: (transaction: Transaction) => void): Mutation {
-    const [handle, traces] = this.runDraft(fn);
-    if (traces) this.history.made(handle, traces);
+    const [handle, draft] = this.runDraft(fn);
+    draft.tell(handle);
     return handle;
   }
 
@@ -175,7 +178,7 @@ export class Engine {
     return handle;
   }
 
-  private runDraft(fn: (transaction: Transaction) => void): [Handle, Traces | undefined] {
+  private runDraft(fn: (transaction: Transaction) => void): [Handle, Draft] {
     this.checkOpen();
     const draft = new Draft(this, this.flushed());
     this.draft = draft;
@@ -188,7 +191,7 @@ export class Engine {
       this.draft = undefined;
     }
     const handle = this.minted(draft.effects);
-    return [handle, draft.traces()];
+    return [handle, draft];
   }
 
   private minted(written: Written | undefined): Handle {

@@ -7,7 +7,7 @@ import { HISTORY_MAX } from "./limits.js";
 import type { Handle } from "./mutation.js";
 import { same, type Plain } from "./record.js";
 
-/** A record before and after a mutation; `undefined`: there was none. */
+/** A record before and after a mutation that spoke of it; `undefined`: there was none. */
 export interface Trace {
   readonly collection: string;
   readonly key: string;
@@ -54,10 +54,16 @@ export class History {
 
   constructor(private readonly ground: Ground) {}
 
-  /** Takes a mutation that the app has made. */
-  made(handle: Handle, traces: Traces): void {
-    if (this.undone.length > 0) this.undone.length = 0;
-    this.keep(this.done, { handle, traces });
+  /**
+   * Takes a mutation that the app has made. Where all records are as they were there is nothing to undo; still it may have
+   * written them last.
+   */
+  made(handle: Handle, traces: Traces, isChange = true): void {
+    const step = { handle, traces };
+    push(this.all, step);
+    if (!isChange) return;
+    this.undone.length = 0;
+    push(this.done, step);
   }
 
   get canUndo(): boolean {
@@ -88,12 +94,12 @@ export class History {
     from.pop();
     const { ground } = this;
     const isAsLeft = ({ collection, key, after }: Trace) => same(ground.read(collection, key), after);
-    const traces = step.traces();
+    const traces = step.traces().filter(({ before, after }) => before !== after);
     try {
       if (step.handle.isOvertaken || !traces.every(isAsLeft)) throw overwrites();
       const handle = ground.restore(this.writesBack(traces, step.handle), step.handle);
       const back = traces.map(({ collection, key, before, after }) => ({ collection, key, before: after, after: before }));
-      this.keep(to, { handle, traces: () => back });
+      for (const steps of [to, this.all]) push(steps, { handle, traces: () => back });
       return handle;
     } catch (error) {
       const { code, message } = error as NeapError;
@@ -127,17 +133,12 @@ export class History {
       return { collection, key, record: before, condition };
     });
   }
-
-  private keep(steps: Step[], step: Step): void {
-    push(steps, step);
-    push(this.all, step);
-  }
 }
 
-/** Lets go of the older half when there is twice as much as needed: a write must cost next to nothing. */
+/** Lets go of what had no effect and of the oldest when there is twice as much as needed: a write must cost next to nothing. */
 function push(steps: Step[], step: Step): void {
   steps.push(step);
-  if (steps.length >= 2 * HISTORY_MAX) steps.splice(0, HISTORY_MAX);
+  if (steps.length >= 2 * HISTORY_MAX) steps.splice(0, steps.length, ...steps.filter(({ handle }) => !handle.isVoid).slice(-HISTORY_MAX));
 }
 
 /** The newest step that had an effect; those without one are let go. */

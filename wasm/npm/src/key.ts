@@ -26,9 +26,10 @@ export function utf8Length(text: string): number {
   return bytes;
 }
 
-/** Gives `key` back when it can be a key; throws `invalid-key` else. */
-export function checkKey(key: unknown): string {
-  if (typeof key !== "string") throw new NeapError("invalid-key", "a key is a text");
+/** Gives `key` back when it can be a key, as that of a record in its field `primary`; throws `invalid-key` else. */
+export function checkKey(key: unknown, primary?: string): string {
+  if (typeof key !== "string")
+    throw new NeapError("invalid-key", `a key is a string, ${primary === undefined ? "" : `here the primary field "${primary}", `}not ${typeof key}`);
   if (key.length === 0) throw new NeapError("invalid-key", "a key may not be empty");
   if (key.length * 3 > KEY_BYTES_MAX && utf8Length(key) > KEY_BYTES_MAX)
     throw new NeapError("invalid-key", `a key has at most ${KEY_BYTES_MAX} bytes of UTF-8`);

@@ -8,6 +8,8 @@ export const KEY_BYTES_MAX = 512;
 export const RECORD_BYTES_MAX = 256 * 1024;
 /** Deepest nesting of arrays and objects, the record itself being the first level. */
 export const DEPTH_MAX = 32;
+/** Pools that a replica can have open at once. */
+export const MEMBERSHIPS_MAX = 64;
 /** Largest state that is shown to the others, in bytes of its JSON. */
 export const PRESENCE_BYTES_MAX = 4 * 1024;
 /** The shortest time between two states that are sent, in milliseconds. */

@@ -39,10 +39,10 @@ export function copyKeyed(record: unknown, primary: string): Plain {
   try {
     copy = copyRecord(record);
   } catch (error) {
-    if (isPlainObject(record) && Object.hasOwn(record, primary)) checkKey(record[primary]);
+    if (isPlainObject(record) && Object.hasOwn(record, primary)) checkKey(record[primary], primary);
     throw error;
   }
-  checkKey(copy[primary]);
+  checkKey(copy[primary], primary);
   return copy;
 }
 

@@ -7,8 +7,9 @@ import { conditionKind, conditionSeq } from "./condition.js";
 import { DELETE, PATCH, SET, type ConditionKind, type Core, type OpKind } from "./core.js";
 import type { Engine, Written } from "./engine.js";
 import { NeapError } from "./errors.js";
-import type { Trace, Traces } from "./history.js";
+import type { Trace } from "./history.js";
 import { checkKey, compareKeys } from "./key.js";
+import type { Handle } from "./mutation.js";
 import { copyKeyed, lastSize, parseFrozen, type Plain } from "./record.js";
 import { Runs } from "./runs.js";
 import { checkFunction } from "./trouble.js";
@@ -64,19 +65,20 @@ export class Draft implements Transaction {
     return new Map([...this.collections].map(([name, { effects }]) => [name, effects]));
   }
 
-  /** What the mutation has made of the view, once the core's changes have been taken; nothing where that is nothing. */
-  traces(): Traces | undefined {
+  /** Tells what the mutation has made of the view, once the core's changes have been taken. */
+  tell(handle: Handle): void {
+    const { history } = this.engine;
     if (this.isPlain) {
       const touched = [...this.collections.values()].filter(({ isTouched }) => isTouched);
       let all: readonly Trace[] | undefined;
-      return touched.length > 0 ? () => (all ??= touched.flatMap((collection) => collection.traces())) : undefined;
+      if (touched.length > 0) history.made(handle, () => (all ??= touched.flatMap((collection) => collection.traces())));
+      return;
     }
-    const made: Trace[] = [];
-    for (const { collection, key, before } of this.befores) {
+    const traces = this.befores.map(({ collection, key, before }): Trace => {
       const after = this.engine.collection<object>(collection).get(key) as Plain | undefined;
-      if (after !== before) made.push({ collection, key, before, after });
-    }
-    return made.length > 0 ? () => made : undefined;
+      return { collection, key, before, after };
+    });
+    history.made(handle, () => traces, traces.some(({ before, after }) => before !== after));
   }
 
   collection<T extends object>(name: string): TransactionCollection<T> {

@@ -28,6 +28,8 @@ export interface Source {
 
 /** From this many unknown keys in one batch on it is cheaper to fetch the collection anew. */
 const MANY = 1000;
+/** So many puts are owed at most: what they replace is held until then. */
+const OWED_MAX = 100;
 
 export class View {
   private readonly index = new Map<string, Node>();
@@ -47,6 +49,7 @@ export class View {
   /** Puts records as soon as somebody looks. */
   owe(put: () => void): void {
     this.owed.push(put);
+    if (this.owed.length >= OWED_MAX) this.settle();
   }
 
   /** Puts what is owed. */

@@ -83,6 +83,31 @@ test("what changed nothing is not undone", async (t) => {
   assert.equal(read(tasks), "");
 });
 
+test("what was written again as it was is one's own still", async (t) => {
+  const relay = await startRelay({ data: mkdtempSync(join(tmpdir(), "neap-")) });
+  t.after(() => relay.stop());
+  const ds = await open({ relay: relay.url, id: "again", storage: "memory" });
+  t.after(() => ds.close());
+  const tasks = ds.collection("tasks");
+  const again = [
+    () => tasks.set({ ...tasks.get("a") }, { ifPresent: true }),
+    () => tasks.set({ ...tasks.get("a") }, { ifSeq: tasks.meta("a").seq }),
+    () => ds.transact((tx) => {
+      tx.collection("tasks").delete("a");
+      tx.collection("tasks").set({ id: "a", n: 2 });
+    }),
+  ];
+  for (const write of again) {
+    for (const n of [1, 2]) await tasks.set({ id: "a", n }).settled;
+    const { seq } = await write().settled;
+    assert.ok(seq > 0, "the relay wrote it");
+    assert.equal((await ds.undo().settled).status, "accepted");
+    assert.equal(read(tasks), "a1");
+    assert.equal((await ds.redo().settled).status, "accepted");
+    assert.equal(read(tasks), "a2");
+  }
+});
+
 test("undo never overwrites what somebody else has written since, and goes on across settled turns", async (t) => {
   const relay = await startRelay({ port: 0, data: mkdtempSync(join(tmpdir(), "neap-history-")) });
   t.after(() => relay.stop());

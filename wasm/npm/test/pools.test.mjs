@@ -111,6 +111,14 @@ test("bad input throws at the call and changes nothing", async (t) => {
   await assert.rejects(pool.whenConverged(), { code: "closed" });
 });
 
+test("sixty-four pools can be open at once", async (t) => {
+  const ds = await member(t);
+  for (let n = 0; n < 64; n += 1) ds.pool(`p${n}`);
+  assert.equal(codeOf(() => ds.pool("one more")), "invalid-name");
+  assert.equal(codeOf(() => ds.pool("another")), "invalid-options");
+  assert.equal(ds.pool("p63").name, "p63");
+});
+
 test("two members converge, hear of it once a batch, and know of what; alone there is nobody to agree with", async (t) => {
   const relay = await relayOf(t);
   const ada = await member(t, relay);

@@ -99,6 +99,30 @@ test("other options close the datastore and open another one; the same content d
   assert.equal(given.length, 2);
 });
 
+test("what has expired, or was closed or forgotten, opens anew with a component that is mounted anew", async (t) => {
+  const relay = await startRelay({ data: tempDir(t) });
+  t.after(() => relay.stop());
+  const ends = [(ds) => ds.close(), (ds) => ds.forget(), (ds) => fetch(`${relay.url}/v1/datastores/${ds.id}`, { method: "DELETE" })];
+  for (const [place, end] of ends.entries()) {
+    const options = { relay: relay.url, id: `anew-${place}`, storage: "memory" };
+    const [Keeper, given] = keeper();
+    const page = mount(t);
+    await page.show(h(Keeper, { options }));
+    await seen(() => given.length === 1, "the first");
+    await given[0].ready;
+    let expired = 0;
+    given[0].on("expired", () => (expired += 1));
+    await end(given[0]);
+    await until(() => expired || given[0].status.connection === "closed", "its end");
+    await page.show(h(Keeper, { key: "anew", options }));
+    await seen(() => given.length === 2, "another");
+    await given[1].ready;
+    await until(() => given[0].status.connection === "closed", "the end of the first");
+    assert.equal(given[1].status.connection, "live");
+    await page.end();
+  }
+});
+
 test("of token functions the newest is asked, though it opens nothing anew", async (t) => {
   const relay = await startRelay({ data: tempDir(t) });
   t.after(() => relay.stop());

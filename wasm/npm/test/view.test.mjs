@@ -139,6 +139,19 @@ test("what is owed is put in its order, by whoever looks first", () => {
   }
 });
 
+test("what is owed is bounded", () => {
+  const view = new View(fakeSource(new Map()).source);
+  view.startComplete();
+  let owed = 0;
+  let most = 0;
+  for (let n = 0; n < 1000; n++) {
+    most = Math.max(most, (owed += 1));
+    view.owe(() => (owed -= 1, view.put("a", Object.freeze({ n }))));
+  }
+  assert.equal(most, 100);
+  assert.deepEqual(view.get("a"), { n: 999 });
+});
+
 test("iterating sees what is added before its turn, not what is deleted before it, and nothing twice", () => {
   const { source } = fakeSource(new Map());
   const view = new View(source);

@@ -32,7 +32,8 @@ export class Openings {
   /** Has a datastore open until what this returns is called. */
   use(content: string, options: OpenOptions, listener: () => void): () => void {
     let opening = this.byContent.get(content);
-    if (!opening) {
+    if (opening?.isLeftBehind) opening.end();
+    if (!opening || opening.isLeftBehind) {
       opening = new Opening(options, () => this.byContent.delete(content));
       this.byContent.set(content, opening);
     }
@@ -49,6 +50,8 @@ class Opening {
   state: State = undefined;
   private readonly listeners = new Set<() => void>();
   private hasEnded = false;
+  /** The datastore is gone at the relay. */
+  private hasExpired = false;
 
   constructor(
     private options: OpenOptions,
@@ -56,13 +59,23 @@ class Opening {
   ) {
     const { token } = options;
     open(typeof token === "function" ? { ...options, token: () => this.token() } : options).then(
-      (ds) => (this.hasEnded ? void ds.close() : this.become(ds)),
+      (ds) => {
+        if (this.hasEnded) return void ds.close();
+        ds.on("expired", () => (this.hasExpired = true));
+        this.become(ds);
+      },
       (error: unknown) => this.become(new Failure(error)),
     );
   }
 
   renew(options: OpenOptions): void {
     this.options = options;
+  }
+
+  /** Nobody uses it, and who comes now wants another: it has expired, or was closed or forgotten. */
+  get isLeftBehind(): boolean {
+    const isOver = this.state && !(this.state instanceof Failure) && (this.hasExpired || this.state.status.connection === "closed");
+    return this.listeners.size === 0 && !!isOver;
   }
 
   use(listener: () => void): () => void {
@@ -72,7 +85,7 @@ class Opening {
     return () => {
       this.listeners.delete(own);
       // Not at once: StrictMode and a component that moves subscribe again in the same breath.
-      if (this.listeners.size === 0) soon(() => this.endUnlessUsed());
+      if (this.listeners.size === 0) soon(() => this.listeners.size > 0 || this.end());
     };
   }
 
@@ -86,8 +99,8 @@ class Opening {
     for (const listener of [...this.listeners]) listener();
   }
 
-  private endUnlessUsed(): void {
-    if (this.listeners.size > 0 || this.hasEnded) return;
+  end(): void {
+    if (this.hasEnded) return;
     this.hasEnded = true;
     this.ended();
     if (this.state && !(this.state instanceof Failure)) void this.state.close();
