@@ -108,10 +108,10 @@ impl Addition {
             return Ok(Answer::internal());
         };
         let page = machine.pool_items(&self.pool, self.since, LIST_ROWS_MAX, LIST_BYTES)?;
-        let next = following(&page);
+        // A repeat is told what the first request was: nothing that has come since, nor to read on there.
+        let next = following(&page).filter(|next| *next < seq);
         let sent: BTreeSet<&str> = self.items.iter().map(String::as_str).collect();
         let is_sent = |item: &Item| item.data.as_deref().is_some_and(|data| sent.contains(data));
-        // A repeat is told what the first request was: nothing that has come since.
         let missing = page.items.iter().map(|(_, item)| item);
         let missing = missing.filter(|item| item.seq.0 <= seq && !is_sent(item));
         let refused = self

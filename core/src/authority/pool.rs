@@ -153,7 +153,8 @@ impl<S: Storage> Authority<S> {
             return Ok(());
         }
         match self.opened(name, choice, may_write)? {
-            Ok(()) => {}
+            // Where there is no room for another, it is read as one that has no items; who adds is told why that cannot be.
+            Ok(()) | Err(Reason::StorageFull) => {}
             Err(_) => {
                 let news = PoolDown { pool: name.into(), news: PoolNews::Mismatch };
                 self.send(id, &Down::Pool(news), &[]);

@@ -83,9 +83,9 @@ impl Engine {
     /// the datastore: an alarm would leave a trace.
     pub(super) fn due(&self) -> Option<u64> {
         let upkeep = self.machine.upkeep_due();
-        let Some(meta) = self.machine.meta() else { return upkeep.map(|due| due.max(1)) };
+        let expires_at = self.machine.meta().and_then(|meta| meta.info.expires_at);
         let overdue = self.links.first_until().map(|until| until.saturating_add(TOKEN_SLACK_MS));
-        let expiry = meta.info.expires_at.map(|last| last.saturating_add(1));
+        let expiry = expires_at.map(|last| last.saturating_add(1));
         // The platform takes no alarm at the very beginning of time, which upkeep calls at once.
         overdue.into_iter().chain(expiry).chain(upkeep).min().map(|due| due.max(1))
     }

@@ -18,8 +18,22 @@ impl<S: Storage> Authority<S> {
     ///
     /// # Errors
     /// Outside, when storage fails; inside, why nothing was added, and at which item.
-    #[allow(clippy::type_complexity)]
     pub fn merge(
+        &mut self,
+        name: &str,
+        choice: Choice<'_>,
+        items: &[&str],
+        now: u64,
+    ) -> Result<Option<Result<Merged, Refusal>>, Trouble<S::Error>> {
+        let answer = self.take_items(name, choice, items, now)?;
+        if let Some(answer) = answer {
+            self.count(outcome_of(answer));
+        }
+        Ok(answer)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn take_items(
         &mut self,
         name: &str,
         choice: Choice<'_>,
@@ -128,11 +142,16 @@ impl<S: Storage> Authority<S> {
             }
             items.push(*data);
         }
-        Ok(match self.merge(name, choice, &items, now)? {
-            Some(Ok(merged)) if merged.added > 0 => Outcome::Added(merged.seq),
-            Some(Ok(_)) | None => Outcome::Unchanged,
-            Some(Err(refusal)) => Outcome::Refused(refusal),
-        })
+        let answer = self.take_items(name, choice, &items, now)?;
+        Ok(answer.map_or(Outcome::Unchanged, outcome_of))
+    }
+}
+
+fn outcome_of(answer: Result<Merged, Refusal>) -> Outcome {
+    match answer {
+        Ok(merged) if merged.added > 0 => Outcome::Added(merged.seq),
+        Ok(_) => Outcome::Unchanged,
+        Err(refusal) => Outcome::Refused(refusal),
     }
 }
 
