@@ -195,11 +195,13 @@ test("a replica stays with the subject that pushed first", async () => {
 test("a socket outlives its token by no more than five seconds, and hears nothing after it", async () => {
   const ends = now() + 2;
   const raw = await open("a", token(secret, claims({ exp: ends })));
+  const silent = await open("never-opened", token(secret, claims({ exp: ends })));
   await raw.greet();
   const closed = await raw.whenClosed();
   const late = Date.now() - ends * 1000;
   assert.deepEqual(closed, { code: 4401, reason: "unauthorized" });
   assert(late >= 0 && late < 5_000, `${late} ms after`);
+  await until("the end of who says nothing", () => silent.socket.readyState > WebSocket.OPEN, 5_000);
 
   const [quiet, busy] = [await open("a", token(secret, claims({ exp: now() + 2 }))), await open("a", token(secret, claims()))];
   await quiet.greet();

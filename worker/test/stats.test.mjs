@@ -19,6 +19,8 @@ test("the counters say what there is and what has happened", async (t) => {
   await mutate([{ op: "delete", collection: "c", key: "l" }]);
   assert.equal((await mutate([{ op: "patch", collection: "c", key: "none", data: {} }])).status, 409);
   assert.deepEqual(await stats(), { ...nothing, records: 1, bytes: '{"id":"k"}ck'.length, tombstones: 1, mutations: 2, refusals: 1 });
+  await r.call("POST", path("a", "/pools/p/items"), { items: ["x", "y"] });
+  assert.equal((await stats()).mutations, 3, "an addition is one, over HTTP too");
 
   // One that has a pool open, one that has only said Hello, one that has not even done that.
   const [member, reader] = [await r.socket("a"), await r.socket("a"), await r.socket("a")];
@@ -37,11 +39,11 @@ test("the counters say what there is and what has happened", async (t) => {
     const now = await stats();
     return now.sockets === 2 && now;
   });
-  assert.deepEqual([left.mutations, left.refusals, left.members], [3, 2, 0]);
+  assert.deepEqual([left.mutations, left.refusals, left.members], [4, 2, 0]);
 
   await r.restart();
   const woken = await stats();
-  assert.deepEqual([woken.records, woken.mutations, woken.wakes], [2, 3, 1]);
+  assert.deepEqual([woken.records, woken.mutations, woken.wakes], [2, 4, 1]);
 });
 
 test("the counters need a token that may read", async (t) => {
