@@ -221,7 +221,7 @@ async function holdAlone(data) {
 function tellSettings() {
   const told = new Set();
   return (line) => {
-    const [complaint] = /\bNEAP_\w+ is .*/.exec(line) ?? [];
+    const [complaint] = /\bNEAP_\w+ (is|has) .*/.exec(line) ?? [];
     if (complaint === undefined || told.has(complaint)) return;
     told.add(complaint);
     console.error(`neap relay: ${complaint}`);

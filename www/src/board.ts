@@ -4,7 +4,7 @@ import { Notices } from "./notices";
 import { keep, recall } from "./slots";
 import { byAge, newTask, type Task } from "./task";
 
-/** A board lives for thirty days after its newest edit. */
+/** A board lives for thirty days after it was last edited or opened. */
 const TTL = 30 * 24 * 3600;
 
 const openBoard = (id: string | null): Promise<Datastore> => open({ ...(id !== null && { id }), ttl: TTL, sliding: true });
@@ -166,7 +166,7 @@ export class Board {
     });
     datastore.on("expired", () => {
       this.#meets("gone");
-      this.notices.say("This board is gone from the relay: nobody edited it for thirty days, or someone deleted it. What you see is your own copy.", {
+      this.notices.say("This board is gone from the relay: nobody edited or opened it for thirty days, or someone deleted it. What you see is your own copy.", {
         label: "Put it back",
         run: () => void this.#putAllBack(),
       });

@@ -31,7 +31,7 @@ export function HowItWorks({ board }: { board: Board }): VNode {
           <code>{CODE}</code>
         </pre>
         <p>
-          A board is gone thirty days after its newest edit. Whoever knows its link may read and write it. Tabs of one browser share one copy,
+          A board is gone thirty days after it was last edited or opened. Whoever knows its link may read and write it. Tabs of one browser share one copy,
           so each shows at once what another has done, also without a network. <a href="/bench">The benchmarks</a> are drawn on a page of their own.
         </p>
       </details>

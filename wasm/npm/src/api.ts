@@ -28,7 +28,7 @@ export interface OpenOptions {
    * not answered after 15 s an `error` event says `token-failed`; it is still waited for, and asked again after a minute. */
   token?: string | (() => string | Promise<string>) | undefined;
   /**
-   * Whose data this is: each user of a device has an own local copy. It must equal the token's `sub`.
+   * Whose data this is: each user of a device has a local copy of their own. It must equal the token's `sub`.
    * Needed with a token function and `storage: "indexeddb"`; defaults to the `sub` of a token that is a text.
    */
   user?: string | undefined;
@@ -117,7 +117,7 @@ export type Patch<T> = T extends readonly unknown[]
 
 /** What is known of a record besides its data. */
 export interface Meta {
-  /** Seq at which it was last written; `null` where the order knows no such record. */
+  /** Seq at which it was last written; `null` where the relay has told of no such record. */
   readonly seq: number | null;
   /** Whether a mutation of it waits for an answer. */
   readonly pending: boolean;
@@ -130,7 +130,7 @@ export interface Change<T> {
   readonly before: Readonly<T> | undefined;
   /** What it is, `undefined` where there is none. */
   readonly after: Readonly<T> | undefined;
-  /** Whether this replica's app changed it, or the order. */
+  /** `"local"`: by this page. `"remote"`: by others, another tab among them, or because the relay decided otherwise. */
   readonly origin: "local" | "remote";
 }
 
@@ -388,13 +388,16 @@ export interface Datastore {
   /** Who else is here, and what they show. */
   readonly presence: Presence;
   /**
-   * Takes back the newest mutation of this page that had an effect, by another one; `null` where there is none, or the
-   * last 200, and perhaps as many more, have been taken back. It brings back what was seen before that mutation. It never overwrites what somebody else
-   * wrote, since, or before the mutation while that was on its way: then it is refused `precondition-failed`, here and at once
-   * where that is known here. So is one of which nobody can tell, as of what was made while a large datastore was still coming,
-   * and one that would be `too-large`. What was made and deleted again by others in between it does not see. What undoes a
-   * pending mutation waits for that one's answer, and what is written after it waits too; should the page go, or freeze, before
-   * it has an answer of its own, it is sent as it is.
+   * Takes back the newest mutation of this page that had an effect, by another one, which brings back what was seen before.
+   * `null` where there is none; at least the last 200 can be taken back, and at most 400.
+   *
+   * It never overwrites what somebody else wrote, since, or before the mutation while that was on its way: then it is refused
+   * `precondition-failed`, at once where that is known here. So is one of which nobody can tell, as of what was made while a
+   * large datastore was still coming; one that would be too large is refused `too-large`. What others made and deleted again
+   * in between it does not see.
+   *
+   * What undoes a pending mutation waits for that one's answer, and what is written after it waits too. Should the page go, or
+   * freeze, before it has an answer of its own, it is sent as it is. Throws `closed`, and `invalid-options` inside `transact`.
    */
   undo(): Mutation | null;
   /** Takes back the newest `undo`, as long as nothing else was written here since. */

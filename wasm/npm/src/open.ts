@@ -28,8 +28,8 @@ const gone = new Map<string, Driver[]>();
  * knows and that is gone meanwhile is not: `expired` fires, and what waits here can be read. Opened again in the page
  * that has heard it, it begins anew: what is pending goes there, exactly once, and `reset` fires.
  *
- * Rejects `invalid-options`, and `invalid-name` for a bad id. What goes wrong later, the disk included,
- * comes as `error` events.
+ * Rejects `invalid-options`, `invalid-name` for a bad id, and with the platform's own error where a page may not compile
+ * WebAssembly. What goes wrong later, the disk included, comes as `error` events.
  */
 export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const checked = check(options);
