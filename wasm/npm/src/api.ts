@@ -61,7 +61,10 @@ export interface WebSocketLike {
 /** How a datastore stands. The same object until something changes. */
 export interface Status {
   readonly connection: Connection;
-  /** Mutations of this replica that the relay has not answered. */
+  /**
+   * Mutations of this replica that the relay has not answered. Those of other tabs are not among them, nor what this tab had
+   * pending before it was reloaded, if another has taken that over: `meta(key).pending` tells of all.
+   */
   readonly pending: number;
   /** The newest confirmed seq that this replica holds. */
   readonly seq: number;
@@ -367,7 +370,7 @@ export interface Datastore {
   readonly status: Status;
   /** The first catch-up with the relay is complete. Rejects `closed`; never settles without a relay. */
   readonly ready: Promise<void>;
-  /** Nothing is pending any more. Rejects `closed`. */
+  /** Nothing of this replica is pending any more. Rejects `closed`. */
   settled(): Promise<void>;
   /** A collection, made on first use. Throws `invalid-name`. */
   collection<T extends object = Record<string, unknown>>(name: string): Collection<T>;

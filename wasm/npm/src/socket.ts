@@ -154,7 +154,7 @@ export class Socket {
     try {
       socket = new this.WebSocket(target.url, protocols);
     } catch (cause) {
-      // As from a page of https to a relay of http, or where a content policy is against it.
+      // As from a page of https to a relay of http.
       this.fail(new NeapError("unreachable", "this page may not connect to the relay", { cause }));
       return;
     }
