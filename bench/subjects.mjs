@@ -23,7 +23,7 @@ export const subjects = {
     },
   },
   neap: {
-    says: "validates, copies and freezes; each write is queued for an acknowledgement; memory storage, no relay",
+    says: "validates, copies and freezes; each write is queued for an acknowledgement; memory storage, no relay; what was loaded is indexed for reading when first read, which in write is timed",
     async make() {
       const { open } = await import("neap");
       const ds = await open({ relay: null, storage: "memory" });
