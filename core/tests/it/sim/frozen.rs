@@ -92,7 +92,8 @@ impl World {
         }
         self.oracle.unheard.extend(&handed);
         for entry in &mut client.pending {
-            entry.ops = Rc::new(without(&entry.ops, &self.oracle.unheard));
+            // Of what another life has handed over this one may have heard the outcome.
+            entry.ops = Rc::new(without(&entry.ops, &handed.iter().copied().collect()));
         }
         handed.into_iter().for_each(|id| client.undo_fails(id));
         if !client.pending.is_empty() {
