@@ -117,9 +117,12 @@ impl World {
         let (writes, done) = match client.replica.dirty_page() {
             Some(page) => (vec![Write::Page(page, client.replica.page(page))], false),
             None => {
-                let mut writes = vec![Write::DropFrames(checkpoint.since)];
-                writes.extend(client.replica.info().map(Write::Info));
-                (writes, true)
+                // Between two lives there is nothing to say of the records: the frames stay.
+                let Some(info) = client.replica.info() else {
+                    client.checkpoint = None;
+                    return Ok(());
+                };
+                (vec![Write::DropFrames(checkpoint.since), Write::Info(info)], true)
             }
         };
         client.disk.queue.push_back(Transaction { writes, notes: Vec::new() });
