@@ -261,7 +261,9 @@ mod tests {
             let (_, result) = run(Plan { lanes: Lanes::NONE, ..plan(seed) });
             assert_eq!(result, Ok(()), "seed {seed}");
         }
-        for seed in [1363, 14473, 17646, 24101, 24734, 41503, 42328, 47201, 92407, 322_679] {
+        for seed in
+            [1363, 14473, 17646, 24101, 24734, 41503, 42328, 47201, 92407, 322679, 331061, 404656]
+        {
             let (_, result) = run(plan(seed));
             assert_eq!(result, Ok(()), "seed {seed}");
         }

@@ -98,7 +98,8 @@ impl World {
     pub(super) fn unheard(&mut self, place: usize, id: Id) {
         self.oracle.unheard.insert(id);
         for entry in &mut self.clients[place].pending {
-            entry.ops = Rc::new(without(&entry.ops, &self.oracle.unheard));
+            // Of what else others have not heard it may know.
+            entry.ops = Rc::new(without(&entry.ops, &[id].into()));
         }
     }
 
