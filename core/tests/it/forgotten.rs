@@ -45,8 +45,8 @@ fn visit(authority: &mut Authority<MemoryStorage>, session: u64, replica: &mut R
     replica.closed(1006);
 }
 
-/// Connects and pushes; the answers are lost with the connection.
-fn push_into_the_void(
+/// Connects, says Hello and hears the answers.
+pub(super) fn greet(
     authority: &mut Authority<MemoryStorage>,
     session: u64,
     replica: &mut Replica,
@@ -61,6 +61,16 @@ fn push_into_the_void(
             assert_eq!(replica.received(&frame, now), Ok(()));
         }
     }
+}
+
+/// Connects and pushes; the answers are lost with the connection.
+fn push_into_the_void(
+    authority: &mut Authority<MemoryStorage>,
+    session: u64,
+    replica: &mut Replica,
+    now: u64,
+) {
+    greet(authority, session, replica, now);
     replica.info_saved();
     while let Some(frame) = replica.take_frame() {
         assert_eq!(authority.receive(session, &frame, moment(now)), Ok(()));
@@ -151,15 +161,7 @@ fn le7_no_push_without_a_stamp() {
     let mut first = replica(1);
     set(&mut first, "k");
     let Some((turn, _, block)) = first.take_block() else { panic!("nothing to store") };
-    authority.connect(1, Admission::OPEN, NOW);
-    first.connected(NOW);
-    let hello = first.take_frame().unwrap_or_default();
-    assert_eq!(authority.receive(1, &hello, moment(NOW)), Ok(()));
-    for output in authority.commit().unwrap_or_default() {
-        if let Output::Send { frame, .. } = output {
-            assert_eq!(first.received(&frame, NOW), Ok(()));
-        }
-    }
+    greet(&mut authority, 1, &mut first, NOW);
     assert_eq!((first.phase(), first.take_frame()), (Phase::Live, None), "the stamp is not stored");
     first.info_saved();
     let push = first.take_frame().unwrap_or_default();

@@ -84,16 +84,17 @@ export class Engine {
   pool<T>(name: string, options: PoolOptions | undefined): LivePool<T> {
     const marked = `~${checkName(name)}`;
     const found = this.pools.get(marked);
-    found?.choose(options);
-    if (!found && this.pools.size >= MEMBERSHIPS_MAX)
-      throw new NeapError("invalid-options", `at most ${MEMBERSHIPS_MAX} pools can be open at once`);
-    const pool = found ?? new LivePool<unknown>(this, name, marked, options);
-    if (!found) {
-      this.pools.set(marked, pool);
-      if (this.isClosed) pool.close();
-      this.workLater();
+    if (found) {
+      found.choose(options);
+      return found as unknown as LivePool<T>;
     }
-    return pool as unknown as LivePool<T>;
+    if (this.pools.size >= MEMBERSHIPS_MAX)
+      throw new NeapError("invalid-options", `at most ${MEMBERSHIPS_MAX} pools can be open at once`);
+    const pool = new LivePool<T>(this, name, marked, options);
+    this.pools.set(marked, pool as unknown as LivePool<unknown>);
+    if (this.isClosed) pool.close();
+    this.workLater();
+    return pool;
   }
 
   /** Adds canonical items, as a JSON array, to a pool. */

@@ -26,7 +26,7 @@ export const lastSize = (): number => chars + 8 * numbers;
 export function copyRecord(value: unknown): Plain {
   chars = 0;
   numbers = 0;
-  const copy = typeof value === "object" && value !== null ? copyObject(value, 1, "") : copyValue(value, 0, "");
+  const copy = copyValue(value, 0, "");
   if (typeof copy !== "object" || copy === null || Array.isArray(copy))
     throw new NeapError("invalid-data", "a record and a patch must be objects");
   if (6 * chars + 24 * numbers > RECORD_BYTES_MAX) checkBytes(copy);

@@ -1,14 +1,19 @@
 //! Pools on a disk that several replicas share.
 
 use neap_core::{
+    datastore::Options,
     id::Seq,
+    limits::POOLS_MAX,
+    mutation::Reason,
+    pool::Choice,
     record::Digest,
     replica::Event,
     wire::{self, Down, PoolDown, PoolNews, RowRef},
 };
 
 use super::{
-    DRAINED, POOL,
+    super::spec::{authority, carry, events, join, moment},
+    DRAINED, NOW, POOL,
     world::{World, items, started},
 };
 
@@ -91,4 +96,26 @@ fn po12_an_addition_of_which_nothing_is_told() {
     assert_eq!(sibling.adopt_frame(&unseen), Ok(()));
     sibling.adopted();
     assert_eq!(items(&sibling), items(&back));
+}
+
+/// [PO7] Of a pool for which a datastore has no room nobody was the first opener: it is read as one without items, and who
+/// adds is told why that cannot be.
+#[test]
+fn po7_no_room_is_no_other_choice() {
+    let mut authority = authority();
+    assert!(authority.open(&Options::default(), moment(NOW)).is_ok());
+    for n in 0..POOLS_MAX {
+        let merged = authority.merge(&format!("~full{n}"), Choice::default(), &["1"], NOW);
+        assert!(matches!(merged, Ok(Some(Ok(_)))), "{merged:?}");
+    }
+    assert!(authority.commit().is_ok());
+    let mut member = started(9);
+    assert_eq!(member.open_pool(POOL, Choice::default()), Ok(true));
+    join(&mut authority, 1, &mut member, NOW);
+    assert!(!events(&mut member).contains(&Event::Mismatch(POOL.into())));
+    let turn = member.add(POOL, "[2]").ok().flatten();
+    member.durable(turn.unwrap_or_default());
+    carry(&mut authority, &mut [(1, &mut member)], NOW);
+    let full = |event: &Event| matches!(event, Event::Refused { refusal, .. } if refusal.reason == Reason::StorageFull);
+    assert_eq!(events(&mut member).iter().filter(|event| full(event)).count(), 1);
 }

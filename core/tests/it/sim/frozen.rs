@@ -1,6 +1,6 @@
 //! Tabs that are frozen: others take their places on the disk, and when they wake up they go on elsewhere.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use neap_core::{
     id::{ReplicaId, Turn},
@@ -71,7 +71,7 @@ impl World {
         let (id, settled) = (client.id, client.replica.settled());
         let count = usize::try_from(last.0 - settled.0).unwrap_or(0).min(client.pending.len());
         let mut theirs: Vec<_> = client.pending.drain(..count).collect();
-        let handed: Vec<Id> = theirs.iter().map(|entry| entry.id).collect();
+        let handed: BTreeSet<Id> = theirs.iter().map(|entry| entry.id).collect();
         let epoch = client.replica.epoch();
         let life = epoch.and_then(|epoch| self.oracle.life(epoch));
         // What is no own mutation any more speaks of seqs, and of what is handed over with it.
@@ -93,7 +93,7 @@ impl World {
         self.oracle.unheard.extend(&handed);
         for entry in &mut client.pending {
             // Of what another life has handed over this one may have heard the outcome.
-            entry.ops = Rc::new(without(&entry.ops, &handed.iter().copied().collect()));
+            entry.ops = Rc::new(without(&entry.ops, &handed));
         }
         handed.into_iter().for_each(|id| client.undo_fails(id));
         if !client.pending.is_empty() {

@@ -1,12 +1,12 @@
 //! What the disk has said is newer than a note that has not been read yet.
 
-use neap_core::{
-    authority::{Admission, Output},
-    mutation::Condition,
-};
+use neap_core::mutation::Condition;
 
 use super::{
-    super::spec::{NOW, authority, carry, join, moment, set},
+    super::{
+        forgotten::greet,
+        spec::{NOW, authority, carry, join, moment, set},
+    },
     gossip, patch, tabs,
 };
 
@@ -29,15 +29,7 @@ fn ta1_a_note_that_is_older_than_what_the_disk_says() {
     }
     set(&mut one, "k");
     gossip(&mut [&mut one, &mut two]);
-    authority.connect(3, Admission::OPEN, NOW);
-    one.connected(NOW);
-    let hello = one.take_frame().unwrap_or_default();
-    assert_eq!(authority.receive(3, &hello, moment(NOW)), Ok(()));
-    for output in authority.commit().unwrap_or_default() {
-        if let Output::Send { frame, .. } = output {
-            assert_eq!(one.received(&frame, NOW), Ok(()));
-        }
-    }
+    greet(&mut authority, 3, &mut one, NOW);
     let note = one.take_note().unwrap_or_default();
     carry(&mut authority, &mut [(3, &mut one)], NOW);
     two.sibling_is_done(one.id(), one.epoch(), one.seq());

@@ -32,8 +32,11 @@ export class Openings {
   /** Has a datastore open until what this returns is called. */
   use(content: string, options: OpenOptions, listener: () => void): () => void {
     let opening = this.byContent.get(content);
-    if (opening?.isLeftBehind) opening.end();
-    if (!opening || opening.isLeftBehind) {
+    if (opening?.isLeftBehind) {
+      opening.end();
+      opening = undefined;
+    }
+    if (!opening) {
       opening = new Opening(options, () => this.byContent.delete(content));
       this.byContent.set(content, opening);
     }
@@ -74,8 +77,11 @@ class Opening {
 
   /** Nobody uses it, and who comes now wants another: it has expired, or was closed or forgotten. */
   get isLeftBehind(): boolean {
-    const isOver = this.state && !(this.state instanceof Failure) && (this.hasExpired || this.state.status.connection === "closed");
-    return this.listeners.size === 0 && !!isOver;
+    return this.listeners.size === 0 && (this.hasExpired || this.datastore?.status.connection === "closed");
+  }
+
+  private get datastore(): Datastore | undefined {
+    return this.state instanceof Failure ? undefined : this.state;
   }
 
   use(listener: () => void): () => void {
@@ -103,6 +109,6 @@ class Opening {
     if (this.hasEnded) return;
     this.hasEnded = true;
     this.ended();
-    if (this.state && !(this.state instanceof Failure)) void this.state.close();
+    void this.datastore?.close();
   }
 }
