@@ -70,7 +70,8 @@ impl Replica {
     }
 
     /// The answer to a ping, which a relay gives without waking: a [`Pong`]. What no delta has told is
-    /// asked for.
+    /// asked for. The shell pings again only after this: else the answer could be older than what a sibling
+    /// has told since.
     ///
     /// # Errors
     /// When the epoch is another one: Hello has to be said again.

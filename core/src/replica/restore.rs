@@ -291,10 +291,10 @@ impl Replica {
             me.inherited = me.minted;
         }
         let settled = self.settled();
+        self.place_restored_conditions(settled, &placed);
         if self.life.is_none() {
             self.let_go_of_seqs();
         }
-        self.place_restored_conditions(settled, &placed);
         drop(self.hold_unseen());
         self.show_all();
         self.sum_pools();

@@ -99,6 +99,7 @@ impl World {
         let Some(which) = self.orphans.iter().position(|orphan| orphan.first == place) else {
             client.retired = true;
             client.pending.clear();
+            client.disk.queue.clear();
             return false;
         };
         let Orphan { image, contact, .. } = self.orphans.remove(which);

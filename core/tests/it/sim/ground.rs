@@ -166,8 +166,9 @@ impl World {
                 return fail("RE13", format!("mutation {id} undoes {undone}, which had no effect"));
             };
             let [before, after] = [first.0 - 1, seq.0].map(state);
-            // What was undone may have been in the life before.
-            let (Some(before), Some(after), true) = (before, after, *of == epoch) else {
+            // What was undone may have been in the life before. And who reads a disk that was left knows of no undo.
+            let is_own = *of == epoch && !self.oracle.left.contains(&id);
+            let (Some(before), Some(after), true) = (before, after, is_own) else {
                 return Ok(());
             };
             let mut places = self.oracle.mutations[id].ops.iter().map(|op| op.place);

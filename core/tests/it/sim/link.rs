@@ -59,10 +59,12 @@ impl World {
     }
 
     pub(crate) fn ping(&mut self, place: usize) -> Check {
-        if let Some(number) = self.clients[place].connection
-            && let Some(text) = self.relay.pong(number as u64)
-        {
-            self.connections[number].down.push_back(Downward::Pong(text));
+        let Some(number) = self.clients[place].connection else { return Ok(()) };
+        let down = &mut self.connections[number].down;
+        // Nobody asks again before the answer is there.
+        let is_asked = down.iter().any(|word| matches!(word, Downward::Pong(_)));
+        if let Some(text) = self.relay.pong(number as u64).filter(|_| !is_asked) {
+            down.push_back(Downward::Pong(text));
         }
         Ok(())
     }

@@ -261,9 +261,10 @@ mod tests {
             let (_, result) = run(Plan { lanes: Lanes::NONE, ..plan(seed) });
             assert_eq!(result, Ok(()), "seed {seed}");
         }
-        for seed in
-            [1363, 14473, 17646, 24101, 24734, 41503, 42328, 47201, 92407, 322679, 331061, 404656]
-        {
+        for seed in [
+            1363, 14473, 17646, 24101, 24734, 41503, 42328, 47201, 92407, 322679, 331061, 404656,
+            150990, 176931, 201320, 601168, 612995,
+        ] {
             let (_, result) = run(plan(seed));
             assert_eq!(result, Ok(()), "seed {seed}");
         }

@@ -187,6 +187,15 @@ pub(crate) fn without(ops: &[Op], writers: &BTreeSet<Id>) -> Vec<Op> {
     ops
 }
 
+/// What conditions speak of that is not among these mutations.
+pub(crate) fn settled_writers(ops: &[Op], pending: &BTreeSet<Id>) -> BTreeSet<Id> {
+    let writer = |op: &Op| match op.cond {
+        Cond::By(writer) if !pending.contains(&writer) => Some(writer),
+        _ => None,
+    };
+    ops.iter().filter_map(writer).collect()
+}
+
 /// Ops whose conditions never hold.
 pub(crate) fn never(ops: &[Op]) -> Vec<Op> {
     let never = |op: &Op| Op { cond: Cond::Never, ..op.clone() };

@@ -1,6 +1,6 @@
 //! A replica's crash, and how its shell brings it back from its disk.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use neap_core::{
     datastore::Options,
@@ -14,7 +14,8 @@ use super::{
     client::Client,
     disk::{Disk, Entry},
     fail,
-    oracle::without_seqs,
+    naive::Id,
+    oracle::{settled_writers, without, without_seqs},
     sabotage::Sabotage,
     world::{Upward, World, trace},
 };
@@ -132,11 +133,16 @@ impl World {
         let stored = image.outbox();
         let next_frame = image.frames.keys().next_back().map_or(0, |last| last + 1);
         client.pending.clear();
+        let own: BTreeSet<Id> = stored.iter().map(|entry| entry.id).collect();
         for Entry { id, mut ops, .. } in stored {
             if replica.epoch().is_none() {
                 self.oracle.lifeless.insert(id);
                 let ops: &mut Vec<_> = Rc::make_mut(&mut ops);
                 without_seqs(ops);
+                // Nor of which life the writes were that it had settled; another may make them again.
+                let settled = settled_writers(ops, &own);
+                *ops = without(ops, &settled);
+                self.oracle.unheard.extend(settled);
             }
             let entry = client.entry_of(id, ops);
             client.pending.push_back(entry);

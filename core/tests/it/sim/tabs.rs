@@ -38,7 +38,7 @@ pub(crate) struct Tab {
     minted: u64,
     /// What it shows of it, each with its turn.
     pub(crate) queue: VecDeque<(u64, Entry)>,
-    awaited: VecDeque<Awaited>,
+    awaited: Vec<Awaited>,
 }
 
 impl Tab {
@@ -50,7 +50,7 @@ impl Tab {
     ) -> Tab {
         let queue: VecDeque<(u64, Entry)> = theirs.collect();
         let minted = queue.back().map_or(settled.0, |(turn, _)| *turn);
-        Tab { id, settled: settled.0, minted, queue, awaited: VecDeque::new() }
+        Tab { id, settled: settled.0, minted, queue, awaited: Vec::new() }
     }
 
     /// Whether a replica is meant that has settled all of it.
@@ -61,12 +61,10 @@ impl Tab {
     /// All that it shows has an outcome, whose effects are held at a seq of a life.
     pub(super) fn is_done(&mut self, epoch: Option<Epoch>, at: Seq, heard: u64) {
         let acked = self.minted;
-        match self.awaited.back_mut().filter(|last| last.epoch == epoch) {
+        match self.awaited.last_mut().filter(|last| last.epoch == epoch) {
             Some(last) => (last.at, last.acked) = (last.at.max(at), last.acked.max(acked)),
             None if acked <= self.settled => {}
-            None => {
-                self.awaited.push_back(Awaited { epoch, at, settled: Vec::new(), acked, heard })
-            }
+            None => self.awaited.push(Awaited { epoch, at, settled: Vec::new(), acked, heard }),
         }
     }
 
@@ -252,7 +250,7 @@ impl World {
         let known = client.tabs.iter().position(|tab| tab.id == id);
         let which = known.unwrap_or(client.tabs.len());
         if known.is_none() {
-            let (queue, awaited) = (VecDeque::new(), VecDeque::new());
+            let (queue, awaited) = (VecDeque::new(), Vec::new());
             client.tabs.push(Tab { id, settled: 0, minted: 0, queue, awaited });
         }
         let (tab, heard) = (&mut client.tabs[which], client.asked);
@@ -262,25 +260,20 @@ impl World {
         // A sibling has gone on to another life.
         tab.awaited.retain(|one| note.epoch.is_none() || one.epoch == note.epoch);
         let (epoch_there, at, acked) = (note.epoch, note.at, note.acked.0);
-        let last = tab.awaited.back_mut().filter(|last| last.epoch == epoch_there);
+        let last = tab.awaited.last_mut().filter(|last| last.epoch == epoch_there);
         match last {
             Some(last) if settled.is_empty() => {
                 (last.at, last.acked) = (last.at.max(at), last.acked.max(acked));
             }
             _ if settled.is_empty() && acked <= tab.settled => {}
-            _ => {
-                // The disk may have said more since.
-                let newer = tab.awaited.iter().position(|one| one.acked >= acked);
-                let one = Awaited { epoch: epoch_there, at, settled, acked, heard };
-                tab.awaited.insert(newer.unwrap_or(tab.awaited.len()), one);
-            }
+            _ => tab.awaited.push(Awaited { epoch: epoch_there, at, settled, acked, heard }),
         }
         let minted = tab.minted;
         if !is_stale {
             self.settle_tabs(place, epoch, seq)?;
         }
         let client = &mut self.clients[place];
-        if client.tabs[which].awaited.back().is_some_and(|last| last.at > seq) {
+        if client.tabs[which].awaited.last().is_some_and(|last| last.at > seq) {
             self.report.sights.see("sibling's outcome awaited");
         }
         if note.first.0 > minted.max(note.acked.0) + 1 {
@@ -329,13 +322,12 @@ impl World {
     /// What siblings have told counts as soon as its effects are held.
     pub(super) fn settle_tabs(&mut self, place: usize, epoch: Option<Epoch>, seq: Seq) -> Check {
         for which in 0..self.clients[place].tabs.len() {
-            let is_due = |next: &Awaited| next.epoch == epoch && next.at <= seq;
-            while self.clients[place].tabs[which].awaited.iter().any(is_due) {
-                let client = &mut self.clients[place];
-                let Some(next) = client.tabs[which].awaited.pop_front() else { break };
-                let mut missed = Vec::new();
+            let tab = &mut self.clients[place].tabs[which];
+            let due = tab.awaited.iter().filter(|next| next.epoch == epoch && next.at <= seq);
+            let Some(held) = due.map(|next| next.acked).max() else { continue };
+            let mut missed = Vec::new();
+            for next in tab.awaited.extract_if(.., |next| next.acked <= held).collect::<Vec<_>>() {
                 for (turn, outcome) in next.settled.into_iter().filter(|_| next.epoch == epoch) {
-                    let tab = &mut client.tabs[which];
                     missed.extend(tab.pass_over(turn.saturating_sub(1)));
                     if let Some(id) = tab.oldest(turn) {
                         tab.place_conditions(id, outcome.seq());
@@ -346,9 +338,9 @@ impl World {
                         return fail("TA1", format!("turn {turn} vanishes before it is held"));
                     }
                 }
-                missed.extend(self.clients[place].tabs[which].pass_over(next.acked));
-                self.check_missed(epoch, seq, &missed)?;
             }
+            missed.extend(tab.pass_over(held));
+            self.check_missed(epoch, seq, &missed)?;
         }
         Ok(())
     }
