@@ -209,6 +209,8 @@ impl Replica {
     /// Always [`Reconnect::NewIdentity`].
     pub fn dispossess(&mut self) -> Result<(), Reconnect> {
         self.leave();
+        // The disk that it goes on with has none of the pages that have come.
+        self.staging = None;
         let Some(me) = self.authors.first_mut() else { return Ok(()) };
         let (id, settled, last) = (me.id, me.settled, me.stored.max(me.settled));
         let count = usize::try_from(last.0 - settled.0).unwrap_or(usize::MAX);

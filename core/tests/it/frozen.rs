@@ -1,17 +1,17 @@
 //! A tab that was frozen wakes up after another has taken its place on the disk.
 
 use neap_core::{
-    authority::Authority,
+    authority::{Admission, Authority, Output, PageSize},
     datastore::Options,
     id::{ReplicaId, Seq, Turn},
     mutation::{Condition, Op},
-    replica::{Event, OpKind, Reconnect, Replica, Watch},
+    replica::{Event, OpKind, Phase, Reconnect, Replica, Watch},
     storage::MemoryStorage,
-    wire,
+    wire::{self, Up},
 };
 
 use super::{
-    spec::{NOW, authority, events, join, set},
+    spec::{NOW, authority, events, join, moment, replica, set},
     tabs::{carry_to, changes, gossip, patch, tabs},
 };
 
@@ -100,4 +100,48 @@ fn ta7_it_wakes_up_when_all_is_done() {
     join(&mut authority, 3, &mut one, NOW);
     assert_eq!((one.pending(), one.meta("c", "k").pending), (0, false));
     assert_eq!(one.seq(), Seq(4));
+}
+
+/// [TA7] A catch-up that was under way begins anew: the disk on which it goes on has none of what had come.
+#[test]
+fn ta7_it_wakes_up_in_a_catch_up() {
+    let mut authority = authority();
+    authority.set_page_size(PageSize { rows: 1, ..PageSize::default() });
+    let (mut writer, mut one) = (replica(1), replica(2));
+    set(&mut writer, "a");
+    join(&mut authority, 1, &mut writer, NOW);
+    join(&mut authority, 2, &mut one, NOW);
+    one.closed(1006);
+    for key in ["b", "c", "d"] {
+        set(&mut writer, key);
+    }
+    carry_to(&mut authority, 1, &mut writer);
+    authority.connect(3, Admission::OPEN, NOW);
+    let (hello, after) = greets(&mut one);
+    assert_eq!(after, Some(Seq(1)));
+    assert_eq!(authority.receive(3, &hello, moment(NOW)), Ok(()));
+    for output in authority.commit().unwrap_or_default() {
+        if let Output::Send { to, frame } = output
+            && to.contains(&3)
+        {
+            assert_eq!(one.received(&frame, NOW), Ok(()));
+        }
+    }
+    assert_eq!(one.phase(), Phase::CatchingUp, "a page has come, and not all");
+    one.closed(1006);
+    assert_eq!(greets(&mut one).1, Some(Seq(2)), "as a rule it goes on");
+    assert_eq!(one.dispossess(), Err(Reconnect::NewIdentity));
+    one.closed(1006);
+    assert_eq!(greets(&mut one).1, Some(Seq(1)));
+}
+
+/// What a replica says in a new connection, and where it goes on.
+fn greets(replica: &mut Replica) -> (Vec<u8>, Option<Seq>) {
+    replica.connected(NOW);
+    let frame = replica.take_frame().unwrap_or_default();
+    let after = match wire::decode_up(&frame) {
+        Ok(Up::Hello(hello)) => Some(hello.cursor.after),
+        _ => None,
+    };
+    (frame, after)
 }
