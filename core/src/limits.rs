@@ -31,8 +31,8 @@ pub const SLOW_MS: u64 = 5_000;
 pub const FLYING_BYTES: u64 = 1024 * 1024;
 /// Pages of catch-up that may be on their way to one session …
 pub const UNTURNED_MAX: usize = 4;
-/// … and bytes that it may have unread, for one more to be sent before it asks: less than a backlog that counts as slow.
-pub const AHEAD_BYTES: usize = 768 * 1024;
+/// … and bytes that it may have unread, for one more to be sent before it asks: as many as are no backlog yet.
+pub const AHEAD_BYTES: usize = 1024 * 1024;
 /// Most turns of one replica that are pushed and not yet acknowledged by it. It bounds the
 /// outcomes that the ledger keeps for a replica.
 pub const UNACKED_MAX: u64 = 4_096;
