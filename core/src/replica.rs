@@ -79,11 +79,12 @@ struct Life {
 /// [`mutate`](Self::mutate), [`begin`](Self::begin) to [`commit`](Self::commit). **Inputs** from the
 /// world: [`connected`](Self::connected), [`received`](Self::received), [`closed`](Self::closed),
 /// [`tick`](Self::tick), [`durable`](Self::durable), [`saved`](Self::saved),
-/// [`info_saved`](Self::info_saved). **Outputs**, to be drained after every command and input, in
-/// this order: [`take_changes`](Self::take_changes), [`take_events`](Self::take_events),
-/// [`take_block`](Self::take_block) and [`take_journal`](Self::take_journal), which go to the disk,
-/// and [`take_frame`](Self::take_frame), which go to the relay. A push comes out only for turns that
-/// the shell has called durable: so what reached the wire is on the disk.
+/// [`info_saved`](Self::info_saved). **Outputs**, to be drained after every command and input:
+/// [`take_changes`](Self::take_changes) and [`take_events`](Self::take_events); then what goes to the disk,
+/// [`take_journal`](Self::take_journal), [`take_block`](Self::take_block) and
+/// [`take_unseen`](Self::take_unseen); then [`take_frame`](Self::take_frame), which go to the relay, and
+/// [`take_note`](Self::take_note), which go to siblings. A push comes out only for turns that the shell has
+/// called durable: so what reached the wire is on the disk.
 #[derive(Debug)]
 pub struct Replica {
     options: Options,
@@ -97,6 +98,8 @@ pub struct Replica {
     made_under: Option<Box<str>>,
     /// Whether Hello may make a life, though this replica knows of one.
     opens_anew: bool,
+    /// Whether a relay has welcomed it with its options. It may have been made permanent since.
+    is_agreed: bool,
     names: Names,
     page_records: usize,
     table: Table,
@@ -171,6 +174,7 @@ impl Replica {
             is_stale: false,
             made_under: None,
             opens_anew: false,
+            is_agreed: false,
             names: Names::default(),
             page_records: SNAPSHOT_PAGE_RECORDS,
             table: Table::new(seed, SNAPSHOT_PAGE_RECORDS),

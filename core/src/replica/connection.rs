@@ -149,8 +149,13 @@ impl Replica {
         if welcome.version == 0 || welcome.version > VERSION {
             return Err(Reconnect::BadFrame);
         }
-        if *welcome.info.primary != *self.primary() && self.pending() > 0 {
-            // What is pending was made for another primary field: the relay would take none of it.
+        let is_reborn = self.epoch().is_some_and(|epoch| epoch != welcome.epoch);
+        let fits = |kind| kind == welcome.info.kind;
+        if *welcome.info.primary != *self.primary() && self.pending() > 0
+            || is_reborn && !self.options.kind.is_none_or(fits)
+        {
+            // What is pending was made for another primary field, and the relay would take none of it; or another life has
+            // another kind than the app has opened.
             self.closed(Close::Options.code());
             return Ok(());
         }
@@ -166,8 +171,7 @@ impl Replica {
             }
             Standing::New(_) | Standing::Forgotten => standing,
         };
-        self.opens_anew = false;
-        let is_reborn = self.epoch().is_some_and(|epoch| epoch != welcome.epoch);
+        (self.opens_anew, self.is_agreed) = (false, true);
         self.head = if is_reborn { welcome.head } else { self.head.max(welcome.head) };
         self.pace.set_rates(welcome.rates);
         self.pace.set_debt(welcome.debt);
@@ -304,6 +308,9 @@ impl Replica {
         let mut options = self.options.clone();
         if self.life.is_none() {
             options.primary = options.primary.or_else(|| self.made_under.clone());
+        }
+        if self.is_agreed && !self.opens_anew {
+            options.kind = None;
         }
         let hello = Hello {
             version: VERSION,

@@ -2,7 +2,7 @@
 
 use neap_core::{
     authority::{Authority, Close, Output},
-    datastore::Options,
+    datastore::{Kind, Options},
     id::{ReplicaId, Turn},
     mutation::{Condition, Op, Outcome},
     pool::Choice,
@@ -191,4 +191,29 @@ fn re2_seqs_of_no_known_life() {
             assert_eq!((after.pending(), after.get("c", "k")), (0, Some(r#"{"id":"k"}"#)));
         }
     }
+}
+
+/// [EX2] Who opened a temp datastore stays welcome when it is made permanent, also while away; another life of another kind is
+/// not what its app has opened.
+#[test]
+fn ex2_made_permanent_while_away() {
+    let (mut authority, mut another) = (authority(), authority());
+    let mut one = replica(1);
+    join(&mut authority, 1, &mut one, NOW);
+    one.closed(1006);
+    authority.disconnect(1, NOW);
+    assert!(authority.alter(None, true, NOW).is_some());
+    assert_eq!(join(&mut authority, 2, &mut one, NOW), []);
+    assert_eq!(one.phase(), Phase::Live);
+    assert_eq!(one.datastore().map(|info| info.kind), Some(Kind::Permanent));
+
+    one.closed(1006);
+    events(&mut one);
+    set(&mut one, "k");
+    let later = NOW + 1_000;
+    let options = Options { kind: Some(Kind::Permanent), ..Options::default() };
+    assert!(another.open(&options, moment(later)).is_ok());
+    join(&mut another, 3, &mut one, later);
+    assert_eq!(one.phase(), Phase::Stopped);
+    assert_eq!((events(&mut one), one.pending()), (vec![Event::Stopped("options-mismatch")], 1));
 }
