@@ -6,8 +6,8 @@ import type { ErrorCode, NeapError } from "./errors.js";
 export interface OpenOptions {
   /**
    * Origin of a relay, like `https://relay.example.com`. In a browser it defaults to the page's own origin.
-   * `null`: no relay, this device only; mutations stay pending. What is stored so is a copy of its own: opened with a relay the
-   * same id does not find it.
+   * `null`: no relay, this device only; mutations stay pending. What is stored without a relay is separate: opening the same
+   * id with a relay does not find it.
    */
   relay?: string | null | undefined;
   /** Public id of the datastore, 1 to 64 of `A-Z a-z 0-9 _ -`. Left out: a fresh one of 32 hex digits, made here. */
@@ -24,7 +24,7 @@ export interface OpenOptions {
   /** Whether the ttl is counted from the newest accepted mutation or opening instead of from creation. */
   sliding?: boolean | undefined;
   /** A JWT for a relay that wants one, or a function that gets one: it is asked before each connection,
-   * and again before a token ends (its `exp`), for one that the open connection goes on with. When it has
+   * and again before a token's `exp`; the open connection then goes on with the new one. When it has
    * not answered after 15 s an `error` event says `token-failed`; it is still waited for, and asked again after a minute. */
   token?: string | (() => string | Promise<string>) | undefined;
   /**
@@ -62,8 +62,9 @@ export interface WebSocketLike {
 export interface Status {
   readonly connection: Connection;
   /**
-   * Mutations of this replica that the relay has not answered. Those of other tabs are not among them, nor what this tab had
-   * pending before it was reloaded, if another has taken that over: `meta(key).pending` tells of all.
+   * Mutations that the relay has not answered: those of this replica, and those that it delivers for tabs that are gone. Those
+   * of tabs that run are not among them, nor what this tab had pending before it was reloaded, if another tab has taken that
+   * over: `meta(key).pending` tells of all.
    */
   readonly pending: number;
   /** The newest confirmed seq that this replica holds. */
@@ -93,8 +94,8 @@ export interface Mutation {
   /** It is on this device's disk and survives the page; with memory storage at once. After `forget` it stays open. */
   readonly durable: Promise<void>;
   /**
-   * What became of it at the relay. Never rejects; after `close` it stays open, and in a tab that was frozen where
-   * another tab has delivered it.
+   * What became of it at the relay. Never rejects. It stays pending for ever after `close`, and where another tab has delivered
+   * the mutation while this one was frozen.
    */
   readonly settled: Promise<Outcome>;
 }
@@ -302,7 +303,7 @@ export interface Presence<T = unknown> {
    * Shows the others a state, any JSON value, in place of the one before; `null` or `undefined`: nothing. It is
    * sent at most 20 times a second, the newest counting, shown again in each new connection, and gone with it.
    *
-   * Throws `invalid-data`, `too-large` (over 4 KiB of JSON), `closed`.
+   * Throws `invalid-data`, `too-large` (over 4 KiB of JSON), `closed`, and `invalid-options` inside `transact`.
    */
   set(state: T | null | undefined): void;
   /** What was set last, frozen; `undefined` where nothing is shown. */
@@ -327,7 +328,10 @@ export interface Op {
   readonly data?: unknown;
 }
 
-/** A mutation of this replica that the relay refused, also one made in an earlier life of the page. */
+/**
+ * A mutation that the relay refused: one of this replica, also from an earlier visit of the page, or one that it delivers for a
+ * tab that is gone. Or an `undo` that was refused here; then `ops` is empty.
+ */
 export interface Refused {
   readonly id: string;
   readonly ops: readonly Op[];
@@ -370,7 +374,7 @@ export interface Datastore {
   readonly status: Status;
   /** The first catch-up with the relay is complete. Rejects `closed`; never settles without a relay. */
   readonly ready: Promise<void>;
-  /** Nothing of this replica is pending any more. Rejects `closed`. */
+  /** Resolves when `status.pending` is 0. Rejects `closed`. */
   settled(): Promise<void>;
   /** A collection, made on first use. Throws `invalid-name`. */
   collection<T extends object = Record<string, unknown>>(name: string): Collection<T>;
@@ -395,9 +399,9 @@ export interface Datastore {
    * `null` where there is none; at least the last 200 can be taken back, and at most 400.
    *
    * It never overwrites what somebody else wrote, since, or before the mutation while that was on its way: then it is refused
-   * `precondition-failed`, at once where that is known here. So is one of which nobody can tell, as of what was made while a
-   * large datastore was still coming; one that would be too large is refused `too-large`. What others made and deleted again
-   * in between it does not see.
+   * `precondition-failed`, at once where that is known here. So is one where nobody can tell, as for an edit that was made while
+   * a large datastore was still coming; one that would be too large is refused `too-large`. A record that others made and deleted
+   * in between goes unnoticed.
    *
    * What undoes a pending mutation waits for that one's answer, and what is written after it waits too. Should the page go, or
    * freeze, before it has an answer of its own, it is sent as it is. Throws `closed`, and `invalid-options` inside `transact`.
@@ -405,18 +409,24 @@ export interface Datastore {
   undo(): Mutation | null;
   /** Takes back the newest `undo`, as long as nothing else was written here since. */
   redo(): Mutation | null;
+  /** Whether `undo` has something to take back. */
   readonly canUndo: boolean;
+  /** Whether `redo` has something to take back. */
   readonly canRedo: boolean;
   /**
    * Stays away from the relay until `goOnline`, for as long as the page lives. Other tabs still show what is edited here,
-   * and deliver what a page leaves behind when it goes.
+   * and deliver what a page leaves behind when it goes. Throws `closed`.
    */
   goOffline(): void;
+  /**
+   * Connects again, at once where it waits for the next try. Needed also after the errors `forbidden`, `options-mismatch` and
+   * `user-mismatch`, which end all tries. Throws `closed`.
+   */
   goOnline(): void;
   /** Calls `listener` at each event. Returns what ends it. Throws `invalid-options`. */
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void;
   off<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): void;
-  /** Ends it; what is on the disk stays. Resolves when the last write there is complete. */
+  /** Ends it; what is on the disk stays. Resolves when the last write there is done; an `error` event says if it failed. */
   close(): Promise<void>;
   /**
    * Ends it and erases the local copy, with what was pending. Other tabs go on in memory, and say `storage-lost`. Resolves

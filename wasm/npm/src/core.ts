@@ -37,8 +37,8 @@ export const JOURNAL_CHECKPOINT = 3;
 /** The replica of one datastore, in wasm. Texts are JSON where a name says so, times are milliseconds since 1970. */
 export interface Core {
   // What is stored comes back, in this order, before anything else. `false`: the bytes could not be read.
-  restoreInfo(bytes: Uint8Array): boolean;
   restoreAccount(bytes: Uint8Array): boolean;
+  restoreInfo(bytes: Uint8Array): boolean;
   restorePage(bytes: Uint8Array): boolean;
   /** A page as older packages have stored it. */
   restoreRows(bytes: Uint8Array): boolean;
@@ -86,7 +86,7 @@ export interface Core {
   dumpNext(): string | undefined;
   watch(collection: string, level: Watch): void;
 
-  // Outputs, drained in this order.
+  // Outputs. After each input: changes and events, then what goes to the disk, then frames and notes.
   changes(): string | undefined;
   events(): string | undefined;
   block(): Uint8Array | undefined;

@@ -110,6 +110,8 @@ export class Driver {
   private async employ(courier: Driver): Promise<void> {
     if (this.isClosed) return courier.close();
     if (!this.isWanted) courier.goOffline();
+    // What goes wrong for all is told once.
+    courier.engine.emitter.on("error", (error) => this.core.phase() === LIVE && this.report(error));
     return this.couriers.employ(courier, () => this.engine.tellLater());
   }
 
@@ -120,9 +122,9 @@ export class Driver {
     return sum;
   }
 
-  /** Connects, or tries at once, where the app wants a connection. */
+  /** Connects where the app wants a connection, and something can be said. */
   connect(): void {
-    if (this.isIntroduced && this.isWanted && !this.isClosed && !this.home.isAsleep) this.socket?.start(this);
+    if (this.isIntroduced && this.isWanted && !this.isClosed && this.home.isThere) this.socket?.start(this);
   }
 
   /** The page goes: what is made from now on is written at once. */
@@ -192,6 +194,7 @@ export class Driver {
     this.isWanted = true;
     this.isHopeful = true;
     this.connect();
+    this.socket?.hurry();
     this.engine.tellLater();
   }
 
@@ -219,9 +222,15 @@ export class Driver {
     this.siblings?.close();
   }
 
+  /** Closes without a word to the relay or the disk of what is pending. */
+  private discard(): Promise<void> {
+    this.home.discard();
+    this.couriers.each((courier) => courier.home.discard());
+    return this.close();
+  }
+
   async erase(): Promise<void> {
-    void this.home.journal.abandon();
-    await this.close();
+    await this.discard();
     await this.eraseCopy();
   }
 
@@ -424,7 +433,10 @@ export class Driver {
   }
 
   goOn(isAnother: boolean): void {
+    // What was on the disk of tabs that are gone nobody tells of here any more; the others tell of theirs anew.
+    if (this.home.kind === "memory") this.core.keepSiblings(new Uint8Array());
     this.engine.drain();
+    if (this.isClosed) return;
     if (isAnother) this.socket?.restart();
     this.siblings?.meet();
     this.connect();

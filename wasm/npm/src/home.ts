@@ -28,11 +28,14 @@ export interface Resident {
 /** A replica's journal, and the disk under it. */
 export class Home {
   journal: Journal;
-  isAsleep = false;
+  private isAsleep = false;
   /** A disk that failed. As long as this page delivers what lies there, nobody else is to do it. */
   private forsaken: Storage | undefined = undefined;
   /** Whether it is on its way to another disk, or none. */
   private isMoving = false;
+  private isDiscarded = false;
+  /** Resolves when it has moved. */
+  private moved: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly core: Core,
@@ -58,6 +61,11 @@ export class Home {
   /** Looks after the replicas of other tabs. */
   watch(heirs: Heirs): void {
     this.disk.watch(heirs).catch(() => {});
+  }
+
+  /** Whether it is awake, and under the id that it goes on with: nothing may be said before. */
+  get isThere(): boolean {
+    return !this.isAsleep && !this.isMoving;
   }
 
   get canSleep(): boolean {
@@ -91,11 +99,16 @@ export class Home {
   }
 
   async failed(error: unknown): Promise<void> {
-    if (this.resident.isClosed || this.isMoving || this.kind === "memory") return;
+    if (this.isMoving || this.kind === "memory") return;
+    // Nobody goes on, and what was not written ends with the page.
+    if (this.resident.isClosed) {
+      void this.journal.abandon();
+      return this.resident.report(troubleOf(error));
+    }
     // Whoever opens the old disk later goes on from what is on it.
     const forsake = (from: Storage) => (this.forsaken = from).forsake();
-    if (await this.moveTo(() => Promise.resolve(new MemoryStorage()), () => this.core.forsakeDisk(), forsake))
-      this.resident.report(troubleOf(error));
+    await this.moveTo(() => Promise.resolve(new MemoryStorage()), () => this.core.forsakeDisk(), forsake);
+    this.resident.report(troubleOf(error));
   }
 
   doubtful(): void {
@@ -107,22 +120,32 @@ export class Home {
     if (!this.isAsleep) void this.moveOut();
   }
 
-  /** Somebody else delivers what lies in this place. */
+  /** Somebody else delivers what lies in this place; what did not get there goes to another. */
   async moveOut(): Promise<void> {
-    if (this.resident.isClosed || this.isMoving) return;
-    // Who delivers for another has an heir in whoever delivers now.
-    if (this.isOrphan) return this.resident.close();
+    if (this.isMoving) return;
+    // A courier has nothing else to do: whoever took its place delivers now.
+    if (this.isOrphan) return this.resident.isClosed ? undefined : this.resident.close();
     this.resident.hangUp();
     await this.moveTo((disk) => disk.moveOut(), () => this.core.dispossess(), (from) => void from.close());
   }
 
   /** Goes on with another disk; `leave` tells the core what becomes of the one before, of which `letGo` lets go. */
-  private async moveTo(
+  private moveTo(
     find: (from: Storage) => Promise<Storage>,
     leave: () => number,
     letGo: (from: Storage) => void,
-  ): Promise<boolean> {
+  ): Promise<void> {
     this.isMoving = true;
+    const moved = this.move(find, leave, letGo);
+    this.moved = moved;
+    return moved;
+  }
+
+  private async move(
+    find: (from: Storage) => Promise<Storage>,
+    leave: () => number,
+    letGo: (from: Storage) => void,
+  ): Promise<void> {
     const from = this.disk;
     from.onLost = () => {};
     await this.journal.abandon();
@@ -132,10 +155,6 @@ export class Home {
     });
     letGo(from);
     this.isMoving = false;
-    if (this.resident.isClosed) {
-      await disk.close();
-      return false;
-    }
     const { id, spare, contact } = this.journal.outbox;
     const nothing = { pageBytes: 0, steps: [], blocks: [], logBytes: 0, isDamaged: false };
     this.moveIn(disk, { ...nothing, replica: { ...newIdentity(), id, spare, contact } });
@@ -143,13 +162,29 @@ export class Home {
     this.core.setSpare(randomBytes(16));
     this.isAsleep = false;
     this.resident.goOn(leave() !== 0);
-    return true;
+  }
+
+  /** Writes nothing more; what lies in the outbox goes before others can find it. */
+  discard(): void {
+    this.isDiscarded = true;
+    void this.journal.abandon();
   }
 
   /** Writes what is due, waking up for it, and leaves the place to others. */
   async close(): Promise<void> {
-    if (this.isAsleep) await this.disk.wake().catch(() => {});
-    await this.journal.close();
+    if (this.isAsleep) {
+      const isOurs = await this.disk.wake().catch(() => true);
+      this.isAsleep = false;
+      if (!isOurs && !this.isDiscarded) await this.moveOut();
+    }
+    let journal: Journal;
+    do {
+      ({ journal } = this);
+      await journal.close();
+      // It was on its way to another place, or its last write has found that this one is another's.
+      await this.moved;
+    } while (journal !== this.journal);
+    if (this.isDiscarded) await this.disk.discard().catch(() => {});
     await Promise.all([this.disk.close(), this.forsaken?.close()]);
   }
 }

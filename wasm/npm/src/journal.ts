@@ -124,7 +124,7 @@ export class Journal {
     if (this.core.phase() !== CATCHING_UP) this.pages = undefined;
   }
 
-  /** The relay has said in which life it is; whose it does not take it has told nothing. */
+  /** Welcome has named the relay's epoch. Where the core has not accepted it, nothing is learned. */
   private met(): void {
     if (this.core.phase() === CATCHING_UP && this.lives.met(this.core.epoch())) this.makeCheckpoint(WHOLE);
   }

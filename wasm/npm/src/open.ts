@@ -19,8 +19,8 @@ import { troubleOf } from "./storage/trouble.js";
 import { endOf, isToken, patiently, subjectOf } from "./token.js";
 import { loadModule } from "./wasm.js";
 
-/** Who in this page has been told that a place is gone: whoever opens it now wants another in its stead. */
-const gone = new Map<string, Driver[]>();
+/** The open drivers of this page that were told that a datastore is gone: whoever opens it now wants another in its stead. */
+const gone = new Map<string, Set<Driver>>();
 
 /**
  * Opens a datastore. Resolves when the local replica can be read and written; it never waits for the
@@ -77,7 +77,9 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     early?.dispose();
     throw error;
   });
-  driver.engine.emitter.on("expired", () => void gone.set(place, [...(gone.get(place) ?? []), driver]));
+  const { emitter } = driver.engine;
+  emitter.on("expired", () => void gone.set(place, (gone.get(place) ?? new Set()).add(driver)));
+  emitter.on("status", ({ connection }) => connection === "closed" && gone.get(place)?.delete(driver));
   driver.whenReady().then(
     () => {
       // What they have pending goes to the new life too.
@@ -108,7 +110,7 @@ function socketOf({ relay, id, token, user, WebSocket }: Checked): Socket | unde
   const target = async (): Promise<Target> => {
     const given = await ask();
     if (given !== undefined && !isToken(given))
-      throw new NeapError("token-failed", "the token is no JWT: it holds what no JWT does, perhaps a line break");
+      throw new NeapError("token-failed", "the token is not a JWT: it has a character that a JWT cannot have, perhaps a line break");
     if (given !== undefined && user !== undefined && subjectOf(given) !== user)
       throw new NeapError("user-mismatch", `the token is not for the user "${user}"`);
     const renewed = typeof token === "function" && given !== undefined;

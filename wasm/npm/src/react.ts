@@ -27,7 +27,8 @@ const serverStatus: Status = Object.freeze({
  * Opens a datastore and closes it when the last component that uses it has gone; `undefined` until it can be read,
  * and on a server. Options are compared by content: other options close the datastore and open another one.
  * Components with the same options and an `id` share one. Without an `id` each component has a fresh datastore.
- * Of functions (`token`, `WebSocket`) the newest is used and a change opens nothing. After `expired`, `close` or `forget` a
+ * Another `token` function or `WebSocket` class opens nothing: the newest function is asked, the class counts when it is opened
+ * next. After `expired`, `close` or `forget` a
  * component that is mounted anew, as by another `key`, opens it anew, once no other uses what is over.
  *
  * Throws into the nearest error boundary what `open` rejects with.

@@ -83,7 +83,7 @@ function checkBytes(copy: unknown): void {
 }
 
 const tooLarge = (): NeapError =>
-  new NeapError("too-large", `a record has at most ${RECORD_BYTES_MAX} bytes of JSON`);
+  new NeapError("too-large", `a record or an item has at most ${RECORD_BYTES_MAX} bytes of JSON`);
 
 const invalid = (message: string): NeapError => new NeapError("invalid-data", message);
 

@@ -258,7 +258,7 @@ export class Socket {
   }
 
   /** Something has changed in the world: asks whether the connection stands, or tries for one at once. */
-  private hurry(): void {
+  hurry(): void {
     if (this.stage === "waiting") {
       this.cancelRetry();
       void this.connect();

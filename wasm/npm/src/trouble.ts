@@ -30,12 +30,12 @@ export function checkNames(options: unknown, names: string): void {
 
 const MESSAGES: Record<string, string> = {
   "bad-request": "the relay does not take what this replica sent; a ttl may be longer than it allows",
-  unauthorized: "the relay wants a token, or another one",
+  unauthorized: "the token is missing, has expired or is not valid",
   forbidden: "the relay does not allow this with this token, or to pages of this origin",
   "not-found": "the token is not for this datastore",
   "too-slow": "the relay gave up a connection that took its frames too slowly",
-  "rate-limited": "the relay was told too much at once",
-  "too-many-sockets": "as many are connected as the relay takes",
+  "rate-limited": "this client sent too much at once",
+  "too-many-sockets": "no more connections fit: the relay has as many as it takes",
   "options-mismatch": "the datastore has another kind or primary field than was asked for; nothing was sent",
   superseded: "another owner goes on with this replica",
   diverged: "this replica's records differ from the relay's, also after they were fetched anew",

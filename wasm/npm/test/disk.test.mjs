@@ -78,6 +78,37 @@ test("a disk that fails under the open page is erased all the same by forget", a
   assert.deepEqual(await page.evaluate(() => ds.forget().then(() => indexedDB.databases())), []);
 });
 
+test("what is forgotten while it is pending is delivered by nobody, and other tabs show it no more", async (t) => {
+  const { relay, tab } = await setting(t);
+  const options = { relay: relay.url, id: "board" };
+  const [one, two] = [await tab(options), await tab(options)];
+  await two.evaluate(() => ds.ready);
+  await one.evaluate(async () => {
+    await ds.ready;
+    await tasks.set({ id: "x" }).settled;
+    ds.goOffline();
+    tasks.delete("x");
+    await tasks.set({ id: "p" }).durable;
+  });
+  await until(() => two.evaluate(() => tasks.has("p") && !tasks.has("x")), "what is pending in the other tab");
+  await one.evaluate(() => ds.forget());
+  await until(() => two.evaluate(() => !tasks.has("p") && tasks.has("x")), "that it is gone");
+  await two.evaluate(() => tasks.set({ id: "after" }).settled);
+  const { records } = await (await fetch(`${relay.url}/v1/datastores/board/collections/tasks/records`)).json();
+  assert.deepEqual(records.map(({ key }) => key).sort(), ["after", "x"]);
+  assert.deepEqual(await two.evaluate(() => [trouble, ds.status.pending, [...tasks.keys()]]), [["storage-lost"], 0, ["after", "x"]]);
+});
+
+test("who closes while the disk takes nothing hears of it", async (t) => {
+  const { relay, tab } = await setting(t);
+  const page = await tab({ relay: relay.url, id: "board" });
+  await page.evaluate(() => ds.ready);
+  await fill(page);
+  await page.evaluate(() => (tasks.set({ id: "a" }), ds.close()));
+  await until(() => page.evaluate(() => trouble.length > 0), "an error");
+  assert.deepEqual(await page.evaluate(() => trouble), ["storage-full"]);
+});
+
 for (const [edits, when] of [[50, "before"], [50, "afterwards"], [5000, "before"], [5000, "afterwards"]])
   test(`a page whose disk fails delivers ${edits} edits itself, hears of each, and they are not told again; another tab came ${when}`, { timeout: 60_000 }, async (t) => {
     const { relay, tab } = await setting(t);

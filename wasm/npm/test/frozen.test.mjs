@@ -83,6 +83,30 @@ test("what is edited while a tab moves to a place of its own is settled there, a
   assert.equal(await head(relay), 8);
 });
 
+test("what is edited while a tab moves, and it is closed in that very moment, is not lost", async (t) => {
+  const { relay, options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  await two.evaluate(() => ds.ready);
+  await leave(one);
+  await one.evaluate(() => {
+    const { put } = IDBObjectStore.prototype;
+    globalThis.closed = new Promise((resolve) => {
+      IDBObjectStore.prototype.put = function (row, key) {
+        const closes = () => (tasks.set({ id: "between" }), resolve(ds.close()));
+        if (this.name === "replicas" && !row.id) this.transaction.addEventListener("complete", closes);
+        return put.call(this, row, key);
+      };
+    });
+  });
+  await one.freeze();
+  await until(async () => (await head(relay)) === 6, "its edits at the relay");
+  await one.thaw();
+  await one.evaluate(() => closed);
+  const three = await tab(options);
+  await until(async () => (await head(relay)) === 7, "the last, by a third");
+  assert.deepEqual(await three.evaluate(() => [tasks.has("between"), trouble]), [true, []]);
+});
+
 for (const isTold of [true, false]) test(`a page kept aside for a return gives its place free, and comes back, ${isTold ? "told" : "not told"} that it is frozen`, async (t) => {
   const { relay, origin, options, tab } = await home(t);
   const [one, two] = [await tab(), await tab(options)];

@@ -148,7 +148,7 @@ test("a token that no header could carry is told as one, not as a network that i
     const errors = [];
     ds.on("error", ({ code, message }) => errors.push(`${code}: ${message}`));
     await until(() => errors.length > 0, "the error");
-    assert.match(errors[0], /^token-failed: the token is no JWT/, JSON.stringify(token));
+    assert.match(errors[0], /^token-failed: the token is not a JWT/, JSON.stringify(token));
     await ds.close();
   }
 });

@@ -1,7 +1,8 @@
 // A datastore's local copy in IndexedDB, shared by all tabs of one user.
 //
-// Whoever takes a slot puts a mark of its own there, which writes look at in their own transaction. A lock spares that to
-// those that must be on their way before the page is gone; but locks are lost in sleep, and not to be had everywhere.
+// Whoever takes a slot puts a mark of its own there, and each write checks the mark in its own transaction. Writes of the
+// outbox alone skip that while a Web Lock is held: a page that goes has no time to read first. Locks are lost in sleep, and
+// some platforms have none.
 
 import { after, stopwatch } from "../clock.js";
 import { randomBytes, toHex } from "../dice.js";
@@ -279,6 +280,10 @@ export class IndexedDbStorage implements Storage {
       // The page was frozen over it, and all is given away again until it wakes up once more.
       if (wasFrozen) continue;
       if (found === false) return false;
+      // Nobody else may speak under its id while it delivers what lies on a disk that it cannot read any more.
+      const release = await tryLock(`${this.name}#${this.slot}`);
+      if (!release) return false;
+      this.release = release;
       throw Object(found).name === "AbortError" ? lostError("another tab") : found;
     }
   }
@@ -322,6 +327,14 @@ export class IndexedDbStorage implements Storage {
     this.db.onversionchange = null;
     this.db.onclose = null;
     this.db.close();
+  }
+
+  async discard(): Promise<void> {
+    const writing = this.begin("readwrite");
+    const done = complete(writing);
+    done.catch(() => {});
+    if (await this.owns(writing)) writing.objectStore("outbox").delete(IDBKeyRange.bound([this.slot], [this.slot, []]));
+    await done;
   }
 
   close(): Promise<void> {

@@ -35,6 +35,10 @@ export class MemoryStorage implements Storage {
     return Promise.resolve(new MemoryStorage());
   }
 
+  discard(): Promise<void> {
+    return Promise.resolve();
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }

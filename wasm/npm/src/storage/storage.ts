@@ -100,5 +100,7 @@ export interface Storage {
   forsake(): void;
   /** Gives a place of its own to a replica that has lost this one. */
   moveOut(): Promise<Storage>;
+  /** Removes what lies in the outbox, so that nobody delivers it. */
+  discard(): Promise<void>;
   close(): Promise<void>;
 }

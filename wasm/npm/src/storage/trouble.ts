@@ -26,5 +26,5 @@ function reasonOf(cause: unknown): [code: string, why: string] {
   if (cause instanceof NeapError) return [cause.code, cause.message];
   const { name, message } = Object(cause) as Partial<Error>;
   if (name === "QuotaExceededError") return ["storage-full", "the disk is full"];
-  return ["storage-failed", `IndexedDB is not to be had here: ${message ?? String(cause)}`];
+  return ["storage-failed", `IndexedDB cannot be used here: ${message ?? String(cause)}`];
 }
