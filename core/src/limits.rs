@@ -31,7 +31,8 @@ pub const SLOW_MS: u64 = 5_000;
 pub const FLYING_BYTES: u64 = 1024 * 1024;
 /// Pages of catch-up that may be on their way to one session …
 pub const UNTURNED_MAX: usize = 4;
-/// … and bytes that it may have unread, for one more to be sent before it asks: as many as are no backlog yet.
+/// … and bytes: another is sent before it asks only while fewer than these are unread. With that one they may be more than
+/// [`UNREAD_MAX`], and who then hears of news is told Behind, and asks once more.
 pub const AHEAD_BYTES: usize = 1024 * 1024;
 /// Most turns of one replica that are pushed and not yet acknowledged by it. It bounds the
 /// outcomes that the ledger keeps for a replica.

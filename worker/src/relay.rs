@@ -161,7 +161,7 @@ impl Relay {
                 return Err(());
             }
         }
-        let wiped = self.wipe().map_err(drop)?;
+        let wiped = self.wipe().map_err(|error| self.complain(&Fault::from(error)))?;
         match worker::wasm_bindgen_futures::JsFuture::from(wiped).await {
             Ok(_) => Ok(true),
             Err(error) => {
