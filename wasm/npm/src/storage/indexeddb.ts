@@ -55,7 +55,8 @@ async function freshSlot(_: IDBDatabase, name: string): Promise<[slot: string, r
 export class IndexedDbStorage implements Storage {
   readonly kind = "indexeddb";
   onLost: (reason: Error) => void = () => {};
-  private readonly awaited = new Set<string>();
+  /** Ends the wait for each slot that another has. */
+  private readonly awaited = new Map<string, AbortController>();
   private end = new AbortController();
   /** The mark of whoever holds the slot since it was taken. */
   private readonly owner = toHex(randomBytes(8));
@@ -193,12 +194,15 @@ export class IndexedDbStorage implements Storage {
   }
 
   async watch(heirs: Heirs): Promise<void> {
+    const { signal } = this.end;
     const replicas = this.begin("readonly").objectStore("replicas");
     const [slots, rows] = await Promise.all([request(replicas.getAllKeys()), request(replicas.getAll())]);
+    if (signal.aborted) return;
     heirs.here(Uint8Array.from(rows.flatMap((row) => [...(readIdentity(row)?.id ?? [])])));
     for (const slot of slots as string[]) {
-      if (slot === this.slot || this.awaited.has(slot)) continue;
-      this.awaited.add(slot);
+      if (slot === this.slot) continue;
+      // Who waits asks anew: of a page that goes Chromium may pass the lock on only when a request leaves the queue.
+      this.awaited.get(slot)?.abort();
       // A place that cannot be read any more is told by the next write.
       this.takeOver(slot, heirs).catch(() => {});
     }
@@ -206,9 +210,14 @@ export class IndexedDbStorage implements Storage {
 
   private async takeOver(slot: string, heirs: Heirs): Promise<void> {
     const { signal } = this.end;
+    const wait = new AbortController();
+    const giveUp = () => wait.abort();
+    signal.addEventListener("abort", giveUp);
+    this.awaited.set(slot, wait);
     // Where nobody can tell whether a tab still runs, its place is only looked at.
-    const release = hasSharedLocks() ? await awaitLock(`${this.name}#${slot}`, signal) : () => {};
-    this.awaited.delete(slot);
+    const release = hasSharedLocks() ? await awaitLock(`${this.name}#${slot}`, wait.signal) : () => {};
+    signal.removeEventListener("abort", giveUp);
+    if (this.awaited.get(slot) === wait) this.awaited.delete(slot);
     if (!release) return;
     try {
       // A page that is frozen over this comes to no end.
