@@ -1,5 +1,5 @@
 //! What JavaScript can call. After every call that is not a getter it drains the outputs, as
-//! [`Replica`](neap_core::replica::Replica) says. What gives a text or bytes gives their length, or -1
+//! [`Replica`] says. What gives a text or bytes gives their length, or -1
 //! for nothing; they lie at `output` until the next one does.
 #![cfg_attr(target_arch = "wasm32", expect(unsafe_code, reason = "exports have names"))]
 

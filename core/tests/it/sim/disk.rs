@@ -78,6 +78,8 @@ pub(crate) struct Image {
     pub(crate) pages: BTreeMap<usize, Vec<u8>>,
     pub(crate) frames: BTreeMap<u64, Vec<u8>>,
     pub(crate) blocks: BTreeMap<Turn, Block>,
+    /// Records were lost: what is settled may have no effect here, whoever reads it next.
+    pub(crate) is_torn: bool,
 }
 
 impl Image {

@@ -73,6 +73,7 @@ impl World {
                     let client = &mut self.clients[place];
                     (client.records, client.welcomed) = (client.replica.epoch(), None);
                     client.has_amnesia = false;
+                    client.disk.image.is_torn = false;
                 }
                 Event::Reset(ResetReason::History) => self.see("history too short"),
                 Event::Reset(ResetReason::Epoch) => {

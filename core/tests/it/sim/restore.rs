@@ -89,7 +89,7 @@ impl World {
                 format!("replica {place}: finds pages of bytes {pages:?}, frames {frames:?}");
             self.report.trace.push(line);
         }
-        let mut amnesia = false;
+        let mut amnesia = image.is_torn;
         if let Some(bytes) = &image.info {
             if replica.restore_info(bytes).is_err() {
                 return fail("RS1", "what is known cannot be read".into());
@@ -125,6 +125,7 @@ impl World {
                 self.report.sights.see("records dropped at restore");
             }
         }
+        image.is_torn = amnesia;
         for (first, block) in &image.blocks {
             let _ = replica.restore_block(*first, &block.bytes);
         }
