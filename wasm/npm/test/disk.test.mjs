@@ -103,7 +103,10 @@ test("who closes while the disk takes nothing hears of it", async (t) => {
   const { relay, tab } = await setting(t);
   const page = await tab({ relay: relay.url, id: "board" });
   await page.evaluate(() => ds.ready);
+  // Nothing else is on its way to the disk.
+  await page.evaluate(() => new Promise((done) => setTimeout(done, 1000)));
   await fill(page);
+  assert.deepEqual(await page.evaluate(() => trouble), []);
   await page.evaluate(() => (tasks.set({ id: "a" }), ds.close()));
   await until(() => page.evaluate(() => trouble.length > 0), "an error");
   assert.deepEqual(await page.evaluate(() => trouble), ["storage-full"]);
