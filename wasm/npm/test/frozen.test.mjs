@@ -58,21 +58,24 @@ test("what a frozen tab has left is delivered by another, once, and it wakes up 
   await assertDelivered(relay, one, two, before);
 });
 
-test("what is edited while a tab moves to a place of its own is settled there, and so is what follows", async (t) => {
-  const { relay, options, tab } = await home(t);
-  const [one, two] = [await tab(options), await tab(options)];
-  await two.evaluate(() => ds.ready);
-  await leave(one);
-  await one.evaluate(() => {
+/** A tab makes an edit, `between`, when the mark of the place to which it moves is there, in the very moment before it goes there. */
+const inBetween = (page) =>
+  page.evaluate(() => {
     const { put } = IDBObjectStore.prototype;
     globalThis.between = new Promise((resolve) => {
       IDBObjectStore.prototype.put = function (row, key) {
-        // The mark of a place in which nobody is yet, in the very moment before the tab goes there.
         if (this.name === "replicas" && !row.id) this.transaction.addEventListener("complete", () => resolve(tasks.set({ id: "between" })));
         return put.call(this, row, key);
       };
     });
   });
+
+test("what is edited while a tab moves to a place of its own is settled there, and so is what follows", async (t) => {
+  const { relay, options, tab } = await home(t);
+  const [one, two] = [await tab(options), await tab(options)];
+  await two.evaluate(() => ds.ready);
+  await leave(one);
+  await inBetween(one);
   await one.freeze();
   await until(async () => (await head(relay)) === 6, "its edits at the relay");
   await one.thaw();
@@ -88,16 +91,8 @@ test("what is edited while a tab moves, and it is closed in that very moment, is
   const [one, two] = [await tab(options), await tab(options)];
   await two.evaluate(() => ds.ready);
   await leave(one);
-  await one.evaluate(() => {
-    const { put } = IDBObjectStore.prototype;
-    globalThis.closed = new Promise((resolve) => {
-      IDBObjectStore.prototype.put = function (row, key) {
-        const closes = () => (tasks.set({ id: "between" }), resolve(ds.close()));
-        if (this.name === "replicas" && !row.id) this.transaction.addEventListener("complete", closes);
-        return put.call(this, row, key);
-      };
-    });
-  });
+  await inBetween(one);
+  await one.evaluate(() => void (globalThis.closed = between.then(() => ds.close())));
   await one.freeze();
   await until(async () => (await head(relay)) === 6, "its edits at the relay");
   await one.thaw();

@@ -52,6 +52,9 @@ async function freshSlot(_: IDBDatabase, name: string): Promise<[slot: string, r
   return [slot, release];
 }
 
+/** The keys of a slot's blocks in the outbox. */
+const blocksOf = (slot: string): IDBKeyRange => IDBKeyRange.bound([slot], [slot, []]);
+
 export class IndexedDbStorage implements Storage {
   readonly kind = "indexeddb";
   onLost: (reason: Error) => void = () => {};
@@ -103,7 +106,7 @@ export class IndexedDbStorage implements Storage {
   async load(): Promise<Stored> {
     // Reading and taking the slot are one step: whoever had it before writes nothing between.
     const all = this.begin("readwrite");
-    const ofSlot = IDBKeyRange.bound([this.slot], [this.slot, []]);
+    const ofSlot = blocksOf(this.slot);
     const taking = request(all.objectStore("replicas").get(this.slot)).then((found) => {
       const replica = readIdentity(found) ?? newIdentity();
       all.objectStore("replicas").put({ ...replica, owner: this.owner }, this.slot);
@@ -180,7 +183,7 @@ export class IndexedDbStorage implements Storage {
 
   private writeReplica(writing: IDBTransaction, batch: Batch, verdict: Verdict): void {
     const outbox = writing.objectStore("outbox");
-    if (batch.renumbered) outbox.delete(IDBKeyRange.bound([this.slot], [this.slot, []]));
+    if (batch.renumbered) outbox.delete(blocksOf(this.slot));
     for (const { first, ...row } of batch.blocks) outbox.put(row, [this.slot, first]);
     // With a gap the effect of what the account calls settled is not here; but blocks of another id are nothing without it.
     if (batch.replica && (batch.renumbered || verdict !== "gap")) {
@@ -224,7 +227,7 @@ export class IndexedDbStorage implements Storage {
       signal.addEventListener("abort", release);
       const reading = this.begin("readonly");
       const [count, replica, confirmed] = await Promise.all([
-        request(reading.objectStore("outbox").count(IDBKeyRange.bound([slot], [slot, []]))),
+        request(reading.objectStore("outbox").count(blocksOf(slot))),
         request(reading.objectStore("replicas").get(slot)),
         readKnown(reading),
       ]);
@@ -342,7 +345,7 @@ export class IndexedDbStorage implements Storage {
     const writing = this.begin("readwrite");
     const done = complete(writing);
     done.catch(() => {});
-    if (await this.owns(writing)) writing.objectStore("outbox").delete(IDBKeyRange.bound([this.slot], [this.slot, []]));
+    if (await this.owns(writing)) writing.objectStore("outbox").delete(blocksOf(this.slot));
     await done;
   }
 
