@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useReducer, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useReducer, useState } from "preact/hooks";
 import type { VNode } from "preact";
 import type { Board } from "./board";
 import { Composer } from "./composer";
@@ -13,7 +13,8 @@ import { TaskList } from "./task-list";
 export function App({ board }: { board: Board }): VNode {
   const [, redraw] = useReducer((times: number) => times + 1, 0);
   const [added, setAdded] = useState<string | null>(null);
-  useEffect(() => board.subscribe(() => redraw(undefined)), [board]);
+  // In the task that drew it: other effects run once the browser has painted, and what came before that would not be shown.
+  useLayoutEffect(() => board.subscribe(() => redraw(undefined)), [board]);
   const add = useCallback(
     (title: string) => {
       const task = board.add(title);

@@ -339,6 +339,22 @@ test("a half-typed edit keeps its words and its focus, whatever others do", asyn
   ]);
 });
 
+test("what comes while the page is drawn for the first time is shown", async (t) => {
+  const ada = await freshBoard(t);
+  await ada.add("Milk");
+  await ada.says("live");
+  const context = await person(t);
+  // The browser draws late, and Preact waits for that no more than 35 ms, here for long.
+  await context.addInitScript(() => {
+    const { setTimeout } = globalThis;
+    globalThis.requestAnimationFrame = () => 0;
+    globalThis.setTimeout = (fn, ms, ...given) => setTimeout(fn, ms === 35 ? 3000 : ms, ...given);
+  });
+  const ben = await Board.open(context, ada.url);
+  await ben.says("live");
+  await ben.shows("Milk");
+});
+
 test("it starts and is fully usable with no network", async (t) => {
   const home = await mkdtemp(join(tmpdir(), "neap-board-away-"));
   t.after(() => rm(home, { recursive: true, force: true }));
