@@ -49,7 +49,7 @@ impl Once {
 
 /// Whether an answer with this status is kept: what was judged is, a mistake may be made good.
 fn is_kept(status: u16) -> bool {
-    matches!(status, 200 | 409)
+    matches!(status, 200 | 409 | 507)
 }
 
 /// Takes apart what is kept: the hash of the body that was answered, the status and the answer.

@@ -101,7 +101,7 @@ impl Addition {
         match come.status() {
             200 => {}
             // A repeat does not know of what type it was.
-            409 => return Ok(come.into_problem()),
+            409 | 507 => return Ok(come.into_problem()),
             _ => return Ok(come),
         }
         let Ok(Come { added, seq }) = serde_json::from_slice(come.body()) else {

@@ -163,7 +163,7 @@ test("what is torn, bent, doubled or out of order is refused, and nothing is lef
   await refused("another version", change("header", (line) => line.replace('"version":1', '"version":2')), "invalid-data");
   await refused("an endless line", "x".repeat(5 * 1024 * 1024), "too-large", 413);
   assert.equal((await imported(r, "b", text.trimEnd())).status, 201, "the last line feed may be missing");
-  assertProblem(await imported(r, "b", text), 409, "already-exists");
+  for (const body of [text, "no header", ""]) assertProblem(await imported(r, "b", body), 409, "already-exists");
 });
 
 test("an import that is cut leaves nothing, also when the relay dies in it", async (t) => {
@@ -192,7 +192,7 @@ test("an import that is cut leaves nothing, also when the relay dies in it", asy
   assert.equal((await r.call("DELETE", at("b"))).status, 404);
   assert.equal((await r.call("PUT", at("b", "/collections/c/records/k"), {})).status, 404);
   assertProblem(await r.call("POST", "/v1/datastores", { id: "b" }), 409, "importing");
-  assertProblem(await imported(r, "b", text), 409, "already-exists");
+  for (const body of [text, "no header"]) assertProblem(await imported(r, "b", body), 409, "already-exists");
   const s = await r.socket("b");
   s.send((await import("./wire.mjs")).hello({ options: { ttl: 600 }, authors: [{ id: Buffer.alloc(16, 7) }] }));
   assert.deepEqual(await s.whenClosed(), { code: 1013, reason: "importing" });

@@ -141,6 +141,19 @@ test("a repeat under an Idempotency-Key is answered like the first", async (t) =
   assert.deepEqual([(await mismatch()).type, (await mismatch()).text], [refused.type, refused.text]);
 });
 
+test("so is one that found no room", async (t) => {
+  const { r, add } = await opened(t, { vars: { NEAP_MAX_RECORDS: "1" } });
+  const record = "/v1/datastores/a/collections/c/records/k";
+  assert.equal((await r.call("PUT", record, {})).status, 200);
+  const key = { "Idempotency-Key": "k" };
+  const full = await add(["a"], {}, key);
+  assertProblem(full, 507, "storage-full");
+  assert.equal((await r.call("DELETE", record)).status, 200);
+  const again = await add(["a"], {}, key);
+  assert.deepEqual([again.status, again.type, again.text], [507, full.type, full.text]);
+  assert.equal((await add(["a"])).body.added, 1);
+});
+
 test("adding needs a token that may write, reading one that may read", async (t) => {
   const r = await relay(t, { vars: { NEAP_SECRET: "s" } });
   const as = (scope, method, path, body) => {

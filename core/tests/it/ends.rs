@@ -115,6 +115,7 @@ fn ex3_a_life_slides() {
         authority.mutate(&[refused], moment(now + 1)),
         Ok(Some(Ok(Outcome::Refused(_))))
     ));
+    assert!(matches!(authority.merge("~p", Choice::default(), &[], now + 1), Ok(Some(Ok(_)))));
     assert_eq!(end(&authority), Some(now + 60_000));
 }
 

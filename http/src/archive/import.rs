@@ -107,7 +107,7 @@ impl Importer {
             self.steps.extend(finish);
         }
         if self.steps.is_empty() {
-            return self.wrong.take().map(answering);
+            return self.wrong.take().map(|wrong| refusing(wrong, Arc::clone(&self.import)));
         }
         self.bytes = 0;
         let steps = std::mem::take(&mut self.steps);
@@ -246,9 +246,18 @@ fn at_line(number: u64, status: u16, code: &str, detail: &str) -> Answer {
     Answer::problem(status, code, &format!("line {number}: {detail}"))
 }
 
-/// Does nothing but to answer.
-fn answering<S: Answers>(answer: Answer) -> Write<S> {
-    Box::new(move |_, _| Ok(answer.clone()))
+/// Says what is wrong with the text; with the header only where it would have been of use.
+fn refusing<S: Answers>(wrong: Answer, import: Arc<Mutex<Option<ImportId>>>) -> Write<S> {
+    Box::new(move |machine, at| {
+        let has_begun = import.lock().is_ok_and(|import| import.is_some());
+        let is_taken = machine.alive(at.now).is_some() || machine.is_importing(at.now);
+        Ok(if is_taken && !has_begun { taken() } else { wrong.clone() })
+    })
+}
+
+fn taken() -> Answer {
+    let detail = "there is a datastore with this id, or one is being imported";
+    Answer::problem(409, "already-exists", detail)
 }
 
 fn run<S: Answers>(
@@ -264,8 +273,7 @@ fn run<S: Answers>(
             (Ask::Begin(opening), _) => {
                 *import = machine.begin_import(opening, at)?;
                 if import.is_none() {
-                    let detail = "there is a datastore with this id, or one is being imported";
-                    return Ok(Answer::problem(409, "already-exists", detail));
+                    return Ok(taken());
                 }
                 Ok(())
             }

@@ -80,7 +80,9 @@ impl<S: Storage> Authority<S> {
         let merged =
             Merged { added: u64::try_from(fresh.len()).unwrap_or(u64::MAX), seq: pool.head };
         if fresh.is_empty() {
-            self.slide(now);
+            if !items.is_empty() {
+                self.slide(now);
+            }
             return Ok(Some(Ok(merged)));
         }
         let Some(meta) = self.meta.as_mut() else { return Ok(None) };
