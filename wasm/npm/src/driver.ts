@@ -1,7 +1,6 @@
 // Drives one replica: whatever comes in goes to the core, and what the core puts out is carried out in one
 // order. The view first, then the disk, then the relay: what reaches the wire is on the disk.
 
-import type { Connection } from "./api.js";
 import { after, now, soon, type Cancel } from "./clock.js";
 import { CATCHING_UP, GREETING, LIVE, STOPPED, type Core, type CoreEvent } from "./core.js";
 import { Couriers } from "./couriers.js";
@@ -10,14 +9,15 @@ import { Engine } from "./engine.js";
 import { NeapError } from "./errors.js";
 import { Home } from "./home.js";
 import { onPage } from "./page.js";
-import { LEDGER_MS, SEND_AGAIN_MS, TICK_MAX_MS } from "./limits.js";
+import { SEND_AGAIN_MS, TICK_MAX_MS } from "./limits.js";
 import { LivePresence } from "./presence.js";
 import type { Found } from "./restore.js";
 import { Siblings } from "./siblings.js";
 import type { Socket } from "./socket.js";
-import { StatusKeeper } from "./status.js";
+import { connectionOf, offlineUntil, StatusKeeper } from "./status.js";
 import type { Storage } from "./storage/storage.js";
-import { closedError, isKnown, messageOf } from "./trouble.js";
+import { isKnown, messageOf } from "./trouble.js";
+import { Waiters } from "./waiters.js";
 
 export interface DriverParts {
   readonly core: Core;
@@ -60,8 +60,8 @@ export class Driver {
   private closing: Promise<void> | undefined = undefined;
   private naps = 0;
   private isReady = false;
-  private readyWaiters: Waiter[] = [];
-  private settledWaiters: Waiter[] = [];
+  private readonly ready = new Waiters();
+  private readonly settled = new Waiters();
 
   constructor({ core, storage, place, stored, socket, heir, eraseCopy }: DriverParts) {
     this.core = core;
@@ -157,20 +157,11 @@ export class Driver {
   }
 
   whenReady(): Promise<void> {
-    if (this.isReady) return Promise.resolve();
-    return this.wait(this.readyWaiters);
+    return this.isReady ? Promise.resolve() : this.ready.wait();
   }
 
   whenSettled(): Promise<void> {
-    if (!this.isClosed && this.pending === 0) return Promise.resolve();
-    return this.wait(this.settledWaiters);
-  }
-
-  private wait(waiters: Waiter[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.isClosed) reject(closedError());
-      else waiters.push({ resolve, reject });
-    });
+    return !this.isClosed && this.pending === 0 ? Promise.resolve() : this.settled.wait();
   }
 
   goOffline(): void {
@@ -214,9 +205,8 @@ export class Driver {
     this.isClosed = true;
     this.status.take(this.lookAround());
     queueMicrotask(() => this.engine.emitter.emit("status", this.status.current));
-    for (const waiter of [...this.readyWaiters, ...this.settledWaiters]) waiter.reject(closedError());
-    this.readyWaiters = [];
-    this.settledWaiters = [];
+    this.ready.close();
+    this.settled.close();
     await Promise.all([this.home.close(), ...this.couriers.each((courier) => courier.close())]);
     this.stopWatching();
     this.siblings?.close();
@@ -276,7 +266,7 @@ export class Driver {
         // Where the relay could not read what is pending, only an answer to that is a good sign.
         if (this.lastCloseCode !== BAD_REQUEST || this.pending === 0) this.allIsWell();
         this.isReady = true;
-        for (const waiter of this.readyWaiters.splice(0)) waiter.resolve();
+        this.ready.come();
         break;
       case "settled":
       case "refused":
@@ -322,37 +312,27 @@ export class Driver {
 
   look(): void {
     if (this.isClosed) return;
-    if (this.pending === 0) for (const waiter of this.settledWaiters.splice(0)) waiter.resolve();
+    if (this.pending === 0) this.settled.come();
     if (this.status.tell(this.lookAround())) this.engine.emitter.emit("status", this.status.current);
   }
 
   private lookAround() {
     const { core } = this;
     return {
-      connection: this.connection(),
+      connection: connectionOf(this.isClosed, core.phase(), this.isTrying),
       pending: this.pending,
       seq: core.seq(),
       head: core.head(),
       storage: this.home.kind,
-      offlineUntil: this.offlineUntil(),
+      offlineUntil: offlineUntil(this.home.journal.outbox.contact, core.expiresAt()),
     };
   }
 
-  private connection(): Connection {
-    if (this.isClosed) return "closed";
-    const phase = this.core.phase();
-    if (phase === LIVE) return "live";
-    if (phase === CATCHING_UP) return "catching-up";
-    if (phase === STOPPED || !this.socket) return "offline";
-    const isTrying = this.socket.isConnecting || (this.isWanted && !this.isIntroduced);
-    return (this.socket.isOpen || isTrying) && this.isHopeful ? "connecting" : "offline";
-  }
-
-  private offlineUntil(): Date | null {
-    const { contact } = this.home.journal.outbox;
-    if (contact === undefined) return null;
-    const expiresAt = this.core.expiresAt();
-    return new Date(expiresAt < 0 ? contact + LEDGER_MS : expiresAt);
+  /** Whether a connection is as good as there, or will be tried for as soon as the disk knows of this replica. */
+  private get isTrying(): boolean {
+    const { socket } = this;
+    if (!socket || !this.isHopeful) return false;
+    return socket.isOpen || socket.isConnecting || (this.isWanted && !this.isIntroduced);
   }
 
   // What the socket tells.
@@ -478,11 +458,6 @@ export class Driver {
       this.work();
     });
   }
-}
-
-interface Waiter {
-  resolve(): void;
-  reject(error: NeapError): void;
 }
 
 const BAD_REQUEST = 4400;

@@ -41,7 +41,7 @@ export function check(options: OpenOptions): Checked {
   if (typeof token === "function" && storage === "indexeddb" && user === undefined)
     throw invalid("with a token function and indexeddb, user must say whose data this is");
   const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-  if (relay !== undefined && typeof WebSocket !== "function")
+  if ((relay ?? WebSocket) !== undefined && typeof WebSocket !== "function")
     throw invalid("there is no WebSocket here: pass a class as the option WebSocket");
   return {
     id: options.id === undefined ? toHex(randomBytes(16)) : checkName(options.id),

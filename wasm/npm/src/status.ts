@@ -1,6 +1,8 @@
 // How a datastore stands: one object until something changes.
 
-import type { Status } from "./api.js";
+import type { Connection, Status } from "./api.js";
+import { CATCHING_UP, LIVE, STOPPED } from "./core.js";
+import { LEDGER_MS } from "./limits.js";
 
 /** Keeps the newest status, and knows of which one the app was told. */
 export class StatusKeeper {
@@ -30,4 +32,18 @@ export class StatusKeeper {
     this.told = this.current;
     return isNews;
   }
+}
+
+/** How the connection stands, in the app's words; `phase` is the core's. */
+export function connectionOf(isClosed: boolean, phase: number, isTrying: boolean): Connection {
+  if (isClosed) return "closed";
+  if (phase === LIVE) return "live";
+  if (phase === CATCHING_UP) return "catching-up";
+  return isTrying && phase !== STOPPED ? "connecting" : "offline";
+}
+
+/** Until when what is pending can wait: `contact` is when the relay was heard last, the other when the datastore ends, or below 0. */
+export function offlineUntil(contact: number | undefined, expiresAt: number): Date | null {
+  if (contact === undefined) return null;
+  return new Date(expiresAt < 0 ? contact + LEDGER_MS : expiresAt);
 }

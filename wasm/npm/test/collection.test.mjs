@@ -460,6 +460,7 @@ test("bad options reject", async () => {
     ["invalid-options", { storage: "indexeddb", token: () => "x" }],
     ["invalid-options", { reley: null }],
     ["invalid-options", { relay: "https://example.com", WebSocket: "ws" }],
+    ["invalid-options", { relay: null, WebSocket: 5 }],
   ];
   for (const [code, options] of cases) await assert.rejects(open({ relay: null, ...options }), { code }, JSON.stringify(options));
   const ds = await open({ relay: null, primary: "key", kind: "permanent" });
