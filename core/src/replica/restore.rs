@@ -205,7 +205,6 @@ impl Replica {
     pub fn drop_records(&mut self) {
         self.table = super::table::Table::new(self.seed, self.page_records);
         self.seq = Seq::ZERO;
-        self.siblings.torn(self.settled());
         self.empty_pools();
     }
 
@@ -291,6 +290,10 @@ impl Replica {
             me.inherited = me.minted;
         }
         let settled = self.settled();
+        if self.seq == Seq::ZERO {
+            // The records may have been dropped, here or by whoever lived there before.
+            self.siblings.torn(settled);
+        }
         self.place_restored_conditions(settled, &placed);
         if self.life.is_none() {
             self.let_go_of_seqs();

@@ -116,6 +116,7 @@ impl Replica {
         self.drain_pool(place, drained);
         self.rename_unseen(place);
         self.hold(place, last.digest);
+        self.road.is_at_head();
     }
 
     /// Items that were accepted before anything was told of the pool may lie under identities of

@@ -95,26 +95,14 @@ impl World {
                 return fail("RS1", "what is known cannot be read".into());
             }
             let taken = |page: &Vec<u8>| replica.restore_page(page.clone()).is_ok();
-            let sound = image.pages.values().all(taken);
-            if sound {
-                let mut replayed = 0;
-                let mut torn = None;
-                for (number, frame) in &image.frames {
-                    if replica.restore_frame(frame).is_err() {
-                        torn = Some(*number);
-                        break;
-                    }
-                    replayed += 1;
+            let are_sound = image.pages.values().all(taken);
+            let replayed = |frame: &Vec<u8>| replica.restore_frame(frame).is_ok();
+            if are_sound && image.frames.values().all(replayed) {
+                for frame in image.frames.values() {
+                    self.report.sights.see("log replayed");
                     if matches!(wire::decode_down(frame), Ok((wire::Down::Pool(_), _))) {
                         self.report.sights.see("pool frame restored");
                     }
-                }
-                if let Some(number) = torn {
-                    let _ = image.frames.split_off(&number);
-                    amnesia = true;
-                }
-                if replayed > 0 {
-                    self.report.sights.see("log replayed");
                 }
             } else {
                 replica.drop_records();
