@@ -20,6 +20,7 @@ mod event;
 mod ground;
 mod identity;
 mod index;
+mod lives;
 mod outbox;
 mod pace;
 mod pool;

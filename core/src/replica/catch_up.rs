@@ -40,17 +40,20 @@ impl Replica {
     /// Asks for what has come since; the connection stays.
     pub(super) fn ask_again(&mut self) {
         self.staging = None;
-        self.close_pools();
-        self.phase = Phase::CatchingUp;
-        self.next_is_due = Some(self.cursor());
+        self.ask(self.cursor());
     }
 
     /// Asks for everything.
     pub(super) fn ask_from_start(&mut self) {
+        self.ask(Cursor::start(self.head));
+    }
+
+    fn ask(&mut self, from: Cursor) {
         self.staging = None;
         self.close_pools();
+        self.ask_for_life();
         self.phase = Phase::CatchingUp;
-        self.next_is_due = Some(Cursor::start(self.head));
+        self.next_is_due = Some(from);
     }
 
     /// Takes a page. It must begin where the one before ended, or at the start.
@@ -140,6 +143,7 @@ impl Replica {
         }
         self.settle_told_elsewhere(self.acknowledged(&last.settled));
         self.settle(&last.settled, &mut unsettled);
+        self.outlive_siblings(seq);
         self.settle_siblings(seq, &mut unsettled);
         if staging.is_whole {
             self.rebase_all();
@@ -165,6 +169,7 @@ impl Replica {
         if self.table.digest() != last.digest {
             self.diverged();
         }
+        self.ask_of_other_lives();
     }
 
     /// Takes staged records in place of all that is held.

@@ -70,8 +70,7 @@ impl Replica {
     }
 
     /// The answer to a ping, which a relay gives without waking: a [`Pong`]. What no delta has told is
-    /// asked for. The shell pings again only after this: else the answer could be older than what a sibling
-    /// has told since.
+    /// asked for.
     ///
     /// # Errors
     /// When the epoch is another one: Hello has to be said again.
@@ -92,8 +91,6 @@ impl Replica {
         } else {
             self.ask_pools(added);
         }
-        self.outlive_siblings();
-        self.ask_for_life();
         Ok(())
     }
 
@@ -181,7 +178,6 @@ impl Replica {
         if is_reborn {
             self.outlive();
         }
-        self.outlive_siblings();
         let settled = self.settled();
         let is_strange = match standing {
             Standing::New(_) => settled > Turn::ZERO,

@@ -1,41 +1,12 @@
 //! Under which id a replica goes on, and what becomes of its pending mutations when it is another.
 
-use alloc::vec::Vec;
-
 use super::{Event, Phase, Reconnect, Replica, confirm::Unsettled};
 use crate::{
-    id::{Seq, Turn},
-    mutation::{Condition, Outcome, Reason, Refusal},
+    id::Turn,
+    mutation::{Outcome, Reason, Refusal},
 };
 
 impl Replica {
-    /// Lets go of a life that is over: conditions on its seqs can never hold again, so what is
-    /// pending has to be stored anew, and only then may it be pushed to the new one.
-    pub(super) fn outlive(&mut self) {
-        self.is_stale = true;
-        self.staging = None;
-        self.let_go_of_seqs();
-        self.rebase_all();
-        if let Some(me) = self.authors.first_mut().filter(|me| !me.queue.is_empty()) {
-            me.durable = me.settled;
-            self.blocked = me.settled;
-            self.events.push_back(Event::Renumbered);
-        }
-    }
-
-    /// Conditions on seqs hold no more: those of the life that they speak of are over, or nobody knows which life that is.
-    pub(super) fn let_go_of_seqs(&mut self) {
-        let ordinals: Vec<_> = self.outbox.ordinals().collect();
-        for ordinal in ordinals {
-            self.outbox.rewrite(ordinal, &|condition| match condition {
-                Condition::Seq(_) => Condition::Seq(Seq::ZERO),
-                Condition::None | Condition::Absent | Condition::Present | Condition::Mine(_) => {
-                    condition
-                }
-            });
-        }
-    }
-
     /// Goes on under the spare id, with what is pending renumbered.
     pub(super) fn change_identity(&mut self) {
         let spare = self.spare;

@@ -14,13 +14,13 @@ use crate::{
 /// What is settled of a sibling, and whose effects this replica may not hold yet.
 #[derive(Debug)]
 pub(super) struct Awaited {
-    epoch: Option<Epoch>,
-    at: Seq,
-    settled: Vec<Settled>,
+    pub(super) epoch: Option<Epoch>,
+    pub(super) at: Seq,
+    pub(super) settled: Vec<Settled>,
     /// All turns up to this one, those without an outcome here among them.
-    acked: Turn,
+    pub(super) acked: Turn,
     /// How often the relay had been asked in which life it is when this was told.
-    heard: u64,
+    pub(super) heard: u64,
 }
 
 /// What is to be told to siblings.
@@ -40,8 +40,8 @@ pub(super) struct Siblings {
     told: Turn,
     settled: Vec<Settled>,
     /// How often the relay has been asked in which life it is.
-    asked: u64,
-    /// The records were torn: it has settled what it does not hold, and cannot tell where that counts.
+    pub(super) asked: u64,
+    /// It holds no records: what it has settled it may not hold, and cannot tell where that counts.
     is_torn: bool,
 }
 
@@ -64,7 +64,7 @@ impl Siblings {
         self.has_moved = self.was.is_some() && !is_alone;
     }
 
-    /// The records were torn, with so much settled.
+    /// No records are held, with so much settled.
     pub(super) fn torn(&mut self, settled: Turn) {
         self.is_torn = settled > Turn::ZERO;
     }
@@ -153,6 +153,7 @@ impl Replica {
         let mut unsettled = Unsettled::default();
         self.show_note(note, &mut unsettled);
         self.rebase(unsettled);
+        self.ask_of_other_lives();
         Ok(())
     }
 
@@ -267,6 +268,7 @@ impl Replica {
         let mut unsettled = Unsettled::default();
         self.settle_siblings(self.seq, &mut unsettled);
         self.rebase(unsettled);
+        self.ask_of_other_lives();
     }
 
     /// Forgets a sibling's mutations up to `turn`, whose outcomes were missed.
@@ -355,31 +357,6 @@ impl Replica {
             self.finish(place, turn, outcome, ordinal, unsettled);
         }
         self.pass_over(place, turn, unsettled);
-    }
-
-    /// The relay is asked in which life it is.
-    pub(super) fn ask_for_life(&mut self) {
-        self.siblings.asked += 1;
-    }
-
-    /// The relay, last asked, has said in which life it is. What siblings told before that of another one is of a life that is
-    /// over: what is left of its effects is held at the head. What was told since may be of a life to come.
-    pub(super) fn outlive_siblings(&mut self) {
-        let (epoch, head, asked) = (self.epoch(), self.head, self.siblings.asked);
-        for author in self.authors.iter_mut().skip(1) {
-            for one in &mut author.awaited {
-                if one.epoch != epoch && one.heard < asked {
-                    (one.epoch, one.at) = (epoch, head);
-                    one.settled.clear();
-                }
-            }
-        }
-        if self.is_stale {
-            return;
-        }
-        let mut unsettled = Unsettled::default();
-        self.settle_siblings(self.seq, &mut unsettled);
-        self.rebase(unsettled);
     }
 
     /// Forgets a sibling's mutations after `turn`.

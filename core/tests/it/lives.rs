@@ -1,11 +1,14 @@
 //! Tabs of one person where the datastore lives anew: nothing but the relay's word tells which life is over.
 
 use neap_core::{
-    authority::Authority, id::Seq, replica::Replica, storage::MemoryStorage, wire::Pong,
+    authority::{Admission, Authority, Output},
+    id::Seq,
+    replica::Phase,
+    storage::MemoryStorage,
 };
 
 use super::{
-    spec::{NOW, authority, carry, join, replica, set},
+    spec::{NOW, authority, carry, join, moment, replica, set},
     tabs::{carry_to, changes, gossip, tabs},
 };
 
@@ -15,12 +18,6 @@ fn another_life(now: u64) -> Authority<MemoryStorage> {
     set(&mut other, "other");
     join(&mut authority, 9, &mut other, now);
     authority
-}
-
-/// What a ping in a replica's life is answered with.
-fn pong(one: &Replica) -> String {
-    let epoch = one.epoch().unwrap_or_else(|| panic!("no relay has told a life"));
-    Pong { epoch, head: one.seq(), added: 0 }.to_text()
 }
 
 /// [TA3] What a sibling had settled in a life that is over shows no more, and holds up nothing that is
@@ -77,7 +74,7 @@ fn ta3_a_life_that_a_tab_has_never_seen() {
     assert_eq!((two.get("c", "k"), two.meta("c", "k").pending), (None, false));
 }
 
-/// [TA3] A note that comes late is of a life that is over, or of one to come: that tells the relay, asked after it.
+/// [TA3] A note that comes late is of a life that is over, or of one to come: that tells the relay, which is asked at once.
 #[test]
 fn ta3_a_late_note() {
     for is_over in [false, true] {
@@ -91,11 +88,9 @@ fn ta3_a_late_note() {
         join(of_two, 2, &mut two, now);
         join(of_one, 1, &mut one, now);
         gossip(&mut [&mut one, &mut two]);
-        let pong = pong(&two);
-        assert_eq!(two.pong(&pong, now), Ok(()));
-        assert!(two.meta("c", "k").pending, "it may have been asked for before the note");
+        assert_eq!((two.phase(), two.meta("c", "k").pending), (Phase::CatchingUp, true));
         if is_over {
-            assert_eq!(two.pong(&pong, now), Ok(()));
+            carry(of_two, &mut [(2, &mut two)], now);
             assert_eq!(two.get("c", "k"), None);
         } else {
             two.closed(1006);
@@ -104,8 +99,37 @@ fn ta3_a_late_note() {
             assert_eq!(changes(&mut two), [], "nothing flickers");
             assert_eq!(two.get("c", "k"), Some(r#"{"id":"k"}"#));
         }
-        assert!(!two.meta("c", "k").pending);
+        assert_eq!((two.phase(), two.meta("c", "k").pending), (Phase::Live, false));
+        // Of what is shown no more nobody asks.
+        one.meet_siblings();
+        gossip(&mut [&mut one, &mut two]);
+        assert_eq!((two.phase(), two.take_frame()), (Phase::Live, None));
     }
+}
+
+/// [TA3] A question answers no note that came behind it: the relay is asked once more.
+#[test]
+fn ta3_a_note_behind_the_question() {
+    let now = NOW + 1_000;
+    let (mut first, mut second) = (another_life(NOW), another_life(now));
+    let (mut one, mut two) = tabs();
+    set(&mut one, "k");
+    gossip(&mut [&mut one, &mut two]);
+    second.connect(2, Admission::OPEN, now);
+    two.connected(now);
+    join(&mut first, 1, &mut one, now);
+    gossip(&mut [&mut one, &mut two]);
+    let hello = two.take_frame().unwrap_or_default();
+    assert_eq!(second.receive(2, &hello, moment(now)), Ok(()));
+    for output in second.commit().unwrap_or_default() {
+        if let Output::Send { frame, .. } = output {
+            assert_eq!(two.received(&frame, now), Ok(()));
+        }
+    }
+    assert_eq!((two.seq(), two.phase()), (Seq(1), Phase::CatchingUp));
+    assert!(two.meta("c", "k").pending, "Hello may have been said before the note");
+    carry(&mut second, &mut [(2, &mut two)], now);
+    assert_eq!((two.phase(), two.get("c", "k")), (Phase::Live, None));
 }
 
 /// [TA3] Also where the life that is over had come further than the present one has.

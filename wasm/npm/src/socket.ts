@@ -55,8 +55,6 @@ export class Socket {
   private cancelRenew: Cancel = () => {};
   /** When something must have come. */
   private pongDue = Infinity;
-  /** A ping has no answer yet. Nobody asks again before: what the next answer says must be younger than its question. */
-  private isAsking = false;
   private readonly ends: (() => void)[] = [];
   private listener: SocketListener | undefined = undefined;
   /** What it would have been told. */
@@ -187,7 +185,6 @@ export class Socket {
     if (socket !== this.socket) return;
     this.renewLater(target);
     this.cancelPong();
-    this.isAsking = false;
     this.stage = "open";
     this.tell((listener) => {
       this.pingLater();
@@ -199,10 +196,8 @@ export class Socket {
     if (socket !== this.socket) return;
     // Whatever comes shows that the connection stands. But it takes a pong to tell what did not come.
     this.answered();
-    if (typeof data === "string") {
-      this.isAsking = false;
-      this.listener?.pong(data);
-    } else if (data instanceof ArrayBuffer) this.listener?.frame(new Uint8Array(data));
+    if (typeof data === "string") this.listener?.pong(data);
+    else if (data instanceof ArrayBuffer) this.listener?.frame(new Uint8Array(data));
   }
 
   private lost(socket: WebSocketLike | undefined, code: number, reason = ""): void {
@@ -279,8 +274,7 @@ export class Socket {
     this.cancelPong();
     this.pongDue = due;
     const socket = this.socket;
-    if (!this.isAsking) socket?.send(PING);
-    this.isAsking = true;
+    socket?.send(PING);
     this.cancelPong = after(patience, () => this.lost(socket, DEAD));
   }
 

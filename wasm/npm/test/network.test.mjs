@@ -272,22 +272,8 @@ test("a connection on which frames come is asked all the same for what did not c
   for (let i = 0; i < 8; i += 1) {
     await pass(PING_MS / 4);
     last().tell("message", { data: new ArrayBuffer(1) });
-    if (i === 5) last().tell("message", { data: "e:1" });
   }
   assert.deepEqual(last().sent, ["ping", "ping"]);
-});
-
-test("who has no answer yet asks no second time, and still notices silence", async (t) => {
-  const { heard, last, pass } = await fake(t);
-  last().tell("open");
-  for (let n = 0; n < 3; n += 1) {
-    await pass(PING_MS);
-    last().tell("message", { data: new ArrayBuffer(1) });
-  }
-  assert.deepEqual(last().sent, ["ping"], "frames wait before the answer");
-  await pass(PING_MS);
-  await pass(PONG_MS);
-  assert.deepEqual(heard.at(-1), ["closed", 4000]);
 });
 
 test("a hidden page keeps its connection and sends no pings; shown again it asks at once", async (t) => {

@@ -90,8 +90,10 @@ pub(crate) struct Client {
     pub(crate) notes: VecDeque<Vec<u8>>,
     /// The seq at which it last looked what siblings have told.
     pub(crate) held: Seq,
-    /// How often it has asked the relay in which life it is: by Hello, and again with each pong.
+    /// How often it has asked the relay for what has come since.
     pub(crate) asked: u64,
+    /// It has yet to be brought to the head.
+    pub(crate) is_asking: bool,
     /// How many mutations it has shown.
     ordinals: u64,
     /// How often a relay's welcome was to be stored.
@@ -160,6 +162,7 @@ impl Client {
             notes: VecDeque::new(),
             held: Seq::ZERO,
             asked: 0,
+            is_asking: false,
             ordinals: 0,
             welcomes: 0,
             contact: None,
@@ -274,6 +277,11 @@ impl World {
     }
 
     fn send_up(&mut self, place: usize, frame: Vec<u8>) -> Check {
+        if let Ok(wire::Up::Next(_)) = wire::decode_up(&frame)
+            && !self.clients[place].is_asking
+        {
+            self.clients[place].asks();
+        }
         let client = &self.clients[place];
         let Some(number) = client.connection else {
             return fail("RE8", "a frame with no connection".into());

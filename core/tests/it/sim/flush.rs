@@ -216,6 +216,7 @@ impl World {
                     let connection = &mut self.connections[session as usize];
                     connection.open = false;
                     connection.closed = true;
+                    connection.pools = Default::default();
                 }
             }
         }

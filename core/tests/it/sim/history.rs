@@ -34,12 +34,13 @@ impl World {
             return fail("RE7", format!("told of turn {}, and nothing is pending", turn.0));
         };
         let id = entry.id;
+        // Under an id that the disk never had, whoever took that place may have made another of the same name.
+        if matches!(outcome, Outcome::Refused(Refusal { reason: Reason::OutcomeUnknown, .. })) {
+            return self.told_unknown(place, id);
+        }
         let named = self.oracle.names.get(&(client.id, turn)).map(|(id, _)| *id);
         if named != Some(id) {
             return fail("RE7", format!("told of turn {}, but {id} is next", turn.0));
-        }
-        if matches!(outcome, Outcome::Refused(Refusal { reason: Reason::OutcomeUnknown, .. })) {
-            return self.told_unknown(place, id);
         }
         let adds = self.oracle.mutations[id].adds.is_some();
         let outcome = match outcome {

@@ -8,7 +8,7 @@ use std::{
 use neap_core::{
     id::Seq,
     replica::Phase,
-    wire::{self, Down, Pong},
+    wire::{self, Down, Page},
 };
 
 use super::{
@@ -31,7 +31,7 @@ impl World {
         trace!(self, "replica {place}: connects as {number}");
         let client = &mut self.clients[place];
         client.connection = Some(number);
-        client.asked += 1;
+        client.asks();
         client.replica.connected(self.now);
         self.drain(place)
     }
@@ -59,12 +59,10 @@ impl World {
     }
 
     pub(crate) fn ping(&mut self, place: usize) -> Check {
-        let Some(number) = self.clients[place].connection else { return Ok(()) };
-        let down = &mut self.connections[number].down;
-        // Nobody asks again before the answer is there.
-        let is_asked = down.iter().any(|word| matches!(word, Downward::Pong(_)));
-        if let Some(text) = self.relay.pong(number as u64).filter(|_| !is_asked) {
-            down.push_back(Downward::Pong(text));
+        if let Some(number) = self.clients[place].connection
+            && let Some(text) = self.relay.pong(number as u64)
+        {
+            self.connections[number].down.push_back(Downward::Pong(text));
         }
         Ok(())
     }
@@ -112,12 +110,7 @@ impl World {
             Downward::Pong(_) if self.sabotage == Some(Sabotage::DeafToPongs) => Ok(()),
             Downward::Pong(text) => {
                 let before = self.clients[place].replica.phase();
-                let is_told = before == Phase::Live && self.is_of_its_life(place, &text);
                 let result = self.clients[place].replica.pong(&text, now);
-                if is_told {
-                    self.hear_life(place, Seq::ZERO)?;
-                    self.clients[place].asked += 1;
-                }
                 if before == Phase::Live && self.clients[place].replica.phase() != before {
                     self.see("pong told of news");
                 }
@@ -129,11 +122,8 @@ impl World {
                 self.note_frame(&frame);
                 let before = self.clients[place].replica.epoch();
                 self.keep(place, &frame);
-                let welcome = match wire::decode_down(&frame) {
-                    Ok((Down::Welcome(welcome), _)) => Some(welcome),
-                    _ => None,
-                };
-                if welcome.is_some() {
+                let told = wire::decode_down(&frame);
+                if let Ok((Down::Welcome(_), _)) = told {
                     self.note_welcome(place);
                 }
                 let result = self.clients[place].replica.received(&frame, now);
@@ -142,8 +132,10 @@ impl World {
                     self.see("new epoch met");
                     self.forget_old_life(place);
                 }
-                if let Some(welcome) = welcome {
-                    self.hear_life(place, welcome.head)?;
+                if let (Ok((Down::Page(Page { cursor, last: Some(_), .. }), _)), Ok(())) =
+                    (told, &result)
+                {
+                    self.clients[place].hears_life(cursor.after);
                 }
                 result
             }
@@ -178,12 +170,6 @@ impl World {
             client.pages.get_or_insert_default().push(frame.to_vec());
         }
         client.frame = Some(frame.to_vec());
-    }
-
-    /// Whether a pong is of the life that a replica has been welcomed in.
-    fn is_of_its_life(&self, place: usize, text: &str) -> bool {
-        let epoch = Pong::from_text(text).map(|pong| pong.epoch);
-        epoch.is_some() && epoch == self.clients[place].replica.epoch()
     }
 
     /// Conditions on seqs of a life that is over never hold again.

@@ -22,12 +22,24 @@ pub(crate) struct Member {
     heard_at: u64,
     /// Up to where it was told the items.
     told: Option<u64>,
+    /// What it had acknowledged when it left, in the group that was committed last: before that it may have agreed.
+    left: Option<u64>,
+    /// The same where it has opened the pool anew, of which a relay that died may know nothing.
+    before: Option<u64>,
 }
 
 impl World {
     /// Takes note of what members have said in a group that was committed.
     pub(super) fn note_members(&mut self, inputs: &[Input]) {
+        for member in self.connections.iter_mut().flat_map(|connection| &mut connection.pools) {
+            member.left = None;
+        }
         for input in inputs {
+            if let Input::Gone(session) = input {
+                for member in &mut self.connections[*session as usize].pools {
+                    *member = Member { left: member.acked, ..Member::default() };
+                }
+            }
             let Input::Frame(session, frame) = input else { continue };
             let Ok(Up::Pool(said)) = wire::decode_up(frame) else { continue };
             let Some(pool) = POOLS.iter().position(|name| *name == said.pool) else { continue };
@@ -35,14 +47,16 @@ impl World {
             let now = self.now;
             match said.ask {
                 PoolAsk::Open { .. } => {
-                    *member = Member { is_member: true, heard_at: now, ..Member::default() };
+                    let before = member.acked.or(member.before);
+                    *member =
+                        Member { is_member: true, heard_at: now, before, ..Member::default() };
                 }
                 PoolAsk::Next(_) => member.heard_at = now,
                 PoolAsk::Ack(seq) if member.acked.is_none_or(|acked| acked < seq.0) => {
                     (member.acked, member.heard_at) = (Some(seq.0), now);
                 }
                 PoolAsk::Ack(_) => {}
-                PoolAsk::Leave => *member = Member::default(),
+                PoolAsk::Leave => *member = Member { left: member.acked, ..Member::default() },
             }
         }
     }
@@ -103,11 +117,12 @@ impl World {
         }
     }
 
-    /// Who is left behind opens its pools anew; what it hears before that says nothing to it.
+    /// Who is left behind, or has more to catch up with than a page, opens its pools anew; what it hears before that says
+    /// nothing to it.
     pub(super) fn note_page(&mut self, down: &Down, session: SessionId) {
         let connection = &mut self.connections[session as usize];
         match down {
-            Down::Behind => {
+            Down::Behind | Down::Page(Page { last: None, .. }) => {
                 connection.is_behind = true;
                 connection.pools.iter_mut().for_each(|pool| pool.told = None);
             }
@@ -136,11 +151,13 @@ impl World {
     fn check_converged(&mut self, place: usize, seq: u64) -> Check {
         let mut agreed = 0;
         let mut has_silent = false;
-        for connection in self.connections.iter().filter(|connection| connection.open) {
-            let Member { is_member, acked, heard_at, .. } = connection.pools[place];
-            if acked == Some(seq) {
+        for connection in &self.connections {
+            let Member { is_member, acked, heard_at, left, before, .. } = connection.pools[place];
+            // Who is gone may have agreed before the relay heard of that.
+            let has_agreed = acked == Some(seq) || left == Some(seq);
+            if has_agreed || connection.tainted && before == Some(seq) {
                 agreed += 1;
-            } else if is_member && !connection.tainted {
+            } else if connection.open && is_member && !connection.tainted {
                 has_silent = true;
                 if self.now < heard_at + SILENCE_MS {
                     return fail("PO4", format!("{} has converged without one", POOLS[place]));

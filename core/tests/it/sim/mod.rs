@@ -19,6 +19,7 @@ mod history;
 mod journal;
 mod lanes;
 mod link;
+mod lives;
 mod members;
 mod naive;
 mod odds;
@@ -263,7 +264,8 @@ mod tests {
         }
         for seed in [
             1363, 14473, 17646, 24101, 24734, 41503, 42328, 47201, 92407, 322679, 331061, 404656,
-            150990, 176931, 201320, 295270, 601168, 612995, 740719,
+            150990, 176931, 201320, 295270, 601168, 612995, 6207, 16813, 17327, 17866, 796912,
+            740719,
         ] {
             let (_, result) = run(plan(seed));
             assert_eq!(result, Ok(()), "seed {seed}");

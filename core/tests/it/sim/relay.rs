@@ -220,6 +220,7 @@ impl World {
             self.see("cut by the relay");
             let connection = &mut self.connections[session as usize];
             connection.open = false;
+            connection.pools = Default::default();
             connection.up.clear();
             let kept = self.random.below(connection.down.len() + 1);
             connection.down.truncate(kept);

@@ -151,10 +151,7 @@ impl Country {
                 traveller.carried += frame.len() as u64;
                 traveller.replica.received(&frame, now)
             }
-            Word::Pong(text) => {
-                traveller.is_asking = false;
-                traveller.replica.pong(&text, now)
-            }
+            Word::Pong(text) => traveller.replica.pong(&text, now),
             Word::Knock | Word::Ping | Word::Gone => Ok(()),
         };
         if result.is_err() {
@@ -197,9 +194,7 @@ impl Country {
                     let due = now + traveller.replica.patience();
                     if traveller.pong_due.is_none_or(|before| due < before) {
                         traveller.pong_due = Some(due);
-                        if !std::mem::replace(&mut traveller.is_asking, true) {
-                            traveller.up.put(now, traveller.session, Word::Ping);
-                        }
+                        traveller.up.put(now, traveller.session, Word::Ping);
                     }
                 }
                 self.send(place);
@@ -237,7 +232,7 @@ impl Country {
             way.cut(now);
         }
         traveller.replica.closed(1006);
-        (traveller.pong_due, traveller.is_asking) = (None, false);
+        traveller.pong_due = None;
         traveller.state = State::Waits;
         let most = RETRY_CAP_MS.min(RETRY_MS << traveller.retries.min(16));
         traveller.retries += 1;

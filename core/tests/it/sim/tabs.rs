@@ -21,13 +21,15 @@ use super::{
 
 /// Outcomes that a sibling has told, and when they count.
 #[derive(Debug)]
-struct Awaited {
-    epoch: Option<Epoch>,
-    at: Seq,
-    settled: Vec<(u64, Outcome)>,
+pub(super) struct Awaited {
+    pub(super) epoch: Option<Epoch>,
+    pub(super) at: Seq,
+    pub(super) settled: Vec<(u64, Outcome)>,
     acked: u64,
     /// How often its replica had asked the relay for its life when it heard of it.
-    heard: u64,
+    pub(super) heard: u64,
+    /// The life that this was told of, where it is over.
+    pub(super) of_old: Option<Epoch>,
 }
 
 /// What a replica knows of a sibling.
@@ -38,7 +40,7 @@ pub(crate) struct Tab {
     minted: u64,
     /// What it shows of it, each with its turn.
     pub(crate) queue: VecDeque<(u64, Entry)>,
-    awaited: Vec<Awaited>,
+    pub(super) awaited: Vec<Awaited>,
 }
 
 impl Tab {
@@ -64,7 +66,14 @@ impl Tab {
         match self.awaited.last_mut().filter(|last| last.epoch == epoch) {
             Some(last) => (last.at, last.acked) = (last.at.max(at), last.acked.max(acked)),
             None if acked <= self.settled => {}
-            None => self.awaited.push(Awaited { epoch, at, settled: Vec::new(), acked, heard }),
+            None => self.awaited.push(Awaited {
+                epoch,
+                at,
+                settled: Vec::new(),
+                acked,
+                heard,
+                of_old: None,
+            }),
         }
     }
 
@@ -107,38 +116,9 @@ impl Client {
         all
     }
 
-    /// Whether its records, or what it was welcomed in before it had any, are of another life than it has been welcomed in.
-    pub(super) fn is_stale(&self) -> bool {
-        let (epoch, before) = (self.replica.epoch(), self.records.or(self.welcomed));
-        before != epoch && epoch.is_some() && before.is_some()
-    }
-
     /// Whether a pending mutation is its own.
     pub(crate) fn is_own(&self, entry: &Entry) -> bool {
         self.pending.iter().any(|own| own.ordinal == entry.ordinal)
-    }
-
-    /// The relay has been asked for its life, and this one it is: what was told before of another one is over.
-    fn tabs_are_over(&mut self, epoch: Option<Epoch>, head: Seq) {
-        let head = if self.is_stale() { head } else { self.replica.head() };
-        for tab in &mut self.tabs {
-            for one in &mut tab.awaited {
-                if one.epoch != epoch && one.heard < self.asked {
-                    (one.epoch, one.at, one.settled) = (epoch, head, Vec::new());
-                }
-            }
-        }
-    }
-
-    /// In another life no condition on a seq of the old one holds, whoever made it.
-    pub(super) fn tabs_outlive(&mut self) {
-        for (_, entry) in self.tabs.iter_mut().flat_map(|tab| &mut tab.queue) {
-            let mut ops = (*entry.ops).clone();
-            for op in ops.iter_mut().filter(|op| matches!(op.cond, Cond::At(_))) {
-                op.cond = Cond::Never;
-            }
-            entry.ops = Rc::new(ops);
-        }
     }
 }
 
@@ -230,14 +210,6 @@ impl World {
         self.drain(place)
     }
 
-    /// The relay has told in which life it is, and how far that has come.
-    pub(super) fn hear_life(&mut self, place: usize, head: Seq) -> Check {
-        let client = &mut self.clients[place];
-        let (epoch, seq) = (client.replica.epoch(), client.replica.seq());
-        client.tabs_are_over(epoch, head);
-        if client.is_stale() { Ok(()) } else { self.settle_tabs(place, epoch, seq) }
-    }
-
     fn take_note(&mut self, place: usize, note: &Note<'_>) -> Check {
         let client = &mut self.clients[place];
         let (epoch, seq) = (client.replica.epoch(), client.replica.seq());
@@ -266,7 +238,14 @@ impl World {
                 (last.at, last.acked) = (last.at.max(at), last.acked.max(acked));
             }
             _ if settled.is_empty() && acked <= tab.settled => {}
-            _ => tab.awaited.push(Awaited { epoch: epoch_there, at, settled, acked, heard }),
+            _ => tab.awaited.push(Awaited {
+                epoch: epoch_there,
+                at,
+                settled,
+                acked,
+                heard,
+                of_old: None,
+            }),
         }
         let minted = tab.minted;
         if !is_stale {
@@ -325,6 +304,7 @@ impl World {
             let tab = &mut self.clients[place].tabs[which];
             let due = tab.awaited.iter().filter(|next| next.epoch == epoch && next.at <= seq);
             let Some(held) = due.map(|next| next.acked).max() else { continue };
+            let of_old: Vec<Epoch> = tab.awaited.iter().filter_map(|next| next.of_old).collect();
             let mut missed = Vec::new();
             for next in tab.awaited.extract_if(.., |next| next.acked <= held).collect::<Vec<_>>() {
                 for (turn, outcome) in next.settled.into_iter().filter(|_| next.epoch == epoch) {
@@ -340,6 +320,12 @@ impl World {
                 }
             }
             missed.extend(tab.pass_over(held));
+            // Settled where it was told of, it may be delivered once more by whoever has not heard of that.
+            let before = |id: &Id| {
+                let mut lives = of_old.iter().filter_map(|epoch| self.oracle.life(*epoch));
+                lives.any(|life| life.outcomes.contains_key(id))
+            };
+            missed.retain(|id| !before(id));
             self.check_missed(epoch, seq, &missed)?;
         }
         Ok(())

@@ -61,7 +61,7 @@ pub(crate) struct Connection {
     /// Whom Hello named.
     pub(crate) authors: Vec<ReplicaId>,
     pub(crate) pools: [Member; POOLS.len()],
-    /// Whether the relay has told it that it has missed something, and it has not caught up since.
+    /// Whether it has missed something, and has not caught up since.
     pub(crate) is_behind: bool,
 }
 

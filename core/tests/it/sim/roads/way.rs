@@ -100,7 +100,6 @@ pub(super) struct Traveller {
     pub(super) carried: u64,
     pub(super) retries: u32,
     pub(super) ping_at: u64,
-    pub(super) is_asking: bool,
     pub(super) pong_due: Option<u64>,
     /// How many connections it has had.
     pub(super) connections: u64,
@@ -126,7 +125,6 @@ impl Traveller {
             carried: 0,
             retries: 0,
             ping_at: 0,
-            is_asking: false,
             pong_due: None,
             connections: 0,
         }
