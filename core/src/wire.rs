@@ -32,7 +32,7 @@ pub(crate) use layout::put_varints;
 pub use layout::{Layout, Reader};
 pub(crate) use layout::{fields, kinds};
 pub use note::{Note, decode_note, encode_note};
-pub use pong::Pong;
+pub use pong::{PING, Pong};
 pub use pool::{PoolAsk, PoolDown, PoolLast, PoolNews, PoolUp};
 pub use presence::{Presence, Shown};
 pub(crate) use rows::place_within;

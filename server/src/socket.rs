@@ -14,6 +14,7 @@ use neap_core::{
     authority::{Admission, SessionId},
     id::Name,
     limits::FRAME_BYTES_MAX,
+    wire::PING,
 };
 use neap_http::{TEXT_BYTES_MAX, TOKEN};
 use tokio::{runtime::Handle, sync::oneshot, time::timeout};
@@ -24,8 +25,6 @@ use crate::{
     relay::Relay,
 };
 
-/// The request that is answered with how far the datastore has come.
-const PING: &str = "ping";
 /// A peer that is silent for so long is asked whether it is there …
 const SILENCE: Duration = Duration::from_secs(60);
 /// … and has so long to answer, or to answer a close.

@@ -8,6 +8,9 @@ use crate::{
     id::{Epoch, Seq},
 };
 
+/// The text that it answers.
+pub const PING: &str = "ping";
+
 /// How far a datastore has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pong {

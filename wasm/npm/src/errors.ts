@@ -4,7 +4,7 @@
  * `options-mismatch` (the relay knows the datastore with another kind or primary field, or a pool with other options),
  * `user-mismatch` (the token is not for `user`), `token-failed` (the token function threw, or hung, or what it gave is no
  * JWT), `unreachable` (the browser does not even try to connect to the relay),
- * `unauthorized`, `forbidden`, `not-found`, `bad-request`, `superseded`, `too-many-sockets`, `rate-limited`, `too-slow` (the
+ * `unauthorized`, `forbidden`, `not-found`, `bad-request`, `too-many-sockets`, `rate-limited`, `too-slow` (the
  * relay turned the connection away),
  * `storage-failed` (IndexedDB is refused or has failed), `storage-full` (no room on the disk; of a refused mutation: no room in
  * the datastore),
@@ -32,7 +32,6 @@ export type ErrorCode =
   | "forbidden"
   | "not-found"
   | "bad-request"
-  | "superseded"
   | "too-many-sockets"
   | "rate-limited"
   | "too-slow"

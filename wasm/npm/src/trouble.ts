@@ -37,7 +37,6 @@ const MESSAGES: Record<string, string> = {
   "rate-limited": "this client sent too much at once",
   "too-many-sockets": "no more connections fit: the relay has as many as it takes",
   "options-mismatch": "the datastore has another kind or primary field than was asked for; nothing was sent",
-  superseded: "another owner goes on with this replica",
   diverged: "this replica's records differ from the relay's, also after they were fetched anew",
 };
 

@@ -6,7 +6,7 @@ use js_sys::Uint8Array;
 use neap_core::{
     authority::{Authority, Output, SessionId, Settings, Stats, Trouble},
     limits::TOKEN_SLACK_MS,
-    wire::Pong,
+    wire::{PING, Pong},
 };
 use neap_http::Answer;
 use wasm_bindgen::JsValue;
@@ -20,9 +20,6 @@ use crate::{
     platform::{self, AutoResponse, Socket, State, Undone},
     storage::{Failure, SqlRows},
 };
-
-/// The request that the platform answers by itself, with how far the datastore has come.
-pub(super) const PING: &str = "ping";
 
 /// The authority and the sockets of its sessions.
 pub(super) struct Engine {

@@ -6,13 +6,14 @@ use js_sys::{JsString, Uint8Array};
 use neap_core::{
     authority::{Admission, Stats},
     limits::FRAME_BYTES_MAX,
+    wire::PING,
 };
 use neap_http::{TEXT_BYTES_MAX, TOKEN};
 use wasm_bindgen::prelude::*;
 
 use super::{
     Relay,
-    engine::{Engine, Fault, PING},
+    engine::{Engine, Fault},
     links::{self, Link},
     queue::Job,
 };
