@@ -162,13 +162,16 @@ impl World {
         let Some(life) = self.oracle.life(epoch) else { return Ok(()) };
         let state = |seq: u64| life.states.get(usize::try_from(seq).unwrap_or(usize::MAX));
         if let Some(undone) = undone {
+            // Who reads a disk that was left knows of no undo.
+            if self.oracle.left.contains(&id) {
+                return Ok(());
+            }
             let Some((first, of)) = self.clients[place].accepted.get(&undone) else {
                 return fail("RE13", format!("mutation {id} undoes {undone}, which had no effect"));
             };
             let [before, after] = [first.0 - 1, seq.0].map(state);
-            // What was undone may have been in the life before. And who reads a disk that was left knows of no undo.
-            let is_own = *of == epoch && !self.oracle.left.contains(&id);
-            let (Some(before), Some(after), true) = (before, after, is_own) else {
+            // What was undone may have been in the life before.
+            let (Some(before), Some(after), true) = (before, after, *of == epoch) else {
                 return Ok(());
             };
             let mut places = self.oracle.mutations[id].ops.iter().map(|op| op.place);
