@@ -236,8 +236,15 @@ impl Shard {
 
     fn welcome(&mut self, id: &Name, admission: Admission, link: Link) -> Option<SessionId> {
         let now = now();
-        let present = self.store.read(id, now, |authority| Ok(authority.session_count()));
-        if matches!(present, Ok(present) if present >= self.settings.sockets_max) {
+        if self.is_full(id, now) {
+            // Whoever has not said Hello in good time gives up its place.
+            let ran = self.store.run(id, now, |_| Ok(()));
+            self.carry_out(now);
+            if let Err(trouble) = ran {
+                complain(&format!("{}: {trouble:?}", &**id));
+            }
+        }
+        if self.is_full(id, now) {
             link.close(4429, "too-many-sockets");
             return None;
         }
@@ -254,6 +261,11 @@ impl Shard {
             return None;
         }
         Some(session)
+    }
+
+    fn is_full(&mut self, id: &Name, now: u64) -> bool {
+        let present = self.store.read(id, now, |authority| Ok(authority.session_count()));
+        present.is_ok_and(|present| present >= self.settings.sockets_max)
     }
 
     /// Keeps until when the tokens hold that a group has brought, or ends their sockets.
