@@ -77,6 +77,8 @@ pub const ERASE_MAX: u64 = 1_000;
 pub const EXPORT_SETTLED_MS: u64 = 1_000;
 /// An import of which nothing came for this time is given up.
 pub const IMPORT_IDLE_MS: u64 = 10_000;
+/// An import may bring so much more than records and items may have in bytes of what is gone, of accounts and of answers.
+pub const IMPORT_REST_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest seq and turn: the integers that a JavaScript number holds exactly (ECMA-262, 21.1.2.6).
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 /// A push that has not been settled after this time is sent again.

@@ -7,9 +7,10 @@ use neap_core::{
     },
     datastore::Options,
     id::{Epoch, ReplicaId, Seq},
-    limits::IMPORT_IDLE_MS,
+    limits::{IMPORT_IDLE_MS, IMPORT_REST_BYTES},
     mutation::{Condition, Op, Outcome},
     pool::Choice,
+    record::Row,
     replica::{Event, OpKind, Replica},
     storage::{MemoryStorage, Range, Storage},
 };
@@ -86,7 +87,7 @@ fn import(opening: &Opening, facts: &[Fact], closing: &Closing) -> Result<Machin
     Ok(machine)
 }
 
-fn rows(machine: &Machine) -> Vec<neap_core::record::Row> {
+fn rows(machine: &Machine) -> Vec<Row> {
     let range = Range { after: Seq::ZERO, tombstones_after: Seq::ZERO, collection: None };
     let mut rows = Vec::new();
     let read = machine.storage().rows(range, &mut |row| {
@@ -168,7 +169,7 @@ fn ar2_an_import_is_all_or_nothing() {
     let mut anew = over(stored.clone());
     assert_eq!(anew.upkeep_due(), Some(0));
     assert!(anew.is_over(NOW) && anew.alive(NOW).is_none());
-    assert_eq!(anew.touch_import(id, NOW), Err(Flaw::Gone));
+    assert_eq!(anew.touch_import(id, 1, NOW), Err(Flaw::Gone));
     assert_eq!(anew.finish_import(id, &closing), Ok(Err(Flaw::Gone)));
     assert_eq!(anew.destroy(), Ok(()));
     assert_eq!(anew.storage(), &MemoryStorage::new(), "nothing is left");
@@ -188,12 +189,32 @@ fn ar2_an_import_is_all_or_nothing() {
     }
     // What comes besides facts keeps it alive as well, and no other one.
     let later = later + IMPORT_IDLE_MS - 1;
-    assert_eq!(machine.touch_import(id, later), Err(Flaw::Gone));
+    assert_eq!(machine.touch_import(id, 1, later), Err(Flaw::Gone));
     assert!(!machine.is_importing(later + 1));
-    assert_eq!(machine.touch_import(next, later), Ok(()));
+    assert_eq!(machine.touch_import(next, 1, later), Ok(()));
     assert!(machine.is_importing(later + 1));
     assert_eq!(machine.finish_import(next, &closing), Ok(Ok(())));
     assert!(machine.alive(later).is_some());
+}
+
+/// [AR2] What is gone, accounts and answers have a bound of their own: an import fills no disk.
+#[test]
+fn ar2_an_import_is_bounded() {
+    let (opening, _, _) = export(&mut opened(), |_, _| {});
+    let bytes_max = 1_000;
+    let settings = Settings { bytes_max, ..Settings::default() };
+    let most = usize::try_from(bytes_max + IMPORT_REST_BYTES).unwrap_or(0);
+    let gone = |n: u64| {
+        let (collection, key) = ("c".into(), "k".repeat(100).into());
+        Fact::Row(Row { collection, key, seq: Seq(n), data: None })
+    };
+    let mut machine = Authority::load(MemoryStorage::new(), settings)
+        .unwrap_or_else(|trouble| panic!("{trouble:?}"));
+    let id = begin(&mut machine, &opening, NOW);
+    assert_eq!(machine.touch_import(id, most - 110, NOW), Ok(()));
+    assert_eq!(machine.import(id, gone(1), NOW), Ok(Ok(())));
+    assert_eq!(machine.import(id, gone(2), NOW), Ok(Err(Flaw::Full)));
+    assert_eq!(machine.touch_import(id, 0, NOW), Err(Flaw::Full));
 }
 
 /// Carries frames both ways until nothing is left to say; `answers` says whether the replica hears.

@@ -280,7 +280,8 @@ fn run<S: Answers>(
             (_, None) => Err(Flaw::Gone),
             (Ask::Fact(fact), Some(import)) => machine.import(import, fact.clone(), at.now)?,
             (Ask::Answer { name, at: given, value }, Some(import)) => {
-                let touched = machine.touch_import(import, at.now);
+                let bytes = name.len().saturating_add(value.len());
+                let touched = machine.touch_import(import, bytes, at.now);
                 if touched.is_ok() {
                     // Kept whole: what is too old is passed over when it is asked for.
                     machine.storage().put_answer(name, (*given).min(at.now), value, 0)?;

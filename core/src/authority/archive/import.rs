@@ -7,7 +7,7 @@ use crate::{
     authority::{Authority, Moment, Trouble, apply::count, ledger::Entry},
     datastore::{Kind, Meta, Options},
     id::{ReplicaId, Seq, Turn},
-    limits::{IMPORT_IDLE_MS, INTEGER_MAX, POOLS_MAX, UNACKED_MAX},
+    limits::{IMPORT_IDLE_MS, IMPORT_REST_BYTES, INTEGER_MAX, POOLS_MAX, UNACKED_MAX},
     mutation::{Malformed, Op, Outcome},
     pool::{self, Item, Pool},
     record::{Digest, Row},
@@ -27,8 +27,16 @@ pub(in crate::authority) struct Import {
     pools: BTreeMap<Box<str>, (Pool, PoolFact, Seq)>,
     /// The newest seq that an account speaks of.
     newest: Seq,
+    /// Bytes of what has come besides records and items: of what is gone, accounts and answers.
+    rest: u64,
     /// When something last came, in milliseconds since 1970.
     touched: u64,
+}
+
+impl Import {
+    fn keeps(&mut self, bytes: usize) {
+        self.rest = self.rest.saturating_add(bytes as u64);
+    }
 }
 
 /// What stands in the place of a datastore's stored value while an import is under way. Whoever finds
@@ -73,6 +81,7 @@ impl<S: Storage> Authority<S> {
             last: (Seq::ZERO, "".into(), "".into()),
             pools: BTreeMap::new(),
             newest: Seq::ZERO,
+            rest: 0,
             touched: now,
         }));
         Ok(Some(ImportId(dice)))
@@ -122,14 +131,17 @@ impl<S: Storage> Authority<S> {
         Ok(taken)
     }
 
-    /// Keeps an import alive of which something came that is no fact.
+    /// Keeps an import alive of which something came that is no fact, of so many bytes.
     ///
     /// # Errors
-    /// [`Flaw::Gone`] where the import that is under way is not this one.
-    pub fn touch_import(&mut self, id: ImportId, now: u64) -> Result<(), Flaw> {
-        let import = self.import.as_mut().filter(|import| import.meta.epoch == id.0);
-        import.ok_or(Flaw::Gone)?.touched = now;
-        Ok(())
+    /// [`Flaw::Gone`] where the import that is under way is not this one, [`Flaw::Full`] where that is too much.
+    pub fn touch_import(&mut self, id: ImportId, bytes: usize, now: u64) -> Result<(), Flaw> {
+        let Some(mut import) = self.take_import(id) else { return Err(Flaw::Gone) };
+        import.touched = now;
+        import.keeps(bytes);
+        let room = self.check_room(&import);
+        self.import = Some(import);
+        room
     }
 
     fn take_import(&mut self, id: ImportId) -> Option<Box<Import>> {
@@ -168,6 +180,9 @@ impl<S: Storage> Authority<S> {
         }
         let before = self.storage.row(collection, key)?;
         count(&mut import.meta.totals, before.as_ref(), &row);
+        if row.data.is_none() {
+            import.keeps(row.size());
+        }
         self.storage.put_row((&row).into())?;
         import.last = place;
         Ok(self.check_room(import))
@@ -176,7 +191,8 @@ impl<S: Storage> Authority<S> {
     fn check_room(&self, import: &Import) -> Result<(), Flaw> {
         let totals = &import.meta.totals;
         let is_full = totals.records + totals.items > self.settings.records_max
-            || totals.bytes + totals.item_bytes > self.settings.bytes_max;
+            || totals.bytes + totals.item_bytes > self.settings.bytes_max
+            || import.rest > self.settings.bytes_max.saturating_add(IMPORT_REST_BYTES);
         if is_full { Err(Flaw::Full) } else { Ok(()) }
     }
 
@@ -248,6 +264,9 @@ impl<S: Storage> Authority<S> {
             (totals.items, totals.item_bytes) = (totals.items + 1, totals.item_bytes + size);
         }
         *last = item.seq;
+        if item.data.is_none() {
+            import.keeps(ident.len());
+        }
         self.storage.put_item(name, ident, item)?;
         Ok(self.check_room(import))
     }
@@ -270,8 +289,10 @@ impl<S: Storage> Authority<S> {
         let newest = entry.outcomes().filter_map(|(_, outcome)| outcome.seq()).max();
         import.newest = import.newest.max(newest.unwrap_or(Seq::ZERO));
         entry.at = entry.at.min(now);
-        self.storage.put_entry(&replica, entry.at, &wire::encode_stored(&entry))?;
-        Ok(Ok(()))
+        let bytes = wire::encode_stored(&entry);
+        import.keeps(bytes.len());
+        self.storage.put_entry(&replica, entry.at, &bytes)?;
+        Ok(self.check_room(import))
     }
 
     /// Ends an import: from here on there is a datastore, if all that came adds up.
