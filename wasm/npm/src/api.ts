@@ -341,7 +341,7 @@ export interface Refused {
 
 /** Events of a datastore and what they bring. */
 export interface Events {
-  /** Something about `status` has changed. */
+  /** Something about `status` has changed, or what other tabs have pending. */
   status: Status;
   /** A mutation was refused; in the same batch it has disappeared from the view. */
   refused: Refused;

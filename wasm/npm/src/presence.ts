@@ -87,6 +87,7 @@ export class LivePresence implements Presence {
   notify(): void {
     this.isChanged = false;
     for (const listener of [...this.listeners]) {
+      if (!this.listeners.has(listener)) continue;
       try {
         listener(this.others);
       } catch (error) {

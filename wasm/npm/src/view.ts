@@ -26,7 +26,7 @@ export interface Source {
   dump(each: (key: string, record: object) => void): void;
 }
 
-/** From this many unknown keys in one batch on it is cheaper to fetch the collection anew. */
+/** From this many unknown keys in one batch on it is cheaper to fetch the collection anew; so many are kept that have no record. */
 const MANY = 1000;
 /** So many puts are owed at most: what they replace is held until then. */
 const OWED_MAX = 100;
@@ -156,8 +156,17 @@ export class View {
   private write(node: Node, value: Plain | null): void {
     if (node.value === undefined) this.stale.delete(node);
     else if (node.value) this.live -= 1;
-    if (value) this.live += 1;
     node.value = value;
+    if (value) this.live += 1;
+    else if (this.index.size - this.stale.size > 2 * this.live + MANY) this.sweep();
+  }
+
+  /** Lets go of nodes without a record: they would be too many where nobody iterates. */
+  private sweep(): void {
+    const isThere = (node: Node) => node.value !== null;
+    for (const node of this.index.values()) if (!isThere(node)) this.index.delete(node.key);
+    this.sorted = this.sorted?.filter(isThere);
+    this.added = this.added.filter(isThere);
   }
 
   private spoil(node: Node): void {

@@ -102,6 +102,19 @@ test("a state that is no JSON or too large is told at the call and changes nothi
   assert.equal(ada.status.connection, "live");
 });
 
+test("who listens no more is told nothing, also within the round in which that ended", async (t) => {
+  const { all: [ada, ben] } = await replicas(t, 2);
+  const told = [];
+  ben.presence.subscribe(() => {
+    told.push("first");
+    end();
+  });
+  const end = ben.presence.subscribe(() => told.push("second"));
+  ada.presence.set(1);
+  await sees(ben, [1]);
+  assert.deepEqual(told, ["first"]);
+});
+
 test("at most twenty states a second are sent, the newest among them", async (t) => {
   const { all: [ada, ben], sent } = await replicas(t, 2);
   const start = performance.now();

@@ -6,7 +6,7 @@ import { isPlainObject, same } from "../record.js";
 export function mergePatch(before: object, after: object): Record<string, unknown> | undefined {
   const patch: [string, unknown][] = [];
   const [from, to] = [before, after] as Record<string, unknown>[] as [Record<string, unknown>, Record<string, unknown>];
-  for (const name of Object.keys(from)) if (to[name] === undefined) patch.push([name, null]);
+  for (const name of Object.keys(from)) if (!Object.hasOwn(to, name) || to[name] === undefined) patch.push([name, null]);
   for (const [name, value] of Object.entries(to)) {
     const was = Object.hasOwn(from, name) ? from[name] : undefined;
     if (value === undefined || same(was, value)) continue;
