@@ -44,7 +44,6 @@ impl Replica {
         let epoch = self.epoch();
         let is_open = |author: &Author| author.awaited.iter().any(|one| one.epoch != epoch);
         if self.phase == Phase::Live && self.authors.iter().any(is_open) {
-            self.waits_since = None;
             self.ask_again();
         }
     }

@@ -91,7 +91,6 @@ impl Author {
             Some(last) if awaited.settled.is_empty() => {
                 (last.at, last.acked) = (last.at.max(awaited.at), last.acked.max(awaited.acked));
             }
-            _ if awaited.settled.is_empty() && awaited.acked <= self.settled => {}
             Some(_) | None => self.awaited.push(awaited),
         }
     }
@@ -170,14 +169,10 @@ impl Replica {
         author.awaited.retain(|one| note.epoch.is_none() || one.epoch == note.epoch);
         let mut settled = note.settled;
         settled.retain(|one| one.turn <= author.minted);
-        author.await_effects(Awaited {
-            epoch: note.epoch,
-            at: note.at,
-            settled,
-            acked: note.acked,
-            heard: self.siblings.asked,
-        });
-        let minted = author.minted;
+        let heard = self.siblings.asked;
+        let told = Awaited { epoch: note.epoch, at: note.at, settled, acked: note.acked, heard };
+        self.await_effects(place, told, unsettled);
+        let minted = self.authors.get(place).map_or(Turn::ZERO, |author| author.minted);
         if !self.is_stale {
             self.settle_siblings(self.seq, unsettled);
         }
@@ -261,19 +256,29 @@ impl Replica {
         let Some(place) = self.sibling(&id.0) else { return };
         let Some(author) = self.authors.get_mut(place) else { return };
         let (acked, heard) = (author.minted, self.siblings.asked);
-        author.await_effects(Awaited { epoch, at, settled: Vec::new(), acked, heard });
+        let mut unsettled = Unsettled::default();
+        let told = Awaited { epoch, at, settled: Vec::new(), acked, heard };
+        self.await_effects(place, told, &mut unsettled);
         if self.is_stale {
             return;
         }
-        let mut unsettled = Unsettled::default();
         self.settle_siblings(self.seq, &mut unsettled);
         self.rebase(unsettled);
         self.ask_of_other_lives();
     }
 
+    /// Awaits the effects of what is settled of a sibling, where something of that is shown.
+    fn await_effects(&mut self, place: usize, told: Awaited, unsettled: &mut Unsettled) {
+        let is_shown = self.oldest(place, told.acked).is_some();
+        match self.authors.get_mut(place) {
+            Some(author) if is_shown => author.await_effects(told),
+            _ => self.pass_over(place, told.acked, unsettled),
+        }
+    }
+
     /// Forgets a sibling's mutations up to `turn`, whose outcomes were missed.
     fn pass_over(&mut self, place: usize, turn: Turn, unsettled: &mut Unsettled) {
-        while let Some(ordinal) = self.oldest(place, turn) {
+        while let Some(ordinal) = self.take_oldest(place, turn) {
             self.take_out(ordinal, unsettled);
         }
         if let Some(author) = self.authors.get_mut(place) {
@@ -282,12 +287,17 @@ impl Replica {
         }
     }
 
-    /// Takes the oldest of a sibling's mutations out of its queue, if that is of a turn up to `turn`.
-    fn oldest(&mut self, place: usize, turn: Turn) -> Option<Ordinal> {
-        let author = self.authors.get_mut(place)?;
-        let ordinal = *author.queue.front()?;
+    /// The oldest of a sibling's mutations, if that is of a turn up to `turn`.
+    fn oldest(&self, place: usize, turn: Turn) -> Option<Ordinal> {
+        let ordinal = *self.authors.get(place)?.queue.front()?;
         let is_due = self.outbox.get(ordinal).is_none_or(|entry| entry.turn <= turn);
-        if is_due { author.queue.pop_front() } else { None }
+        is_due.then_some(ordinal)
+    }
+
+    /// Takes it out of its queue.
+    fn take_oldest(&mut self, place: usize, turn: Turn) -> Option<Ordinal> {
+        self.oldest(place, turn)?;
+        self.authors.get_mut(place)?.queue.pop_front()
     }
 
     /// Where a sibling that is known stands in the list of authors.
@@ -353,7 +363,7 @@ impl Replica {
         unsettled: &mut Unsettled,
     ) {
         self.pass_over(place, turn.before(), unsettled);
-        if let Some(ordinal) = self.oldest(place, turn) {
+        if let Some(ordinal) = self.take_oldest(place, turn) {
             self.finish(place, turn, outcome, ordinal, unsettled);
         }
         self.pass_over(place, turn, unsettled);

@@ -2,9 +2,10 @@
 
 use neap_core::{
     authority::{Admission, Authority, Output},
-    id::Seq,
+    id::{Epoch, Seq, Turn},
     replica::Phase,
     storage::MemoryStorage,
+    wire::{self, Note},
 };
 
 use super::{
@@ -103,6 +104,30 @@ fn ta3_a_late_note() {
         // Of what is shown no more nobody asks.
         one.meet_siblings();
         gossip(&mut [&mut one, &mut two]);
+        assert_eq!((two.phase(), two.take_frame()), (Phase::Live, None));
+    }
+}
+
+/// [TA3] Of what was never shown nobody asks: a tab that opens may have settled what it does not hold.
+#[test]
+fn ta3_nothing_is_shown() {
+    let mut authority = another_life(NOW);
+    let (_, mut two) = tabs();
+    join(&mut authority, 2, &mut two, NOW);
+    for (epoch, at) in [(None, 0), (Some(Epoch([7; 8])), 9)] {
+        let note = Note {
+            asks: true,
+            id: &[5; 16],
+            was: &[],
+            epoch,
+            at: Seq(at),
+            settled: Vec::new(),
+            acked: Turn(3),
+            minted: Turn(3),
+            first: Turn(4),
+            block: &[],
+        };
+        assert_eq!(two.hear_note(&wire::encode_note(&note)), Ok(()));
         assert_eq!((two.phase(), two.take_frame()), (Phase::Live, None));
     }
 }

@@ -105,7 +105,8 @@ export class Journal {
     this.pagesBytes += bytes.length;
     // Too many for the log: they need not be kept.
     if (this.pages && this.pagesBytes > CATCH_UP_LOG_BYTES) this.pages.length = 0;
-    switch (this.core.journal()) {
+    const journal = this.core.journal();
+    switch (journal) {
       case JOURNAL_NOTHING:
         break;
       case JOURNAL_FRAME:
@@ -121,7 +122,8 @@ export class Journal {
         this.makeCheckpoint(this.isDamaged || from > 0 ? ANEW : WHOLE);
         break;
     }
-    if (this.core.phase() !== CATCHING_UP) this.pages = undefined;
+    // Whoever has arrived may have asked for more at once.
+    if (journal > JOURNAL_FRAME || this.core.phase() !== CATCHING_UP) this.pages = undefined;
   }
 
   /** Welcome has named the relay's epoch. Where the core has not accepted it, nothing is learned. */

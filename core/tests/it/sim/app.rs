@@ -314,7 +314,7 @@ impl World {
         if client.ceiling.is_some_and(|ceiling| turn > ceiling) {
             return Ok(());
         }
-        self.oracle.name(client.id, turn, id)
+        self.oracle.name(client.id, turn, id, client.replica.epoch())
     }
 
     /// Whether what shows under an item's identity is an addition of a sibling without an outcome.

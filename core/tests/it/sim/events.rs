@@ -116,7 +116,7 @@ impl World {
         let mut turn = client.replica.settled();
         for entry in &client.pending {
             turn = turn.next();
-            self.oracle.name(client.id, turn, entry.id)?;
+            self.oracle.name(client.id, turn, entry.id, client.replica.epoch())?;
         }
         Ok(())
     }

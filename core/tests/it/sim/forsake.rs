@@ -57,7 +57,7 @@ impl World {
             client.ceiling = None;
             for (turn, entry) in (1..).zip(client.pending.clone()) {
                 let turn = Turn(client.replica.settled().0 + turn);
-                self.oracle.name(own, turn, entry.id)?;
+                self.oracle.name(own, turn, entry.id, None)?;
             }
             return self.drain(place);
         }

@@ -231,6 +231,8 @@ pub(crate) struct Oracle {
     pub(crate) lifeless: BTreeSet<Id>,
     /// What undoes another one, and is refused where others have come in between.
     pub(crate) undos: BTreeSet<Id>,
+    /// What was sent under one name and has another since, and the life that its author had met then.
+    pub(crate) renamed: BTreeMap<Id, Option<Epoch>>,
 }
 
 impl Oracle {
@@ -255,13 +257,25 @@ impl Oracle {
     }
 
     /// Gives a mutation a name. A name that was ever sent is taken for ever.
-    pub(crate) fn name(&mut self, replica: ReplicaId, turn: Turn, id: Id) -> Check {
+    pub(crate) fn name(
+        &mut self,
+        replica: ReplicaId,
+        turn: Turn,
+        id: Id,
+        met: Option<Epoch>,
+    ) -> Check {
         match self.names.get(&(replica, turn)) {
             Some((other, true)) if *other != id => {
                 fail("OU1", format!("turn {} of {replica:?} was sent as another", turn.0))
             }
             Some((other, sent)) if *other == id && *sent => Ok(()),
             Some(_) | None => {
+                let is_it = |((of, _), (named, sent)): (&(ReplicaId, Turn), &(Id, bool))| {
+                    *named == id && *of != replica && *sent
+                };
+                if self.names.iter().any(is_it) {
+                    self.renamed.entry(id).or_insert(met);
+                }
                 self.names.insert((replica, turn), (id, false));
                 Ok(())
             }
@@ -309,7 +323,11 @@ impl Oracle {
             }
             life.bent.insert(id, Rc::new(ops));
         }
-        if let Some(before) = life.outcomes.insert(id, seen) {
+        // [LE5] A copy does not know by its new name what was renamed in a third life.
+        let is_strange = life.copied.contains(&id)
+            && self.renamed.get(&id).is_some_and(|met| *met != Some(life.epoch));
+        let before = life.outcomes.insert(id, seen);
+        if let Some(before) = before.filter(|_| !is_strange) {
             return fail("LE2", format!("mutation {id} took effect twice: {before:?}, {seen:?}"));
         }
         life.ledger.entry(replica).or_default().push(seen);

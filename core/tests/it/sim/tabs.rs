@@ -65,7 +65,6 @@ impl Tab {
         let acked = self.minted;
         match self.awaited.last_mut().filter(|last| last.epoch == epoch) {
             Some(last) => (last.at, last.acked) = (last.at.max(at), last.acked.max(acked)),
-            None if acked <= self.settled => {}
             None => self.awaited.push(Awaited {
                 epoch,
                 at,
@@ -234,10 +233,13 @@ impl World {
         let (epoch_there, at, acked) = (note.epoch, note.at, note.acked.0);
         let last = tab.awaited.last_mut().filter(|last| last.epoch == epoch_there);
         match last {
+            _ if tab.queue.front().is_none_or(|(turn, _)| *turn > acked) => {
+                tab.settled = tab.settled.max(acked);
+                tab.minted = tab.minted.max(tab.settled);
+            }
             Some(last) if settled.is_empty() => {
                 (last.at, last.acked) = (last.at.max(at), last.acked.max(acked));
             }
-            _ if settled.is_empty() && acked <= tab.settled => {}
             _ => tab.awaited.push(Awaited {
                 epoch: epoch_there,
                 at,
