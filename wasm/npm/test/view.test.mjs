@@ -193,3 +193,27 @@ test("iterators are the platform's kind", () => {
   ]);
   if (globalThis.Iterator) assert.ok(iterator instanceof Iterator);
 });
+
+test("keys that are gone take no room, whether anybody iterates or not, and who is at it misses nothing", () => {
+  for (const reads of [false, true]) {
+    const view = new View({ fetch: () => undefined, has: () => false, size: () => 0, dump: () => {} });
+    view.startComplete();
+    const keys = Array.from({ length: 10_000 }, (_, n) => String(n).padStart(5, "0"));
+    const stays = (n) => n % 1000 === 0;
+    if (reads) view.order();
+    for (const [n, key] of keys.entries()) {
+      view.put(key, { id: key });
+      if (!stays(n)) view.take(key, null);
+    }
+    assert.equal(view.size(), 10);
+    assert.ok(view.index.size < 1100 && view.added.length < 1100, `${view.index.size} and ${view.added.length} are kept`);
+    for (const key of keys) view.put(key, { id: key });
+    const seen = [];
+    for (const key of iterateKeys(view)) {
+      seen.push(key);
+      if (seen.length === 5000) for (const [n, key] of keys.entries()) if (!stays(n)) view.take(key, null);
+    }
+    assert.deepEqual(seen, [...keys.slice(0, 5000), ...keys.slice(5000).filter((_, n) => stays(n))]);
+    assert.ok(view.index.size < 1100);
+  }
+});
