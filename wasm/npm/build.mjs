@@ -23,7 +23,7 @@ const wasm = join(src, "generated", "neap.wasm");
  * Largest `import { open } from "neap"`, minified and gzipped, all of it. The goal is 40 000: what makes it smaller
  * brings this down with it.
  */
-const BUDGET = 80_800;
+const BUDGET = 80_950;
 
 /** Stands for the packed wasm until all is bundled. */
 const BYTES = "neapBytes";

@@ -8,6 +8,7 @@ import { Driver, type DriverParts } from "./driver.js";
 import { NeapError } from "./errors.js";
 import { makeCore } from "./face.js";
 import { check, type Checked } from "./options.js";
+import { onPage } from "./page.js";
 import { restore } from "./restore.js";
 import { Socket, type Target } from "./socket.js";
 import { eraseIndexedDb } from "./storage/database.js";
@@ -34,20 +35,14 @@ const gone = new Map<string, Set<Driver>>();
 export async function open(options: OpenOptions = {}): Promise<Datastore> {
   const checked = check(options);
   const place = databaseName(checked);
-  // The disk first: it takes its time, in which the module is unpacked.
-  const opening = checked.storage === "indexeddb" ? openIndexedDb(place) : undefined;
-  const loading = loadModule();
-  // It is told where they are needed.
-  for (const promise of [opening, loading]) promise?.catch(() => {});
-  // And the road to the relay, which is longest.
-  const early = socketOf(checked);
-  early?.start();
-  const eraseCopy = () => (opening ? eraseIndexedDb(place) : Promise.resolve());
+  const hasDisk = checked.storage === "indexeddb";
+  const eraseCopy = () => (hasDisk ? eraseIndexedDb(place) : Promise.resolve());
   const troubles: NeapError[] = [];
-  const drive = async (storage: Storage, heir?: DriverParts["heir"]): Promise<Driver> => {
+  const drive = async (storage: Storage, heir?: DriverParts["heir"], signal?: AbortSignal): Promise<Driver> => {
     const [found, module] = await Promise.all([storage.load(), loading]);
     const make = ({ id, spare }: Identity) => makeCore(module, id, spare, random32(), checked);
     const { core, stored, damages } = await restore(make, found);
+    signal?.throwIfAborted();
     troubles.push(...damages);
     if (gone.has(place)) core.openAnew();
     return new Driver({ core, storage, place, stored, heir, socket: heir ? early : socketOf(checked), eraseCopy });
@@ -58,10 +53,10 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     tell();
     return courier;
   };
-  const fromDisk = async (opening: Promise<Storage>): Promise<Driver> => {
-    const disk = await opening;
+  const fromDisk = async (signal: AbortSignal): Promise<Driver> => {
+    const disk = await openIndexedDb(place, signal);
     try {
-      return await drive(disk, heir);
+      return await drive(disk, heir, signal);
     } catch (error) {
       // Whoever does not come to be leaves the place to others.
       void disk.close();
@@ -73,7 +68,15 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
     troubles.push(troubleOf(error));
     return fromNothing();
   };
-  const driver = await (opening ? fromDisk(opening).catch(without) : fromNothing()).catch((error: unknown) => {
+  // The disk first: it takes its time, in which the module is unpacked.
+  const opening = hasDisk ? overSleep(fromDisk) : undefined;
+  const loading = loadModule();
+  // It is told where it is needed.
+  loading.catch(() => {});
+  // And the road to the relay, which is longest.
+  const early = socketOf(checked);
+  early?.start();
+  const driver = await (opening ? opening.catch(without) : fromNothing()).catch((error: unknown) => {
     early?.dispose();
     throw error;
   });
@@ -96,6 +99,25 @@ export async function open(options: OpenOptions = {}): Promise<Datastore> {
   soon(tell);
   driver.start();
   return new LiveDatastore(checked.id, driver);
+}
+
+/** Works on the disk; where the page is frozen over it, which would hold up all other tabs, that is given up and begun anew. */
+async function overSleep<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  for (;;) {
+    const nap = new AbortController();
+    const { signal } = nap;
+    let wake = () => {};
+    const awake = new Promise<void>((resolve) => (wake = resolve));
+    const stop = onPage({ leave: () => {}, sleep: () => nap.abort(), wake: () => signal.aborted && wake() });
+    try {
+      return await work(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      await awake;
+    } finally {
+      stop();
+    }
+  }
 }
 
 /** One database for each relay, datastore and user. */

@@ -268,6 +268,38 @@ test("a page that is frozen again while it wakes up holds nothing", async (t) =>
   assert.deepEqual(await one.evaluate(() => [trouble, ds.status.storage]), [[], "indexeddb"]);
 });
 
+test("a page that is frozen while it opens holds up nobody, and opens once it is back", async (t) => {
+  const { options, tab } = await home(t);
+  const two = await tab(options);
+  await two.evaluate(() => tasks.set({ id: "a" }).settled);
+  for (const moment of ["it looks for a place", "it reads", "it has read"]) {
+    const one = await tab();
+    await one.evaluate((moment) => {
+      const { transaction } = IDBDatabase.prototype;
+      // It is told a moment before it is frozen.
+      const sleep = () => globalThis.isDown || (document.dispatchEvent(new Event("freeze")), (globalThis.isDown = true));
+      IDBDatabase.prototype.transaction = function (stores, mode, ...more) {
+        const begun = transaction.call(this, stores, mode, ...more);
+        if (moment === "it has read") begun.addEventListener("complete", () => mode === "readwrite" && sleep());
+        else if ((moment === "it reads") === (mode === "readwrite")) queueMicrotask(sleep);
+        return begun;
+      };
+    }, moment);
+    await one.evaluate((options) => void (globalThis.opening = start(options)), options);
+    await until(() => one.evaluate(() => globalThis.isDown), moment);
+    await one.freeze();
+    await two.evaluate((id) => tasks.set({ id }).settled, moment);
+    const three = await tab(options);
+    assert.equal(await three.evaluate((id) => tasks.get(id)?.id, moment), moment);
+    await three.close();
+    await one.thaw();
+    await one.evaluate(() => opening);
+    await one.evaluate((id) => tasks.set({ id: `${id}, and is back` }).settled, moment);
+    assert.deepEqual(await one.evaluate(() => [trouble, ds.status.storage]), [[], "indexeddb"], moment);
+    await one.close();
+  }
+});
+
 test("a place that a tab has only begun to look after when it is frozen is looked after by another", async (t) => {
   const { relay, options, tab } = await home(t);
   const [one, two] = [await tab(options), await tab(options)];

@@ -14,23 +14,36 @@ import { newIdentity, readBlock, readIdentity, type Owned } from "./rows.js";
 import type { Batch, Confirmed, Heirs, Storage, Stored, Verdict } from "./storage.js";
 import { lostError, newerError } from "./trouble.js";
 
-/** Opens the database `name`, makes it where there is none, and takes a slot in it. */
-export const openIndexedDb = (name: string): Promise<IndexedDbStorage> => openIn(name, takeSlot);
+/** Opens the database `name`, makes it where there is none, and takes a slot in it; gives all of it up again at the `signal`. */
+export const openIndexedDb = (name: string, signal: AbortSignal): Promise<IndexedDbStorage> => openIn(name, takeSlot, signal);
 
-async function openIn(name: string, take: typeof takeSlot): Promise<IndexedDbStorage> {
+async function openIn(name: string, take: typeof takeSlot, signal?: AbortSignal): Promise<IndexedDbStorage> {
   const db = await openDatabase(name);
   try {
-    const [slot, release] = await take(db, name);
-    return new IndexedDbStorage(db, name, slot, release);
+    const [slot, release] = await take(db, name, signal);
+    const opened = new IndexedDbStorage(db, name, slot, release);
+    signal?.addEventListener("abort", () => opened.abandon());
+    if (signal?.aborted) opened.abandon();
+    return opened;
   } catch (error) {
     db.close();
     throw error;
   }
 }
 
+/** Ends a transaction, if it still needs the page. */
+function giveUp(begun: IDBTransaction): void {
+  try {
+    begun.abort();
+  } catch {
+    // It is on its way.
+  }
+}
+
 /** Takes an idle replica, rather one that still has something to say, or makes a new one. */
-async function takeSlot(db: IDBDatabase, name: string): Promise<[slot: string, release: () => void]> {
+async function takeSlot(db: IDBDatabase, name: string, signal?: AbortSignal): Promise<[slot: string, release: () => void]> {
   const reading = db.transaction(["replicas", "outbox"]);
+  signal?.addEventListener("abort", () => giveUp(reading));
   const [slots, blocks] = await Promise.all([
     request(reading.objectStore("replicas").getAllKeys()),
     request(reading.objectStore("outbox").getAllKeys()),
@@ -255,13 +268,7 @@ export class IndexedDbStorage implements Storage {
 
   sleep(): void {
     for (const orphan of this.orphans) orphan.sleep();
-    for (const begun of this.open) {
-      try {
-        begun.abort();
-      } catch {
-        // It needs the page no longer.
-      }
-    }
+    this.open.forEach(giveUp);
     this.letGo();
     if (!this.thaw) this.awake = new Promise((resolve) => (this.thaw = resolve));
     if (this.asleep) return;
@@ -353,6 +360,12 @@ export class IndexedDbStorage implements Storage {
     this.isClosed = true;
     this.letGo();
     return Promise.resolve();
+  }
+
+  /** The page is frozen before anybody lives here. */
+  abandon(): void {
+    this.open.forEach(giveUp);
+    void this.close();
   }
 
   /** Leaves the place to others. */
