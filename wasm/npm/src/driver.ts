@@ -324,7 +324,7 @@ export class Driver {
       seq: core.seq(),
       head: core.head(),
       storage: this.home.kind,
-      offlineUntil: offlineUntil(this.home.journal.outbox.contact, core.expiresAt()),
+      offlineUntil: offlineUntil(this.home.journal.outbox.contact, core),
     };
   }
 

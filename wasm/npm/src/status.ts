@@ -1,7 +1,7 @@
 // How a datastore stands: one object until something changes.
 
 import type { Connection, Status } from "./api.js";
-import { CATCHING_UP, LIVE, STOPPED } from "./core.js";
+import { CATCHING_UP, LIVE, STOPPED, type Core } from "./core.js";
 import { LEDGER_MS } from "./limits.js";
 
 /** Keeps the newest status, and knows of which one the app was told. */
@@ -42,8 +42,9 @@ export function connectionOf(isClosed: boolean, phase: number, isTrying: boolean
   return isTrying && phase !== STOPPED ? "connecting" : "offline";
 }
 
-/** Until when what is pending can wait: `contact` is when the relay was heard last, the other when the datastore ends, or below 0. */
-export function offlineUntil(contact: number | undefined, expiresAt: number): Date | null {
+/** Until when what is pending can wait; `contact` is when the relay was heard last. */
+export function offlineUntil(contact: number | undefined, core: Core): Date | null {
   if (contact === undefined) return null;
+  const expiresAt = core.expiresAt();
   return new Date(expiresAt < 0 ? contact + LEDGER_MS : expiresAt);
 }
