@@ -246,7 +246,7 @@ fn at_line(number: u64, status: u16, code: &str, detail: &str) -> Answer {
     Answer::problem(status, code, &format!("line {number}: {detail}"))
 }
 
-/// Says what is wrong with the text; with the header only where it would have been of use.
+/// Says what is wrong with the text; where the id is taken, that comes before what is wrong with the header.
 fn refusing<S: Answers>(wrong: Answer, import: Arc<Mutex<Option<ImportId>>>) -> Write<S> {
     Box::new(move |machine, at| {
         let has_begun = import.lock().is_ok_and(|import| import.is_some());
