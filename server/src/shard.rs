@@ -218,7 +218,7 @@ impl Shard {
         let answer = self.store.read(id, now, |authority| run(authority, now));
         self.carry_out(now);
         answer.unwrap_or_else(|trouble| {
-            complain(&format!("{}: {trouble:?}", &**id));
+            complain_of(id, &trouble);
             Answer::trouble(&trouble)
         })
     }
@@ -229,7 +229,7 @@ impl Shard {
         let piece = self.store.read(id, now, |authority| exporter.piece(authority, now));
         self.carry_out(now);
         piece.map_err(|trouble| {
-            complain(&format!("{}: {trouble:?}", &**id));
+            complain_of(id, &trouble);
             Answer::trouble(&trouble)
         })
     }
@@ -241,7 +241,7 @@ impl Shard {
             let ran = self.store.run(id, now, |_| Ok(()));
             self.carry_out(now);
             if let Err(trouble) = ran {
-                complain(&format!("{}: {trouble:?}", &**id));
+                complain_of(id, &trouble);
             }
         }
         if self.is_full(id, now) {
@@ -253,7 +253,7 @@ impl Shard {
         let joined = self.store.join(session, id, admission, now);
         self.carry_out(now);
         if let Err(trouble) = joined {
-            complain(&format!("{}: {trouble:?}", &**id));
+            complain_of(id, &trouble);
             if let Some(link) = self.links.remove(&session) {
                 link.close(1011, "internal");
             }
@@ -287,7 +287,7 @@ impl Shard {
         let now = now();
         self.links.remove(&session);
         if let Err(trouble) = self.store.depart(session, now) {
-            complain(&format!("{}: {trouble:?}", &**id));
+            complain_of(id, &trouble);
         }
         self.carry_out(now);
     }
@@ -312,7 +312,7 @@ impl Shard {
         }
         if self.store.due().is_some_and(|due| due <= now) {
             for (id, trouble) in self.store.purge(now, PURGE_MAX).failed {
-                complain(&format!("{}: {trouble:?}", &*id));
+                complain_of(&id, &trouble);
             }
             self.carry_out(now);
         }
@@ -383,6 +383,11 @@ impl Shard {
         link.close(code, reason);
         self.leave(&id, session);
     }
+}
+
+/// Tells the operator what went wrong in a datastore.
+fn complain_of(id: &Name, trouble: &Trouble<Failure>) {
+    complain(&format!("{}: {trouble:?}", &**id));
 }
 
 fn tell(reply: Reply, answer: Answer) {
