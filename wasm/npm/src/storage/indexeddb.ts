@@ -227,12 +227,12 @@ export class IndexedDbStorage implements Storage {
   private async takeOver(slot: string, heirs: Heirs): Promise<void> {
     const { signal } = this.end;
     const wait = new AbortController();
-    const giveUp = () => wait.abort();
-    signal.addEventListener("abort", giveUp);
+    const stopWaiting = () => wait.abort();
+    signal.addEventListener("abort", stopWaiting);
     this.awaited.set(slot, wait);
     // Where nobody can tell whether a tab still runs, its place is only looked at.
     const release = hasSharedLocks() ? await awaitLock(`${this.name}#${slot}`, wait.signal) : () => {};
-    signal.removeEventListener("abort", giveUp);
+    signal.removeEventListener("abort", stopWaiting);
     if (this.awaited.get(slot) === wait) this.awaited.delete(slot);
     if (!release) return;
     try {
