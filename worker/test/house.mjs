@@ -98,8 +98,8 @@ function tables(file) {
   } catch (error) {
     // SQLITE_READONLY: who only reads cannot make the index of its log, and its writer may be in no hurry to.
     if ((error.errcode & 0xff) === 8) return tablesOfCopy(file);
-    // SQLITE_CANTOPEN: the relay has deleted it since its folder was read.
-    if ((error.errcode & 0xff) === 14 && !existsSync(file)) return {};
+    // SQLITE_CANTOPEN, or SQLITE_IOERR amid opening: the relay has deleted it since its folder was read.
+    if ([14, 10].includes(error.errcode & 0xff) && !existsSync(file)) return {};
     throw error;
   }
 }
